@@ -1,0 +1,143 @@
+package billing
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"time"
+)
+
+// MaxAttemptsLimit bounds max_attempts; DefaultMaxAttempts is used when a task names none. With the default back-off a
+// hundred attempts last about eleven hours, so an outage of Stripe does not turn into failed tasks.
+const (
+	MaxAttemptsLimit   = 1000
+	DefaultMaxAttempts = 100
+)
+
+// Request is the HTTP request that a task sends, frozen when the task is scheduled. Every send of the task uses these
+// bytes; they are never computed again.
+type Request struct {
+	Method     string // POST or DELETE
+	Path       string // "/v1/invoices/in_123/pay"
+	Body       string // application/x-www-form-urlencoded, may be empty
+	APIVersion string // Stripe-Version, "2023-10-16"
+}
+
+// Hash identifies the request's bytes.
+func (r Request) Hash() [sha256.Size]byte {
+	sum := sha256.New()
+	for _, part := range []string{r.Method, r.Path, r.APIVersion, r.Body} {
+		sum.Write([]byte(part))
+		sum.Write([]byte{0})
+	}
+	return [sha256.Size]byte(sum.Sum(nil))
+}
+
+// NewTask is a task to be scheduled, already checked and frozen.
+type NewTask struct {
+	ID          TaskID
+	MerchantID  MerchantID
+	Kind        Kind
+	Target      string            // id of the object acted on, "" for creating kinds
+	Params      json.RawMessage   // as submitted, a JSON object
+	Metadata    map[string]string // the caller's own notes; never sent to Stripe
+	RunAt       time.Time         // zero: now
+	MaxAttempts int               // 1 to MaxAttemptsLimit
+	Request     Request
+	RetryOf     TaskID // "" unless the task repeats another
+
+	// Key is the caller's Idempotency-Key, "" for none; Fingerprint tells whether two requests under one key are the same.
+	Key         string
+	Fingerprint []byte
+}
+
+// Task is a scheduled task as it stands. All times are UTC and come from the database's clock.
+type Task struct {
+	ID           TaskID
+	MerchantID   MerchantID
+	Kind         Kind
+	Target       string
+	Params       json.RawMessage
+	Metadata     map[string]string
+	Status       Status
+	RunAt        time.Time // when it may run next
+	ScheduledFor time.Time // when the caller asked for it to run
+	Attempt      int       // attempts begun so far
+	MaxAttempts  int
+	RetryOf      TaskID
+	FirstSentAt  *time.Time // since when something may have reached Stripe; nil: nothing has
+	Result       *Result
+	LastError    *StripeError
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+	FinishedAt   *time.Time // set exactly when Status is terminal
+}
+
+// TaskFilter narrows a list; empty fields match everything.
+type TaskFilter struct {
+	Status     Status
+	MerchantID MerchantID
+	Kind       Kind
+	Target     string
+}
+
+// Attempt is one send of a task, or one claim that ended otherwise. Attempts are only ever added.
+type Attempt struct {
+	Number     int
+	WorkerID   WorkerID
+	StartedAt  time.Time
+	FinishedAt time.Time
+	Outcome    Outcome
+	Reason     Reason
+	Replayed   bool
+	Error      *StripeError // nil on success
+	RequestID  string
+}
+
+// AuthMode is the way in which a merchant's calls are authenticated. It never changes between the sends of one task.
+type AuthMode string
+
+// The ways of authentication.
+const (
+	// AuthToken uses the merchant's own access token and no Stripe-Account header.
+	AuthToken AuthMode = "token"
+	// AuthPlatform uses the platform's secret key and the Stripe-Account header.
+	AuthPlatform AuthMode = "platform"
+)
+
+// Claim is a task in the hands of one worker. (Worker, Attempt) is the fencing token: a settlement that names another pair
+// than the database holds changes nothing.
+type Claim struct {
+	ID           TaskID
+	MerchantID   MerchantID
+	Kind         Kind
+	Target       string
+	Request      Request
+	RequestHash  []byte // as stored when the task was scheduled
+	Worker       WorkerID
+	Attempt      int
+	MaxAttempts  int
+	Released     int // attempts given back before anything was sent; they do not count against MaxAttempts
+	ScheduledFor time.Time
+	RunAt        time.Time
+	Auth         AuthMode      // recorded by the first claim that may have sent
+	Account      string        // recorded by the first claim that may have sent
+	Lag          time.Duration // how long after run_at the claim was made, by the database's clock
+	Resend       bool          // an earlier attempt may have reached Stripe: its unknown outcome sticks
+	SinceSent    time.Duration // age of first_sent_at at the claim, by the database's clock; 0 unless Resend
+}
+
+// Exhausted reports whether the claim is the task's last permitted attempt.
+func (c Claim) Exhausted() bool { return c.Attempt-c.Released >= c.MaxAttempts }
+
+// Settlement is what a worker decides about a claim.
+type Settlement struct {
+	ID      TaskID
+	Worker  WorkerID
+	Attempt int
+	Status  Status        // Pending (to be sent again), Succeeded, Failed or InDoubt
+	Delay   time.Duration // until the next attempt, when Status is Pending
+	// Unsent is true when nothing of this task can have reached Stripe, in this attempt or before: first_sent_at is cleared
+	// and the task may be canceled again.
+	Unsent bool
+	Answer Answer
+}
