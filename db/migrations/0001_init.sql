@@ -16,6 +16,7 @@ CREATE TABLE merchants (
     refresh_token      text,       -- sealed: iv:authTag:encryptedContent
     paused_at          timestamptz,
     pause_reason       text,
+    resumed_at         timestamptz,
     disconnected_at    timestamptz,
     created_at         timestamptz NOT NULL DEFAULT now(),
     updated_at         timestamptz NOT NULL DEFAULT now(),
@@ -90,7 +91,8 @@ COMMENT ON COLUMN scheduled_tasks.released IS 'Claims given back before anything
 -- Callers' Idempotency-Keys. A table of its own, so that a claim or a settlement never writes to this index.
 CREATE TABLE task_keys (
     key            text        PRIMARY KEY,
-    task_id        uuid        NOT NULL REFERENCES scheduled_tasks (id) ON DELETE CASCADE,
+    -- Checked at commit: the key is taken first, then the task is inserted.
+    task_id        uuid        NOT NULL REFERENCES scheduled_tasks (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     fingerprint    bytea       NOT NULL,
     -- What the first answer said and the task may have changed since.
     scheduled_for  timestamptz NOT NULL,

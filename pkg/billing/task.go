@@ -118,7 +118,7 @@ type Claim struct {
 	MaxAttempts  int
 	Released     int // attempts given back before anything was sent; they do not count against MaxAttempts
 	ScheduledFor time.Time
-	RunAt        time.Time
+	ClaimedAt    time.Time     // by the database's clock
 	Auth         AuthMode      // recorded by the first claim that may have sent
 	Account      string        // recorded by the first claim that may have sent
 	Lag          time.Duration // how long after run_at the claim was made, by the database's clock
@@ -136,8 +136,9 @@ type Settlement struct {
 	Attempt int
 	Status  Status        // Pending (to be sent again), Succeeded, Failed or InDoubt
 	Delay   time.Duration // until the next attempt, when Status is Pending
-	// Unsent is true when nothing of this task can have reached Stripe, in this attempt or before: first_sent_at is cleared
-	// and the task may be canceled again.
-	Unsent bool
-	Answer Answer
+	// Unsent is true when nothing can have reached Stripe in this attempt. If nothing did before either, first_sent_at is
+	// cleared and the task may be canceled again.
+	Unsent    bool
+	ClaimedAt time.Time
+	Answer    Answer
 }

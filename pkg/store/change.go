@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"billonce/pkg/billing"
+)
+
+// CancelTask calls off a task before anything can have been sent. The error has code [billing.CodeNotFound], or
+// [billing.CodeConflict] once something may have reached Stripe or the task is settled. Canceling twice is no error.
+func (s *Store) CancelTask(ctx context.Context, id billing.TaskID) (billing.Task, error) {
+	task, err := s.changeTask(ctx, id, "cancel task", "it can be canceled only before anything may have been sent", `
+		UPDATE scheduled_tasks SET status = 'canceled', finished_at = now(), held_at = NULL, updated_at = now()
+		WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns, id)
+	if billing.CodeOf(err) == billing.CodeConflict {
+		if now, getErr := s.GetTask(ctx, id); getErr == nil && now.Status == billing.Canceled {
+			return now, nil
+		}
+	}
+	return task, err
+}
+
+// RescheduleTask moves a task to another time before anything can have been sent. Errors are those of [Store.CancelTask],
+// and [billing.CodeInvalid] with a fault at "/0/run_at" for a time in the past or too far ahead.
+func (s *Store) RescheduleTask(ctx context.Context, id billing.TaskID, runAt time.Time) (billing.Task, error) {
+	var now time.Time
+	if err := s.db.sqlx.GetContext(ctx, &now, `SELECT now()`); err != nil {
+		return billing.Task{}, translate("reschedule task", err)
+	}
+	if faults := runAtFaults(0, runAt, now); len(faults) > 0 {
+		return billing.Task{}, &billing.Error{Code: billing.CodeInvalid, Message: "the task cannot be rescheduled", Faults: faults}
+	}
+	task, err := s.changeTask(ctx, id, "reschedule task", "it can be rescheduled only before anything may have been sent", `
+		UPDATE scheduled_tasks SET run_at = greatest($2::timestamptz, now()), scheduled_for = $2::timestamptz, held_at = NULL,
+			updated_at = now()
+		WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns, id, runAt.UTC())
+	if err == nil && !task.RunAt.After(task.UpdatedAt) {
+		s.Wake()
+	}
+	return task, err
+}
+
+// ResolveTask records a person's decision about a task in doubt, with its note. The error has code [billing.CodeNotFound],
+// or [billing.CodeConflict] when the task is not in doubt.
+func (s *Store) ResolveTask(ctx context.Context, id billing.TaskID, resolution billing.Resolution) (billing.Task, error) {
+	row := taskRow{}
+	err := s.db.inTx(ctx, "resolve task", func(tx *sqlx.Tx) error {
+		err := tx.GetContext(ctx, &row, `
+			UPDATE scheduled_tasks SET status = $2, finished_at = now(), updated_at = now()
+			WHERE id = $1 AND status = 'in_doubt' RETURNING `+taskColumns, id, resolution.Outcome)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `
+			INSERT INTO task_resolutions (task_id, outcome, note, request_id) VALUES ($1, $2, $3, $4)`,
+			id, resolution.Outcome, resolution.Note, resolution.RequestID)
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return billing.Task{}, s.whyNot(ctx, id, "only a task in doubt can be resolved")
+	}
+	if err != nil {
+		return billing.Task{}, err
+	}
+	return row.task()
+}
+
+func (s *Store) changeTask(ctx context.Context, id billing.TaskID, operation, condition, query string, args ...any) (billing.Task, error) {
+	row := taskRow{}
+	err := s.db.onConn(ctx, operation, func(conn *sqlx.Conn) error { return conn.GetContext(ctx, &row, query, args...) })
+	if errors.Is(err, sql.ErrNoRows) {
+		return billing.Task{}, s.whyNot(ctx, id, condition)
+	}
+	if err != nil {
+		return billing.Task{}, err
+	}
+	return row.task()
+}
+
+// whyNot tells a task that does not exist from one whose status does not allow the change.
+func (s *Store) whyNot(ctx context.Context, id billing.TaskID, condition string) error {
+	task, err := s.GetTask(ctx, id)
+	if err != nil {
+		return err
+	}
+	state := string(task.Status)
+	if task.Status == billing.Pending && task.FirstSentAt != nil {
+		state = "pending, and something may have been sent"
+	}
+	return &billing.Error{Code: billing.CodeConflict, Message: "the task is " + state + "; " + condition}
+}

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"billonce/pkg/billing"
+	"billonce/pkg/secret"
+)
+
+// Connections are renewed after a while so that a failover or a change of credentials reaches every process.
+const (
+	connMaxLifetime = 5 * time.Minute
+	connMaxIdleTime = time.Minute
+	connectTimeout  = 10 * time.Second
+)
+
+// Options configure [Open].
+type Options struct {
+	URL      secret.Text // postgres URL or key=value DSN
+	MaxConns int         // open connections at most; 0 means 10
+	Name     string      // application_name, seen in pg_stat_activity
+}
+
+// DB is a pool of connections to one billonce database.
+type DB struct {
+	sqlx *sqlx.DB
+	url  secret.Text
+}
+
+// Open prepares a pool; it does not connect. The error never holds the URL, which may hold a password.
+func Open(opts Options) (*DB, error) {
+	conf, err := pq.NewConfig(opts.URL.Reveal())
+	if err != nil {
+		return nil, &billing.Error{Code: billing.CodeInvalid, Message: "the database URL cannot be read"}
+	}
+	conf.BinaryParameters = true // one round trip per statement instead of two
+	if conf.ApplicationName == "" {
+		conf.ApplicationName = opts.Name
+	}
+	if conf.ConnectTimeout == 0 {
+		conf.ConnectTimeout = connectTimeout
+	}
+	connector, err := pq.NewConnectorConfig(conf)
+	if err != nil {
+		return nil, &billing.Error{Code: billing.CodeInvalid, Message: "the database URL cannot be used"}
+	}
+	pool := sql.OpenDB(connector)
+	maxConns := opts.MaxConns
+	if maxConns == 0 {
+		maxConns = 10
+	}
+	pool.SetMaxOpenConns(maxConns)
+	pool.SetMaxIdleConns(maxConns)
+	pool.SetConnMaxLifetime(connMaxLifetime)
+	pool.SetConnMaxIdleTime(connMaxIdleTime)
+	return &DB{sqlx: sqlx.NewDb(pool, "postgres"), url: opts.URL}, nil
+}
+
+// Pool returns the underlying pool, for migrations and statistics.
+func (db *DB) Pool() *sql.DB { return db.sqlx.DB }
+
+// Ping reports whether the database answers; the error has code [billing.CodeUnavailable] when it does not.
+func (db *DB) Ping(ctx context.Context) error {
+	if err := db.sqlx.PingContext(ctx); err != nil {
+		return translate("ping the database", err)
+	}
+	return nil
+}
+
+// Close closes every connection.
+func (db *DB) Close() error { return db.sqlx.Close() }
+
+// inTx runs fn in one transaction and commits if it returns nil.
+func (db *DB) inTx(ctx context.Context, operation string, fn func(*sqlx.Tx) error) error {
+	tx, err := db.sqlx.BeginTxx(ctx, nil)
+	if err != nil {
+		return translate(operation, err)
+	}
+	defer func() { _ = tx.Rollback() }() // a no-op after Commit
+	if err := fn(tx); err != nil {
+		return translate(operation, err)
+	}
+	if err := tx.Commit(); err != nil {
+		return translate(operation, fmt.Errorf("commit: %w", err))
+	}
+	return nil
+}
+
+// onConn runs fn on one pinned connection, where database/sql cannot repeat a statement by itself.
+func (db *DB) onConn(ctx context.Context, operation string, fn func(*sqlx.Conn) error) error {
+	conn, err := db.sqlx.Connx(ctx)
+	if err != nil {
+		return translate(operation, err)
+	}
+	defer func() { _ = conn.Close() }() // gives it back to the pool
+	if err := fn(conn); err != nil {
+		return translate(operation, err)
+	}
+	return nil
+}
+
+// Cipher seals and opens one field. pkg/vault implements it.
+type Cipher interface {
+	Encrypt(text string) (string, error)
+	Decrypt(sealed string) (string, error)
+}
+
+// Store reads and writes merchants and tasks.
+type Store struct {
+	db     *DB
+	cipher Cipher
+	wake   chan struct{}
+}
+
+// New returns a Store over db that seals tokens with cipher.
+func New(db *DB, cipher Cipher) *Store {
+	return &Store{db: db, cipher: cipher, wake: make(chan struct{}, 1)}
+}

@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/lib/pq"
+
+	"billonce/pkg/billing"
+)
+
+// SQLSTATEs that callers must tell apart. https://www.postgresql.org/docs/current/errcodes-appendix.html
+const (
+	stateUniqueViolation  = "23505"
+	stateLockNotAvailable = "55P03"
+	stateQueryCanceled    = "57014"
+	stateReadOnly         = "25006"
+	stateUndefinedTable   = "42P01"
+)
+
+// translate wraps err with the operation and gives it a code, judged by SQLSTATE and never by message text. An error that
+// already has a code keeps it.
+func translate(operation string, err error) error {
+	var known *billing.Error
+	if errors.As(err, &known) {
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+	return &billing.Error{Code: codeOf(err), Err: fmt.Errorf("%s: %w", operation, err)}
+}
+
+func codeOf(err error) billing.Code {
+	var failure *pq.Error
+	if errors.As(err, &failure) {
+		switch {
+		case failure.Code == stateQueryCanceled, failure.Code == stateLockNotAvailable, failure.Code == stateReadOnly:
+			return billing.CodeUnavailable
+		}
+		switch failure.Code.Class() {
+		case "08", "53", "57", "58": // connection, resources (a full disk), operator intervention, system
+			return billing.CodeUnavailable
+		case "40": // serialization, deadlock
+			return billing.CodeUnavailable
+		}
+		return billing.CodeInternal
+	}
+	var network net.Error
+	switch {
+	case errors.As(err, &network), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, context.Canceled):
+		return billing.CodeUnavailable
+	}
+	return billing.CodeInternal
+}
+
+// violates reports whether err is a violation of the named unique constraint or index.
+func violates(err error, constraint string) bool {
+	var failure *pq.Error
+	return errors.As(err, &failure) && failure.Code == stateUniqueViolation && failure.Constraint == constraint
+}
+
+// hasState reports whether err carries the given SQLSTATE.
+func hasState(err error, state pq.ErrorCode) bool {
+	var failure *pq.Error
+	return errors.As(err, &failure) && failure.Code == state
+}

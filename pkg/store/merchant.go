@@ -1,0 +1,275 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"billonce/pkg/billing"
+	"billonce/pkg/secret"
+)
+
+const oneConnected = "merchants_one_connected"
+
+// merchantProfile are the columns that say everything of a merchant but the tokens.
+const merchantProfile = `id, name, stripe_connect_id, livemode, access_token IS NOT NULL AS has_access_token,
+	refresh_token IS NOT NULL AS has_refresh_token, coalesce(pause_reason, '') AS pause_reason,
+	disconnected_at IS NOT NULL AS disconnected, created_at, updated_at`
+
+// merchantRow is a merchant as stored. The token columns hold ciphertext and are filled by the Get methods alone.
+type merchantRow struct {
+	ID              string         `db:"id"`
+	Name            string         `db:"name"`
+	StripeConnectID string         `db:"stripe_connect_id"`
+	Livemode        bool           `db:"livemode"`
+	HasAccessToken  bool           `db:"has_access_token"`
+	HasRefreshToken bool           `db:"has_refresh_token"`
+	PauseReason     string         `db:"pause_reason"`
+	Disconnected    bool           `db:"disconnected"`
+	CreatedAt       time.Time      `db:"created_at"`
+	UpdatedAt       time.Time      `db:"updated_at"`
+	AccessToken     sql.NullString `db:"access_token"`
+	RefreshToken    sql.NullString `db:"refresh_token"`
+}
+
+func (row merchantRow) merchant() billing.Merchant {
+	status := billing.MerchantActive
+	switch {
+	case row.Disconnected:
+		status = billing.MerchantDisconnected
+	case row.PauseReason != "":
+		status = billing.MerchantPaused
+	}
+	return billing.Merchant{
+		ID: billing.MerchantID(row.ID), Name: row.Name, StripeConnectID: row.StripeConnectID, Livemode: row.Livemode,
+		Status: status, PauseReason: billing.PauseReason(row.PauseReason),
+		HasAccessToken: row.HasAccessToken, HasRefreshToken: row.HasRefreshToken,
+		CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
+	}
+}
+
+// CreateMerchant seals the tokens and connects a merchant. The error has code [billing.CodeConflict] when the Stripe
+// account is connected already in the same mode.
+func (s *Store) CreateMerchant(ctx context.Context, merchant billing.NewMerchant) (billing.Merchant, error) {
+	access, err := s.seal(merchant.AccessToken)
+	if err != nil {
+		return billing.Merchant{}, fmt.Errorf("create merchant: %w", err)
+	}
+	refresh, err := s.seal(merchant.RefreshToken)
+	if err != nil {
+		return billing.Merchant{}, fmt.Errorf("create merchant: %w", err)
+	}
+	return s.changeMerchant(ctx, "create merchant", `
+		INSERT INTO merchants (id, name, stripe_connect_id, livemode, access_token, refresh_token)
+		VALUES ($1, $2, $3, $4, $5, $6) RETURNING `+merchantProfile,
+		merchant.ID, merchant.Name, merchant.StripeConnectID, merchant.Livemode, access, refresh)
+}
+
+// UpdateMerchant changes what change names, sealing new tokens. The error has code [billing.CodeNotFound], or
+// [billing.CodeConflict] for a merchant that is disconnected.
+func (s *Store) UpdateMerchant(ctx context.Context, id billing.MerchantID, change billing.MerchantChange) (billing.Merchant, error) {
+	set := []string{"updated_at = now()"}
+	args := []any{id}
+	assign := func(column string, value any) {
+		args = append(args, value)
+		set = append(set, fmt.Sprintf("%s = $%d", column, len(args)))
+	}
+	if change.Name != nil {
+		assign("name", *change.Name)
+	}
+	for column, token := range map[string]*secret.Text{"access_token": change.AccessToken, "refresh_token": change.RefreshToken} {
+		if token == nil {
+			continue
+		}
+		sealed, err := s.seal(*token)
+		if err != nil {
+			return billing.Merchant{}, fmt.Errorf("update merchant: %w", err)
+		}
+		assign(column, sealed)
+	}
+	return s.changeConnected(ctx, id, "update merchant", `
+		UPDATE merchants SET `+strings.Join(set, ", ")+`
+		WHERE id = $1 AND disconnected_at IS NULL RETURNING `+merchantProfile, args...)
+}
+
+// ViewMerchant returns a merchant without its tokens.
+func (s *Store) ViewMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error) {
+	row := merchantRow{}
+	err := s.db.sqlx.GetContext(ctx, &row, `SELECT `+merchantProfile+` FROM merchants WHERE id = $1`, id)
+	if err != nil {
+		return billing.Merchant{}, merchantError("view merchant", err)
+	}
+	return row.merchant(), nil
+}
+
+// ListMerchants returns up to limit merchants, newest first, beginning after the given one; none have tokens.
+func (s *Store) ListMerchants(ctx context.Context, filter billing.MerchantFilter, limit int, after billing.MerchantID) ([]billing.Merchant, error) {
+	where := conditions{}
+	if filter.StripeConnectID != "" {
+		where.add("stripe_connect_id = $%d", filter.StripeConnectID)
+	}
+	if after != "" {
+		where.add("id < $%d", after)
+	}
+	rows := []merchantRow{}
+	query := `SELECT ` + merchantProfile + ` FROM merchants` + where.sql() + ` ORDER BY id DESC LIMIT ` + where.arg(limit)
+	if err := s.db.sqlx.SelectContext(ctx, &rows, query, where.args...); err != nil {
+		return nil, translate("list merchants", err)
+	}
+	merchants := make([]billing.Merchant, len(rows))
+	for i, row := range rows {
+		merchants[i] = row.merchant()
+	}
+	return merchants, nil
+}
+
+// GetMerchant returns a merchant with its tokens opened. The error has code [billing.CodeNotFound], or
+// [billing.CodeTokenUnreadable] when a stored token was not sealed by a key at hand or was changed since.
+func (s *Store) GetMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error) {
+	return s.getMerchant(ctx, "get merchant", `id = $1`, id)
+}
+
+// GetMerchantByStripeUserID returns the connected merchant of a Stripe account and mode with its tokens opened. Errors are
+// those of [Store.GetMerchant].
+func (s *Store) GetMerchantByStripeUserID(ctx context.Context, stripeUserID string, livemode bool) (billing.Merchant, error) {
+	return s.getMerchant(ctx, "get merchant by Stripe user id",
+		`stripe_connect_id = $1 AND livemode = $2 AND disconnected_at IS NULL`, stripeUserID, livemode)
+}
+
+func (s *Store) getMerchant(ctx context.Context, operation, condition string, args ...any) (billing.Merchant, error) {
+	row := merchantRow{}
+	err := s.db.sqlx.GetContext(ctx, &row,
+		`SELECT `+merchantProfile+`, access_token, refresh_token FROM merchants WHERE `+condition, args...)
+	if err != nil {
+		return billing.Merchant{}, merchantError(operation, err)
+	}
+	merchant, err := s.open(row)
+	if err != nil {
+		return billing.Merchant{}, fmt.Errorf("%s: %w", operation, err)
+	}
+	return merchant, nil
+}
+
+// GetMerchants opens many merchants at once. A merchant whose token does not open is in failed, with the error of
+// [Store.GetMerchant], and holds back no other; one that does not exist is in neither map.
+func (s *Store) GetMerchants(ctx context.Context, ids []billing.MerchantID) (opened map[billing.MerchantID]billing.Merchant, failed map[billing.MerchantID]error, err error) {
+	rows := []merchantRow{}
+	if err := s.db.sqlx.SelectContext(ctx, &rows,
+		`SELECT `+merchantProfile+`, access_token, refresh_token FROM merchants WHERE id = ANY($1::uuid[])`,
+		pq.Array(ids)); err != nil {
+		return nil, nil, translate("get merchants", err)
+	}
+	opened, failed = make(map[billing.MerchantID]billing.Merchant, len(rows)), map[billing.MerchantID]error{}
+	for _, row := range rows {
+		merchant, err := s.open(row)
+		if err != nil {
+			failed[billing.MerchantID(row.ID)] = err
+			continue
+		}
+		opened[merchant.ID] = merchant
+	}
+	return opened, failed, nil
+}
+
+// DisconnectMerchant erases the tokens and holds the merchant's tasks; history is kept. Disconnecting twice is no error.
+func (s *Store) DisconnectMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error) {
+	return s.changeMerchant(ctx, "disconnect merchant", `
+		UPDATE merchants SET access_token = NULL, refresh_token = NULL, updated_at = now(),
+			disconnected_at = coalesce(disconnected_at, now())
+		WHERE id = $1 RETURNING `+merchantProfile, id)
+}
+
+// PauseMerchant holds the merchant's tasks until [Store.ResumeMerchant]. A merchant that is paused already keeps its first
+// reason. The error has code [billing.CodeNotFound], or [billing.CodeConflict] for a disconnected merchant.
+func (s *Store) PauseMerchant(ctx context.Context, id billing.MerchantID, reason billing.PauseReason) (billing.Merchant, error) {
+	return s.changeConnected(ctx, id, "pause merchant", `
+		UPDATE merchants SET paused_at = coalesce(paused_at, now()), pause_reason = coalesce(pause_reason, $2), updated_at = now()
+		WHERE id = $1 AND disconnected_at IS NULL RETURNING `+merchantProfile, id, reason)
+}
+
+// ResumeMerchant ends a pause: held tasks that are due run at once, in the order for which they were scheduled. Resuming
+// twice is no error. The error has code [billing.CodeNotFound], or [billing.CodeConflict] for a disconnected merchant.
+func (s *Store) ResumeMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error) {
+	merchant, err := s.changeConnected(ctx, id, "resume merchant", `
+		UPDATE merchants SET paused_at = NULL, pause_reason = NULL, resumed_at = now(), updated_at = now()
+		WHERE id = $1 AND disconnected_at IS NULL RETURNING `+merchantProfile, id)
+	if err != nil {
+		return billing.Merchant{}, err
+	}
+	if _, err := s.FreeHeld(ctx); err != nil {
+		return billing.Merchant{}, err
+	}
+	s.Wake()
+	return merchant, nil
+}
+
+func (s *Store) changeConnected(ctx context.Context, id billing.MerchantID, operation, query string, args ...any) (billing.Merchant, error) {
+	merchant, err := s.changeMerchant(ctx, operation, query, args...)
+	if billing.CodeOf(err) != billing.CodeNotFound {
+		return merchant, err
+	}
+	if _, viewErr := s.ViewMerchant(ctx, id); viewErr != nil {
+		return billing.Merchant{}, viewErr
+	}
+	return billing.Merchant{}, &billing.Error{Code: billing.CodeConflict, Message: "the merchant is disconnected"}
+}
+
+func (s *Store) changeMerchant(ctx context.Context, operation, query string, args ...any) (billing.Merchant, error) {
+	row := merchantRow{}
+	err := s.db.onConn(ctx, operation, func(conn *sqlx.Conn) error { return conn.GetContext(ctx, &row, query, args...) })
+	if err != nil {
+		return billing.Merchant{}, merchantError(operation, err)
+	}
+	return row.merchant(), nil
+}
+
+func merchantError(operation string, err error) error {
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return &billing.Error{Code: billing.CodeNotFound, Message: "no such merchant"}
+	case violates(err, oneConnected):
+		return &billing.Error{Code: billing.CodeConflict, Message: "the Stripe account is connected already"}
+	}
+	return translate(operation, err)
+}
+
+// seal returns NULL for an empty token.
+func (s *Store) seal(token secret.Text) (sql.NullString, error) {
+	if token.Empty() {
+		return sql.NullString{}, nil
+	}
+	sealed, err := s.cipher.Encrypt(token.Reveal())
+	if err != nil {
+		return sql.NullString{}, fmt.Errorf("seal a token: %w", err)
+	}
+	return sql.NullString{String: sealed, Valid: true}, nil
+}
+
+func (s *Store) open(row merchantRow) (billing.Merchant, error) {
+	merchant := row.merchant()
+	for _, field := range []struct {
+		column string
+		sealed sql.NullString
+		into   *secret.Text
+	}{
+		{"access_token", row.AccessToken, &merchant.AccessToken},
+		{"refresh_token", row.RefreshToken, &merchant.RefreshToken},
+	} {
+		if !field.sealed.Valid {
+			continue
+		}
+		text, err := s.cipher.Decrypt(field.sealed.String)
+		if err != nil {
+			return billing.Merchant{}, &billing.Error{Code: billing.CodeTokenUnreadable,
+				Err: fmt.Errorf("open %s of merchant %s: %w", field.column, row.ID, err)}
+		}
+		*field.into = secret.New(text)
+	}
+	return merchant, nil
+}

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"billonce/pkg/billing"
+)
+
+// A task may be scheduled this far from the database's clock. The past is tolerated for as long as clocks may differ: a
+// time further back is a mistake of the caller, and running it at once could be a surprise that bills somebody.
+const (
+	pastTolerance = time.Minute
+	futureLimit   = 10 * 365 * 24 * time.Hour
+)
+
+// CreateTasks schedules tasks, all or none, and returns them in the order given. A task whose Key is known already with the
+// same Fingerprint is not made again: the first one is returned as it was answered then, marked Replayed.
+//
+// Errors have code [billing.CodeInvalid] (with faults at "/<index>/<field>"), [billing.CodeKeyReused] (key known with
+// another fingerprint) or [billing.CodeKeyInProgress] (another transaction is using the key now).
+func (s *Store) CreateTasks(ctx context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
+	var created []billing.CreatedTask
+	err := s.db.inTx(ctx, "create tasks", func(tx *sqlx.Tx) error {
+		var err error
+		created, err = createTasks(ctx, tx, tasks)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.wakeForDue(created)
+	return created, nil
+}
+
+// RetryTask schedules next as the repetition of a task that failed or was canceled. Retrying a task that has been retried
+// already returns the first repetition, marked Replayed. The error has code [billing.CodeNotFound], or
+// [billing.CodeConflict] when the task's status does not allow it.
+func (s *Store) RetryTask(ctx context.Context, of billing.TaskID, next billing.NewTask) (billing.CreatedTask, error) {
+	var created []billing.CreatedTask
+	err := s.db.inTx(ctx, "retry task", func(tx *sqlx.Tx) error {
+		status := ""
+		if err := tx.GetContext(ctx, &status, `SELECT status FROM scheduled_tasks WHERE id = $1 FOR UPDATE`, of); err != nil {
+			return taskError("lock the task", err)
+		}
+		if status != string(billing.Failed) && status != string(billing.Canceled) {
+			return &billing.Error{Code: billing.CodeConflict, Message: "only a failed or canceled task can be retried; this one is " + status}
+		}
+		row := taskRow{}
+		err := tx.GetContext(ctx, &row, `SELECT `+taskColumns+` FROM scheduled_tasks WHERE retry_of = $1`, of)
+		if err == nil {
+			task, err := row.task()
+			created = []billing.CreatedTask{{Task: task, Replayed: true}}
+			return err
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		next.RetryOf = of
+		created, err = createTasks(ctx, tx, []billing.NewTask{next})
+		return err
+	})
+	if err != nil {
+		return billing.CreatedTask{}, err
+	}
+	s.wakeForDue(created)
+	return created[0], nil
+}
+
+func createTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
+	now, err := checkNewTasks(ctx, tx, tasks)
+	if err != nil {
+		return nil, err
+	}
+	created := make([]billing.CreatedTask, len(tasks))
+	for i, task := range tasks {
+		created[i].Task = asCreated(task, now)
+	}
+	if err := takeKeys(ctx, tx, tasks, created); err != nil {
+		return nil, err
+	}
+	if err := insertTasks(ctx, tx, tasks, created); err != nil {
+		return nil, err
+	}
+	return created, nil
+}
+
+// asCreated is the task as its first answer shows it.
+func asCreated(task billing.NewTask, now time.Time) billing.Task {
+	scheduledFor := task.RunAt.UTC().Truncate(time.Microsecond) // what PostgreSQL keeps
+	if task.RunAt.IsZero() {
+		scheduledFor = now
+	}
+	runAt := scheduledFor
+	if runAt.Before(now) {
+		runAt = now
+	}
+	return billing.Task{
+		ID: task.ID, MerchantID: task.MerchantID, Kind: task.Kind, Target: task.Target, Params: task.Params,
+		Metadata: task.Metadata, Status: billing.Pending, RunAt: runAt, ScheduledFor: scheduledFor,
+		MaxAttempts: task.MaxAttempts, RetryOf: task.RetryOf, CreatedAt: now, UpdatedAt: now,
+	}
+}
+
+// checkNewTasks checks what only the database can know, and returns its clock.
+func checkNewTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask) (time.Time, error) {
+	ids := map[billing.MerchantID]bool{}
+	for _, task := range tasks {
+		ids[task.MerchantID] = false
+	}
+	list := make([]string, 0, len(ids))
+	for id := range ids {
+		list = append(list, string(id))
+	}
+	var now time.Time
+	var known pq.StringArray
+	err := tx.QueryRowxContext(ctx, `
+		SELECT now(), ARRAY(SELECT id::text FROM merchants WHERE id = ANY($1::uuid[]) AND disconnected_at IS NULL)`,
+		pq.Array(list)).Scan(&now, &known)
+	if err != nil {
+		return time.Time{}, err
+	}
+	now = now.UTC()
+	for _, id := range known {
+		ids[billing.MerchantID(id)] = true
+	}
+	var faults []billing.Fault
+	for i, task := range tasks {
+		if !ids[task.MerchantID] {
+			faults = append(faults, billing.Fault{Pointer: fmt.Sprintf("/%d/merchant_id", i), Code: "unknown_merchant",
+				Detail: "no connected merchant has this id"})
+		}
+		faults = append(faults, runAtFaults(i, task.RunAt, now)...)
+	}
+	if len(faults) > 0 {
+		return time.Time{}, &billing.Error{Code: billing.CodeInvalid, Message: "the task cannot be scheduled", Faults: faults}
+	}
+	return now, nil
+}
+
+func runAtFaults(index int, runAt, now time.Time) []billing.Fault {
+	pointer := fmt.Sprintf("/%d/run_at", index)
+	switch {
+	case runAt.IsZero(): // now
+		return nil
+	case runAt.Before(now.Add(-pastTolerance)):
+		return []billing.Fault{{Pointer: pointer, Code: "in_the_past", Detail: "must not lie in the past"}}
+	case runAt.After(now.Add(futureLimit)):
+		return []billing.Fault{{Pointer: pointer, Code: "too_far", Detail: "must lie within ten years"}}
+	}
+	return nil
+}
+
+// insertTasks inserts those tasks that are not replays.
+func insertTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, created []billing.CreatedTask) error {
+	var (
+		ids, merchants, kinds, targets, params, metadata, retries []string
+		methods, paths, bodies, versions                          []string
+		hashes                                                    [][]byte
+		runAts, scheduledFors                                     []time.Time
+		maxAttempts                                               []int64
+	)
+	for i, task := range tasks {
+		if created[i].Replayed {
+			continue
+		}
+		notes, err := json.Marshal(task.Metadata)
+		if err != nil {
+			return fmt.Errorf("encode metadata: %w", err)
+		}
+		if task.Metadata == nil {
+			notes = []byte("{}")
+		}
+		hash := task.Request.Hash()
+		ids = append(ids, string(task.ID))
+		merchants = append(merchants, string(task.MerchantID))
+		kinds = append(kinds, string(task.Kind))
+		targets = append(targets, task.Target)
+		params = append(params, string(task.Params))
+		metadata = append(metadata, string(notes))
+		retries = append(retries, string(task.RetryOf))
+		methods = append(methods, task.Request.Method)
+		paths = append(paths, task.Request.Path)
+		bodies = append(bodies, task.Request.Body)
+		versions = append(versions, task.Request.APIVersion)
+		hashes = append(hashes, hash[:])
+		runAts = append(runAts, created[i].Task.RunAt)
+		scheduledFors = append(scheduledFors, created[i].Task.ScheduledFor)
+		maxAttempts = append(maxAttempts, int64(task.MaxAttempts))
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO scheduled_tasks (id, merchant_id, kind, target, params, metadata, retry_of,
+			request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts)
+		SELECT id, merchant_id, kind, target, params::jsonb, metadata::jsonb, nullif(retry_of, '')::uuid,
+			request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts
+		FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+			$8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::timestamptz[], $14::timestamptz[], $15::int[])
+			AS new (id, merchant_id, kind, target, params, metadata, retry_of,
+				request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts)`,
+		pq.Array(ids), pq.Array(merchants), pq.Array(kinds), pq.Array(targets), pq.Array(params), pq.Array(metadata),
+		pq.Array(retries), pq.Array(methods), pq.Array(paths), pq.Array(bodies), pq.Array(versions), pq.Array(hashes),
+		pq.Array(timestamps(runAts)), pq.Array(timestamps(scheduledFors)), pq.Array(maxAttempts))
+	return err
+}
+
+// timestampLayout is how times are given to PostgreSQL inside arrays.
+const timestampLayout = time.RFC3339Nano
+
+// timestamps renders times for a timestamptz[] parameter, which lib/pq cannot encode by itself.
+func timestamps(times []time.Time) []string {
+	texts := make([]string, len(times))
+	for i, t := range times {
+		texts[i] = t.UTC().Format(timestampLayout)
+	}
+	return texts
+}

@@ -1,0 +1,162 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"billonce/pkg/billing"
+)
+
+// taskColumns are the columns of a task as the API shows it; the frozen request stays behind.
+const taskColumns = `id, merchant_id, kind, target, params, metadata, status, run_at, scheduled_for, attempt, released, max_attempts,
+	retry_of, first_sent_at, result, last_error, created_at, updated_at, finished_at`
+
+type taskRow struct {
+	ID           string         `db:"id"`
+	MerchantID   string         `db:"merchant_id"`
+	Kind         string         `db:"kind"`
+	Target       string         `db:"target"`
+	Params       string         `db:"params"`
+	Metadata     string         `db:"metadata"`
+	Status       string         `db:"status"`
+	RunAt        time.Time      `db:"run_at"`
+	ScheduledFor time.Time      `db:"scheduled_for"`
+	Attempt      int            `db:"attempt"`
+	Released     int            `db:"released"`
+	MaxAttempts  int            `db:"max_attempts"`
+	RetryOf      sql.NullString `db:"retry_of"`
+	FirstSentAt  *time.Time     `db:"first_sent_at"`
+	Result       sql.NullString `db:"result"`
+	LastError    sql.NullString `db:"last_error"`
+	CreatedAt    time.Time      `db:"created_at"`
+	UpdatedAt    time.Time      `db:"updated_at"`
+	FinishedAt   *time.Time     `db:"finished_at"`
+}
+
+func (row taskRow) task() (billing.Task, error) {
+	task := billing.Task{
+		ID: billing.TaskID(row.ID), MerchantID: billing.MerchantID(row.MerchantID), Kind: billing.Kind(row.Kind),
+		Target: row.Target, Params: json.RawMessage(row.Params), Status: billing.Status(row.Status),
+		RunAt: row.RunAt.UTC(), ScheduledFor: row.ScheduledFor.UTC(),
+		Attempt: row.Attempt - row.Released, MaxAttempts: row.MaxAttempts, RetryOf: billing.TaskID(row.RetryOf.String),
+		FirstSentAt: utc(row.FirstSentAt), CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
+		FinishedAt: utc(row.FinishedAt),
+	}
+	if err := json.Unmarshal([]byte(row.Metadata), &task.Metadata); err != nil {
+		return billing.Task{}, fmt.Errorf("read metadata of task %s: %w", row.ID, err)
+	}
+	if row.Result.Valid {
+		if err := json.Unmarshal([]byte(row.Result.String), &task.Result); err != nil {
+			return billing.Task{}, fmt.Errorf("read result of task %s: %w", row.ID, err)
+		}
+	}
+	if row.LastError.Valid {
+		if err := json.Unmarshal([]byte(row.LastError.String), &task.LastError); err != nil {
+			return billing.Task{}, fmt.Errorf("read last error of task %s: %w", row.ID, err)
+		}
+	}
+	return task, nil
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	at := t.UTC()
+	return &at
+}
+
+// GetTask returns one task. The error has code [billing.CodeNotFound] when there is none.
+func (s *Store) GetTask(ctx context.Context, id billing.TaskID) (billing.Task, error) {
+	row := taskRow{}
+	err := s.db.sqlx.GetContext(ctx, &row, `SELECT `+taskColumns+` FROM scheduled_tasks WHERE id = $1`, id)
+	if err != nil {
+		return billing.Task{}, taskError("get task", err)
+	}
+	return row.task()
+}
+
+// ListTasks returns up to limit tasks, newest first, beginning after the given one.
+func (s *Store) ListTasks(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) ([]billing.Task, error) {
+	where := conditions{}
+	if filter.Status != "" {
+		where.add("status = $%d", filter.Status)
+	}
+	if filter.MerchantID != "" {
+		where.add("merchant_id = $%d", filter.MerchantID)
+	}
+	if filter.Kind != "" {
+		where.add("kind = $%d", filter.Kind)
+	}
+	if filter.Target != "" {
+		where.add("target = $%d", filter.Target)
+	}
+	if after != "" {
+		where.add("id < $%d", after)
+	}
+	rows := []taskRow{}
+	query := `SELECT ` + taskColumns + ` FROM scheduled_tasks` + where.sql() + ` ORDER BY id DESC LIMIT ` + where.arg(limit)
+	if err := s.db.sqlx.SelectContext(ctx, &rows, query, where.args...); err != nil {
+		return nil, translate("list tasks", err)
+	}
+	tasks := make([]billing.Task, len(rows))
+	for i, row := range rows {
+		task, err := row.task()
+		if err != nil {
+			return nil, fmt.Errorf("list tasks: %w", err)
+		}
+		tasks[i] = task
+	}
+	return tasks, nil
+}
+
+// ListAttempts returns every attempt of a task, first to last. The error has code [billing.CodeNotFound] when there is no
+// such task.
+func (s *Store) ListAttempts(ctx context.Context, id billing.TaskID) ([]billing.Attempt, error) {
+	if _, err := s.GetTask(ctx, id); err != nil {
+		return nil, err
+	}
+	rows := []struct {
+		Number     int            `db:"attempt"`
+		WorkerID   string         `db:"worker_id"`
+		StartedAt  time.Time      `db:"started_at"`
+		FinishedAt time.Time      `db:"finished_at"`
+		Outcome    string         `db:"outcome"`
+		Reason     string         `db:"reason"`
+		Replayed   bool           `db:"replayed"`
+		RequestID  string         `db:"request_id"`
+		Error      sql.NullString `db:"error"`
+	}{}
+	err := s.db.sqlx.SelectContext(ctx, &rows, `
+		SELECT attempt, worker_id, started_at, finished_at, outcome, reason, replayed, request_id, error
+		FROM task_attempts WHERE task_id = $1 ORDER BY attempt`, id)
+	if err != nil {
+		return nil, translate("list attempts", err)
+	}
+	attempts := make([]billing.Attempt, len(rows))
+	for i, row := range rows {
+		attempts[i] = billing.Attempt{
+			Number: row.Number, WorkerID: billing.WorkerID(row.WorkerID),
+			StartedAt: row.StartedAt.UTC(), FinishedAt: row.FinishedAt.UTC(),
+			Outcome: billing.Outcome(row.Outcome), Reason: billing.Reason(row.Reason),
+			Replayed: row.Replayed, RequestID: row.RequestID,
+		}
+		if row.Error.Valid {
+			if err := json.Unmarshal([]byte(row.Error.String), &attempts[i].Error); err != nil {
+				return nil, fmt.Errorf("list attempts: %w", err)
+			}
+		}
+	}
+	return attempts, nil
+}
+
+func taskError(operation string, err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return &billing.Error{Code: billing.CodeNotFound, Message: "no such task"}
+	}
+	return translate(operation, err)
+}

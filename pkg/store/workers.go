@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"billonce/pkg/billing"
+)
+
+// RegisterWorker announces a worker, whose lease begins now.
+func (s *Store) RegisterWorker(ctx context.Context, worker billing.Worker) error {
+	return s.db.onConn(ctx, "register worker", func(conn *sqlx.Conn) error {
+		_, err := conn.ExecContext(ctx, `
+			INSERT INTO workers (id, hostname, pid, version, concurrency, lease)
+			VALUES ($1, $2, $3, $4, $5, make_interval(secs => $6))`,
+			worker.ID, worker.Hostname, worker.PID, worker.Version, worker.Concurrency, worker.Lease.Seconds())
+		return err
+	})
+}
+
+// Heartbeat renews a worker's lease. The error has code [billing.CodeLeaseLost] when the worker was declared dead: its
+// tasks belong to others and it must register anew under another id.
+func (s *Store) Heartbeat(ctx context.Context, id billing.WorkerID) error {
+	var renewed int64
+	err := s.db.onConn(ctx, "renew the worker's lease", func(conn *sqlx.Conn) error {
+		result, err := conn.ExecContext(ctx, `UPDATE workers SET heartbeat_at = now() WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		renewed, err = result.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if renewed == 0 {
+		return &billing.Error{Code: billing.CodeLeaseLost, Message: "the worker was declared dead"}
+	}
+	return nil
+}
+
+// DeregisterWorker takes a worker off the list. What it still runs, if anything, goes to the others.
+func (s *Store) DeregisterWorker(ctx context.Context, id billing.WorkerID) error {
+	return s.db.onConn(ctx, "deregister worker", func(conn *sqlx.Conn) error {
+		_, err := conn.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, id)
+		return err
+	})
+}
+
+// TakeOver declares workers dead that have been silent for longer than their lease, and gives back up to limit tasks of
+// dead workers. Nobody knows how far those were: each keeps its first_sent_at, an attempt of unknown outcome is appended,
+// and a task without an attempt left is in doubt. It returns how many tasks were given back.
+//
+// The worker's row is deleted in the transaction that gives back its tasks, so a heartbeat either comes before and saves
+// it, or fails and tells the worker.
+func (s *Store) TakeOver(ctx context.Context, limit int) (int, error) {
+	var taken int
+	err := s.db.inTx(ctx, "take over tasks", func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE heartbeat_at + lease < now()`); err != nil {
+			return err
+		}
+		return tx.GetContext(ctx, &taken, `
+			WITH orphans AS MATERIALIZED (
+				SELECT t.id, t.worker_id, t.attempt, t.claimed_at
+				FROM scheduled_tasks AS t
+				WHERE t.status = 'running' AND NOT EXISTS (SELECT 1 FROM workers AS w WHERE w.id = t.worker_id)
+				ORDER BY t.run_at
+				LIMIT $1
+				FOR UPDATE OF t SKIP LOCKED
+			), given_back AS (
+				UPDATE scheduled_tasks AS t
+				SET status = CASE WHEN t.attempt - t.released >= t.max_attempts THEN 'in_doubt' ELSE 'pending' END,
+					run_at = now(), worker_id = NULL, claimed_at = NULL, updated_at = now(),
+					last_error = jsonb_build_object('http_status', 0, 'type', '', 'code', '', 'decline_code', '', 'param', '',
+						'message', $2::text, 'request_id', '')
+				FROM orphans AS o
+				WHERE t.id = o.id AND t.worker_id = o.worker_id AND t.attempt = o.attempt AND (t.status = 'running') IS TRUE
+				RETURNING t.id, o.attempt, o.worker_id, o.claimed_at, t.last_error
+			), noted AS (
+				INSERT INTO task_attempts (task_id, attempt, worker_id, started_at, outcome, reason, error)
+				SELECT id, attempt, worker_id, claimed_at, 'unknown', 'worker_lost', last_error FROM given_back
+			)
+			SELECT count(*) FROM given_back`, limit, workerLost)
+	})
+	return taken, err
+}
+
+const workerLost = "the worker that was sending it fell silent"
+
+// QueueDepth says how the queue stands, for gauges.
+type QueueDepth struct {
+	OldestDue time.Duration `db:"-"` // how long the oldest due task has waited; 0 when none is due
+	InDoubt   int           `db:"in_doubt"`
+}
+
+// Depth measures the queue. Its counts stop at 10,000: a gauge must not cost a table scan.
+func (s *Store) Depth(ctx context.Context) (QueueDepth, error) {
+	row := struct {
+		QueueDepth
+		Oldest float64 `db:"oldest"`
+	}{}
+	err := s.db.sqlx.GetContext(ctx, &row, `
+		SELECT coalesce(extract(epoch FROM now() - (SELECT min(run_at) FROM scheduled_tasks WHERE status = 'pending')), 0) AS oldest,
+			(SELECT count(*) FROM (SELECT 1 FROM scheduled_tasks WHERE status = 'in_doubt' LIMIT 10000) AS doubted) AS in_doubt`)
+	if err != nil {
+		return QueueDepth{}, translate("measure the queue", err)
+	}
+	row.OldestDue = max(seconds(row.Oldest), 0)
+	return row.QueueDepth, nil
+}
