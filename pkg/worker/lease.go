@@ -1,0 +1,125 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"billonce/pkg/billing"
+)
+
+// lease is the worker's standing: its id, and until when it may trust that nobody has declared it dead. Trust is measured
+// by the monotonic clock from before a heartbeat was sent, so it always ends before the lease does at the database.
+type lease struct {
+	deps Deps
+	conf Config
+
+	mu           sync.Mutex
+	id           billing.WorkerID
+	trustedUntil time.Time
+}
+
+// margin is the part of a lease that is not trusted: time for a request to leave the process after the check.
+func (l *lease) margin() time.Duration { return l.conf.Lease / 10 }
+
+// current returns the worker's id and whether the worker may still begin to send.
+func (l *lease) current() (billing.WorkerID, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.id, time.Now().Before(l.trustedUntil)
+}
+
+// trusts reports whether a claim made under the given id may still be sent.
+func (l *lease) trusts(id billing.WorkerID) bool {
+	current, trusted := l.current()
+	return trusted && current == id
+}
+
+func (l *lease) renewed(id billing.WorkerID, since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.id, l.trustedUntil = id, since.Add(l.conf.Lease-l.margin())
+}
+
+// register announces the worker under a new id, waiting for the database as long as it takes. The error is ctx's.
+func (l *lease) register(ctx context.Context) error {
+	pause := errorPauseFirst
+	for {
+		began := time.Now()
+		id, err := l.deps.NewID()
+		if err == nil {
+			err = l.announce(ctx, id)
+		}
+		if err == nil {
+			l.renewed(id, began)
+			l.deps.Log.InfoContext(ctx, "worker registered", slog.String("worker_id", string(id)))
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		l.deps.Log.WarnContext(ctx, "worker not registered", slog.Any("error", err), slog.Duration("pause", pause))
+		wait(ctx, jitter(pause))
+		pause = min(2*pause, errorPauseMax)
+	}
+}
+
+func (l *lease) announce(ctx context.Context, id billing.WorkerID) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return l.deps.Registry.RegisterWorker(ctx, billing.Worker{
+		ID: id, Hostname: l.conf.Hostname, PID: l.conf.PID, Version: l.conf.Version,
+		Concurrency: l.conf.Concurrency, Lease: l.conf.Lease,
+	})
+}
+
+// keep renews the lease until ctx ends. A worker that was declared dead registers anew; what it held is lost to others.
+func (l *lease) keep(ctx context.Context) {
+	pause := l.conf.Lease / 3
+	for {
+		wait(ctx, jitter(pause))
+		if ctx.Err() != nil {
+			return
+		}
+		id, _ := l.current()
+		began := time.Now()
+		statement, cancel := context.WithTimeout(ctx, l.conf.Lease/3)
+		err := l.deps.Registry.Heartbeat(statement, id)
+		cancel()
+		switch {
+		case err == nil:
+			l.renewed(id, began)
+			pause = l.conf.Lease / 3
+		case ctx.Err() != nil:
+			return
+		case billing.CodeOf(err) == billing.CodeLeaseLost:
+			l.deps.Log.ErrorContext(ctx, "declared dead, registering anew", slog.String("worker_id", string(id)))
+			if l.register(ctx) != nil {
+				return
+			}
+		default:
+			l.deps.Log.WarnContext(ctx, "heartbeat missed", slog.String("worker_id", string(id)), slog.Any("error", err))
+			pause = l.conf.Lease / 10
+		}
+	}
+}
+
+// end takes the worker off the list, so that nobody waits for its lease to run out.
+func (l *lease) end(ctx context.Context) {
+	id, _ := l.current()
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := l.deps.Registry.DeregisterWorker(ctx, id); err != nil {
+		l.deps.Log.WarnContext(ctx, "worker not deregistered", slog.String("worker_id", string(id)), slog.Any("error", err))
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

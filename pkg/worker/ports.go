@@ -1,0 +1,51 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"billonce/pkg/billing"
+)
+
+// Registry keeps the list of living workers.
+type Registry interface {
+	RegisterWorker(ctx context.Context, worker billing.Worker) error
+	Heartbeat(ctx context.Context, id billing.WorkerID) error // CodeLeaseLost when declared dead
+	DeregisterWorker(ctx context.Context, id billing.WorkerID) error
+}
+
+// Queue hands out due tasks and takes back decisions.
+type Queue interface {
+	Claim(ctx context.Context, worker billing.WorkerID, limit int) (claims []billing.Claim, more bool, err error)
+	Settle(ctx context.Context, settlements []billing.Settlement) ([]billing.TaskID, error)
+	Release(ctx context.Context, claims []billing.Claim) error
+	RecoverOwn(ctx context.Context, worker billing.WorkerID, held []billing.TaskID) (int, error)
+}
+
+// Caretaker returns tasks that nobody works on to the queue.
+type Caretaker interface {
+	TakeOver(ctx context.Context, limit int) (int, error)
+	FreeHeld(ctx context.Context) (int, error)
+}
+
+// Merchants opens the credentials of the merchants whose tasks are about to be sent.
+type Merchants interface {
+	GetMerchants(ctx context.Context, ids []billing.MerchantID) (opened map[billing.MerchantID]billing.Merchant, failed map[billing.MerchantID]error, err error)
+	PauseMerchant(ctx context.Context, id billing.MerchantID, reason billing.PauseReason) (billing.Merchant, error)
+}
+
+// Gateway sends one task to Stripe, once, and tells what it learned.
+type Gateway interface {
+	Execute(ctx context.Context, claim billing.Claim, credential billing.Credential) billing.Answer
+}
+
+// Metrics counts what the worker does.
+type Metrics interface {
+	Slots(n int)
+	Busy(n int)
+	Claimed(n int, took time.Duration)
+	Started(lag time.Duration)
+	AttemptDone(kind billing.Kind, outcome billing.Outcome, reason billing.Reason, took time.Duration)
+	Settled(n, lost int, took time.Duration)
+	TakenOver(n int)
+}

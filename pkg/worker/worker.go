@@ -1,0 +1,269 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"billonce/pkg/billing"
+)
+
+// Config sets a worker's pace. Every field is required.
+type Config struct {
+	Hostname     string
+	PID          int
+	Version      string
+	Concurrency  int             // tasks in flight at most
+	PollInterval time.Duration   // pause between claims when nothing is due
+	Lease        time.Duration   // silent for this long, the worker has lost its tasks
+	Window       time.Duration   // no re-send of a key older than this
+	Backoff      billing.Backoff // pauses between the attempts of a task
+	DrainTimeout time.Duration   // how long tasks in flight may take to finish when the worker stops
+}
+
+// Deps are what a worker works with. Every field is required.
+type Deps struct {
+	Registry  Registry
+	Queue     Queue
+	Caretaker Caretaker
+	Merchants Merchants
+	Gateway   Gateway
+	Metrics   Metrics
+	Log       *slog.Logger
+	NewID     func() (billing.WorkerID, error)
+}
+
+// ErrForced says that the drain time ran out and calls to Stripe were cut off. Their outcome is recorded as unknown.
+var ErrForced = errors.New("worker: tasks in flight were cut off")
+
+const (
+	claimBatch      = 250              // tasks per claim at most
+	storeTimeout    = 10 * time.Second // one statement; longer than any healthy database takes
+	errorPauseFirst = 100 * time.Millisecond
+	errorPauseMax   = 5 * time.Second
+	recordGrace     = 5 * time.Second // for recording outcomes once the drain time is over
+)
+
+// Worker is one worker process's loop. Make one with [New] and call [Worker.Run] once.
+type Worker struct {
+	deps    Deps
+	conf    Config
+	lease   *lease
+	flight  *flight
+	settler *settler
+	wake    chan struct{}
+}
+
+// New returns a worker.
+func New(deps Deps, conf Config) *Worker {
+	flight := newFlight(conf.Concurrency, deps.Metrics.Busy)
+	return &Worker{
+		deps: deps, conf: conf, flight: flight,
+		lease:   &lease{deps: deps, conf: conf},
+		settler: newSettler(deps, flight),
+		wake:    make(chan struct{}, 1),
+	}
+}
+
+// Wake makes the worker look for due tasks at once. It never blocks.
+func (w *Worker) Wake() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run works until ctx ends, then drains: it claims no more, gives back what it has not begun to send, lets calls to Stripe
+// finish and records their outcomes. It returns nil after a clean drain and [ErrForced] when the drain time ran out. While
+// the database does not answer, it waits and tries again.
+func (w *Worker) Run(ctx context.Context) error {
+	if err := w.lease.register(ctx); err != nil {
+		return nil //nolint:nilerr // ctx ended before there was anything to do
+	}
+	w.deps.Metrics.Slots(w.conf.Concurrency)
+	// What must outlive ctx while the worker drains ends with serve.
+	serve, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	var background sync.WaitGroup
+	background.Go(func() { w.lease.keep(serve) })
+	background.Go(func() { w.settler.run(serve) })
+	background.Go(func() { w.takeCare(ctx) })
+
+	send, cutOff := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutOff()
+	w.claimLoop(ctx, send)
+	err := w.drain(cutOff, stopServing)
+	w.settler.finish(stopServing)
+	stopServing()
+	background.Wait()
+	w.lease.end(context.WithoutCancel(ctx))
+	return err
+}
+
+// drain waits for the tasks in flight. When the time is over it cuts off the calls to Stripe, and when even their outcomes
+// cannot be recorded it stops trying: after the lease the tasks go to other workers.
+func (w *Worker) drain(cutOff, stopServing context.CancelFunc) error {
+	w.deps.Log.Info("draining", slog.Int("in_flight", w.flight.count()))
+	deadline := time.NewTimer(w.conf.DrainTimeout)
+	defer deadline.Stop()
+	select {
+	case <-w.flight.empty():
+		return nil
+	case <-deadline.C:
+	}
+	w.deps.Log.Error("drain time is over, cutting off calls to Stripe", slog.Int("in_flight", w.flight.count()))
+	cutOff()
+	grace := time.NewTimer(recordGrace)
+	defer grace.Stop()
+	select {
+	case <-w.flight.empty():
+	case <-grace.C:
+		stopServing()
+		<-w.flight.empty()
+	}
+	return ErrForced
+}
+
+// claimLoop claims and starts tasks until ctx ends. It is the only place that claims, so that recovering one's own lost
+// claims never runs beside a claim.
+func (w *Worker) claimLoop(ctx, send context.Context) {
+	pause := errorPauseFirst
+	suspect := false // a claim may have happened whose answer was lost
+	recovered := time.Now()
+	for ctx.Err() == nil {
+		free := w.flight.free()
+		worker, trusted := w.lease.current()
+		if free == 0 || !trusted {
+			w.rest(ctx, w.conf.PollInterval, w.flight.freed)
+			continue
+		}
+		more, err := false, error(nil)
+		if suspect || time.Since(recovered) > w.conf.Lease {
+			recovered = time.Now()
+			err = w.recoverOwn(ctx, worker)
+		}
+		if err == nil {
+			suspect = true // until the claim is answered
+			more, err = w.claim(ctx, send, worker, min(free, claimBatch))
+		}
+		if err != nil {
+			w.deps.Log.WarnContext(ctx, "no tasks claimed", slog.Any("error", err), slog.Duration("pause", pause))
+			w.rest(ctx, jitter(pause), nil)
+			pause = min(2*pause, errorPauseMax)
+			continue
+		}
+		pause, suspect = errorPauseFirst, false
+		if !more {
+			w.rest(ctx, jitter(w.conf.PollInterval), nil)
+		}
+	}
+}
+
+// rest waits for a wake-up, for early (which may be nil), for the time to pass or for ctx to end.
+func (w *Worker) rest(ctx context.Context, atMost time.Duration, early <-chan struct{}) {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-early:
+	case <-w.wake:
+	}
+}
+
+// recoverOwn gives back what the database says this worker runs and the worker does not know of.
+func (w *Worker) recoverOwn(ctx context.Context, worker billing.WorkerID) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	recovered, err := w.deps.Queue.RecoverOwn(ctx, worker, w.flight.ids())
+	if err == nil && recovered > 0 {
+		w.deps.Log.WarnContext(ctx, "recovered claims whose answer was lost", slog.Int("tasks", recovered))
+	}
+	return err
+}
+
+// claim takes up to limit tasks and starts each in a goroutine that the flight waits for. Once the claim statement has been
+// sent it is seen through, whatever becomes of ctx.
+func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit int) (more bool, err error) {
+	began := time.Now()
+	statement, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	claims, more, err := w.deps.Queue.Claim(statement, worker, limit)
+	if err != nil {
+		return false, err
+	}
+	w.deps.Metrics.Claimed(len(claims), time.Since(began))
+	if len(claims) == 0 {
+		return more, nil
+	}
+	w.flight.add(claims)
+	opened, failed, err := w.deps.Merchants.GetMerchants(statement, merchantsOf(claims))
+	if err != nil {
+		w.giveBack(claims...)
+		return false, err
+	}
+	for _, claim := range claims {
+		held := holding{Claim: claim, since: began}
+		merchant, known := opened[claim.MerchantID]
+		failure := failed[claim.MerchantID]
+		w.flight.start(func() { w.execute(ctx, send, held, merchant, known, failure) })
+	}
+	return more, nil
+}
+
+func merchantsOf(claims []billing.Claim) []billing.MerchantID {
+	seen := map[billing.MerchantID]bool{}
+	ids := []billing.MerchantID{}
+	for _, claim := range claims {
+		if !seen[claim.MerchantID] {
+			seen[claim.MerchantID] = true
+			ids = append(ids, claim.MerchantID)
+		}
+	}
+	return ids
+}
+
+// takeCare returns to the queue, now and then, what nobody works on.
+func (w *Worker) takeCare(ctx context.Context) {
+	const batch = 500
+	for {
+		wait(ctx, jitter(w.conf.Lease/3))
+		if ctx.Err() != nil {
+			return
+		}
+		w.takeOver(ctx, batch)
+	}
+}
+
+func (w *Worker) takeOver(ctx context.Context, batch int) {
+	for ctx.Err() == nil {
+		statement, cancel := context.WithTimeout(ctx, storeTimeout)
+		taken, err := w.deps.Caretaker.TakeOver(statement, batch)
+		if err == nil && taken < batch {
+			_, err = w.deps.Caretaker.FreeHeld(statement)
+		}
+		cancel()
+		if err != nil {
+			if ctx.Err() == nil {
+				w.deps.Log.WarnContext(ctx, "no tasks taken over", slog.Any("error", err))
+			}
+			return
+		}
+		if taken > 0 {
+			w.deps.Metrics.TakenOver(taken)
+			w.deps.Log.WarnContext(ctx, "took over tasks of silent workers", slog.Int("tasks", taken))
+			w.Wake()
+		}
+		if taken < batch {
+			return
+		}
+	}
+}
+
+// jitter spreads d by a fifth either way, so that many workers do not act in step.
+func jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // spreading load needs no secrecy
+}
