@@ -1,0 +1,10 @@
+package store
+
+// The statements whose plans are tested.
+const (
+	ClaimQuery  = claimQuery
+	SettleQuery = settleQuery
+)
+
+// SettleArgs exposes the arguments of SettleQuery.
+var SettleArgs = settleArgs //nolint:gochecknoglobals // a test's window

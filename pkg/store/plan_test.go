@@ -1,0 +1,144 @@
+package store_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+
+	"billonce/pkg/billing"
+	"billonce/pkg/store"
+	"billonce/pkg/store/storetest"
+)
+
+// plan is a node of EXPLAIN (FORMAT JSON).
+type plan struct {
+	Type     string `json:"Node Type"`
+	Relation string `json:"Relation Name"`
+	Alias    string `json:"Alias"`
+	Index    string `json:"Index Name"`
+	Plans    []plan `json:"Plans"`
+}
+
+func (p plan) walk(visit func(plan)) {
+	visit(p)
+	for _, child := range p.Plans {
+		child.walk(visit)
+	}
+}
+
+func explain(t *testing.T, db *storetest.DB, query string, args ...any) plan {
+	t.Helper()
+	var text string
+	if err := db.SQL.Get(&text, "EXPLAIN (FORMAT JSON) "+query, args...); err != nil {
+		t.Fatal(err)
+	}
+	var plans []struct{ Plan plan }
+	if err := json.Unmarshal([]byte(text), &plans); err != nil {
+		t.Fatal(err)
+	}
+	return plans[0].Plan
+}
+
+// TestPlans fails when a statement of the hot path stops reading through the index that it was made for, whatever the
+// table's content and however old its statistics.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	merchant := db.Merchant(t)
+	fill := func(n int, status, runAt string) {
+		t.Helper()
+		db.SQL.MustExec(`
+			INSERT INTO scheduled_tasks (id, merchant_id, kind, status, run_at, finished_at, first_sent_at, sent_auth, sent_account)
+			SELECT gen_random_uuid(), $1, 'invoice.pay', $2::text, `+runAt+`,
+				CASE WHEN $2::text = 'pending' THEN NULL ELSE now() END, CASE WHEN $2::text = 'pending' THEN NULL ELSE now() END,
+				CASE WHEN $2::text = 'pending' THEN NULL ELSE 'token' END, CASE WHEN $2::text = 'pending' THEN NULL ELSE 'acct_1' END
+			FROM generate_series(1, $3::int) AS n`, merchant.ID, status, n)
+	}
+	check := func(t *testing.T) {
+		t.Helper()
+		checkClaimPlan(t, explain(t, db, store.ClaimQuery, storetest.NewID(t), 100))
+		checkSettlePlan(t, db)
+	}
+	t.Run("Empty", check)
+	fill(100_000, "pending", "now() - n * interval '1 millisecond'")
+	fill(50_000, "pending", "now() + n * interval '1 second'")
+	fill(50_000, "succeeded", "now() - n * interval '1 second'")
+	t.Run("StaleStatisticsAt200000Rows", check)
+	db.SQL.MustExec(`ANALYZE`)
+	t.Run("FreshStatisticsAt200000Rows", check)
+	db.SQL.MustExec(`UPDATE scheduled_tasks SET status = 'succeeded', finished_at = now(), first_sent_at = now(), sent_auth = 'token',
+		sent_account = 'acct_1' WHERE status = 'pending' AND run_at <= now()`)
+	db.SQL.MustExec(`ANALYZE`)
+	t.Run("NothingDue", check)
+}
+
+func checkClaimPlan(t *testing.T, root plan) {
+	t.Helper()
+	through := false
+	root.walk(func(p plan) {
+		if p.Relation != "scheduled_tasks" {
+			return
+		}
+		switch {
+		case strings.HasPrefix(p.Type, "Index") && p.Index == "idx_scheduled_tasks_status_run_at":
+			through = true
+		case strings.HasPrefix(p.Type, "Index") && p.Index == "scheduled_tasks_pkey", p.Type == "ModifyTable":
+		default:
+			t.Errorf("the claim reads scheduled_tasks by %s %s", p.Type, p.Index)
+		}
+	})
+	if !through {
+		t.Error("the claim does not read through idx_scheduled_tasks_status_run_at")
+	}
+}
+
+func checkSettlePlan(t *testing.T, db *storetest.DB) {
+	t.Helper()
+	args, err := store.SettleArgs([]billing.Settlement{{
+		ID: billing.TaskID(storetest.NewID(t)), Worker: billing.WorkerID(storetest.NewID(t)), Attempt: 1, ClaimedAt: time.Now(),
+		Status: billing.Succeeded, Answer: billing.Answer{Outcome: billing.OutcomeSucceeded, Reason: billing.ReasonDone},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	explain(t, db, store.SettleQuery, args...).walk(func(p plan) {
+		if p.Relation == "scheduled_tasks" && p.Type != "ModifyTable" && p.Index != "scheduled_tasks_pkey" {
+			t.Errorf("the settlement reads scheduled_tasks by %s %s", p.Type, p.Index)
+		}
+	})
+}
+
+// TestConstraints shows that the database itself refuses rows that would lie.
+func TestConstraints(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	merchant := db.Merchant(t)
+	for name, tc := range map[string]struct{ set, constraint string }{
+		"UnknownStatus":          {`status = 'retrying'`, "scheduled_tasks_status_known"},
+		"RunningWithoutWorker":   {`status = 'running', first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_running_has_worker"},
+		"RunningUnmarked":        {`status = 'running', worker_id = gen_random_uuid(), claimed_at = now()`, "scheduled_tasks_sent_when_it_may_have_run"},
+		"PendingWithWorker":      {`worker_id = gen_random_uuid()`, "scheduled_tasks_running_has_worker"},
+		"SucceededUnfinished":    {`status = 'succeeded', first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_finished_is_terminal"},
+		"SucceededNeverSent":     {`status = 'succeeded', finished_at = now()`, "scheduled_tasks_sent_when_it_may_have_run"},
+		"PendingFinished":        {`finished_at = now()`, "scheduled_tasks_finished_is_terminal"},
+		"InDoubtNeverSent":       {`status = 'in_doubt'`, "scheduled_tasks_sent_when_it_may_have_run"},
+		"CanceledAfterSend":      {`status = 'canceled', finished_at = now(), first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_canceled_was_never_sent"},
+		"SentAsNobody":           {`first_sent_at = now()`, "scheduled_tasks_sent_as_somebody"},
+		"HeldThoughFailed":       {`status = 'failed', finished_at = now(), held_at = now()`, "scheduled_tasks_held_is_pending"},
+		"MoreReleasesThanClaims": {`released = 1`, "scheduled_tasks_attempts"},
+		"NoAttempts":             {`max_attempts = 0`, "scheduled_tasks_max_attempts"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			task := schedule(t, db, newTask(t, merchant.ID))[0].Task
+			_, err := db.SQL.ExecContext(context.Background(), `UPDATE scheduled_tasks SET `+tc.set+` WHERE id = $1`, task.ID)
+			failure := pq.As(err)
+			if failure == nil || failure.Constraint != tc.constraint {
+				t.Errorf("got %v, want a violation of %s", err, tc.constraint)
+			}
+		})
+	}
+}

@@ -1,0 +1,150 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"billonce/db/migrations"
+	"billonce/pkg/billing"
+	"billonce/pkg/secret"
+	"billonce/pkg/store"
+	"billonce/pkg/store/storetest"
+	"billonce/pkg/vault"
+)
+
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	address := storetest.Create(t, "")
+	db, err := store.Open(store.Options{URL: secret.New(address)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+
+	err = db.RequireSchema(ctx)
+	wantCode(t, err, billing.CodeUnavailable)
+	if !strings.Contains(err.Error(), "at version 0") || !strings.Contains(err.Error(), "needs version") {
+		t.Errorf("the error does not name both versions: %v", err)
+	}
+	var group sync.WaitGroup
+	for range 10 {
+		group.Go(func() { storetest.Migrate(t, address) })
+	}
+	group.Wait()
+	if err := db.RequireSchema(ctx); err != nil {
+		t.Error(err)
+	}
+	var applied int
+	raw := storetest.OpenURL(t, address, newKey(t))
+	if err := raw.SQL.Get(&applied, `SELECT count(*) FROM goose_db_version WHERE version_id > 0`); err != nil || applied != migrations.Required {
+		t.Errorf("%d migrations were applied, %v", applied, err)
+	}
+	if _, err := raw.SQL.Exec(`DELETE FROM goose_db_version WHERE version_id = $1`, migrations.Required); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, db.RequireSchema(ctx), billing.CodeUnavailable)
+}
+
+func TestOpenNeverShowsTheURL(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"postgres://user:canary@host:port/db", "canary", "postgres://u:canary@h/%zz", "host=h password='canary"} {
+		db, err := store.Open(store.Options{URL: secret.New(address)})
+		if err == nil {
+			err = db.Ping(context.Background())
+			_ = db.Close()
+		}
+		if err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func newKey(t testing.TB) vault.Key {
+	t.Helper()
+	key, err := vault.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func record(key vault.Key) store.KeyRecord {
+	return store.KeyRecord{ID: key.ID(), CheckValue: key.CheckValue()}
+}
+
+func TestAdoptKey(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := storetest.Open(t)
+	first, second := newKey(t), newKey(t)
+	db.Merchant(t)
+
+	t.Run("RefusesAFirstKeyThatOpensNothing", func(t *testing.T) {
+		other, err := vault.New(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, db.DB.AdoptKey(ctx, other, record(first)), billing.CodeTokenUnreadable)
+	})
+	db.SQL.MustExec(`UPDATE merchants SET access_token = NULL, refresh_token = NULL`)
+	t.Run("OneOfManyProcessesRegisters", func(t *testing.T) {
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				if err := db.DB.AdoptKey(ctx, db.Vault, record(first)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+	})
+	t.Run("RefusesAnotherKeyNamingBoth", func(t *testing.T) {
+		err := db.DB.AdoptKey(ctx, db.Vault, record(second))
+		var mismatch *store.KeyMismatch
+		if !errors.As(err, &mismatch) || !strings.Contains(err.Error(), first.ID()) || !strings.Contains(err.Error(), second.ID()) {
+			t.Errorf("got %v", err)
+		}
+		if err := db.DB.CheckKey(ctx, record(second)); !errors.As(err, &mismatch) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("AdoptsANewKeyBesideTheOld", func(t *testing.T) {
+		if err := db.DB.AdoptKey(ctx, db.Vault, record(second), record(first)); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.DB.CheckKey(ctx, record(second)); err != nil {
+			t.Error(err)
+		}
+		var mismatch *store.KeyMismatch
+		if err := db.DB.AdoptKey(ctx, db.Vault, record(first)); !errors.As(err, &mismatch) {
+			t.Errorf("a process with the old key alone: %v", err)
+		}
+	})
+}
+
+func TestDevelopmentKeyIsShared(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	keys := make([]string, 8)
+	var group sync.WaitGroup
+	for i := range keys {
+		candidate := newKey(t).Encode()
+		group.Go(func() {
+			key, err := db.DB.DevelopmentKey(context.Background(), candidate)
+			if err != nil {
+				t.Error(err)
+			}
+			keys[i] = key.Reveal()
+		})
+	}
+	group.Wait()
+	for _, key := range keys {
+		if key != keys[0] || key == "" {
+			t.Fatal("processes got different keys")
+		}
+	}
+}

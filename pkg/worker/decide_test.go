@@ -1,0 +1,60 @@
+package worker
+
+import (
+	"testing"
+	"time"
+
+	"billonce/pkg/billing"
+)
+
+// TestDecide walks every outcome, reason and history and holds each decision against what the contract allows.
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	backoff := billing.Backoff{Base: time.Second, Max: time.Minute}
+	for _, outcome := range billing.Outcomes() {
+		for _, reason := range billing.Reasons() {
+			for _, resend := range []bool{false, true} {
+				for _, final := range []bool{false, true} {
+					for _, attempt := range []int{1, 5} {
+						claim := billing.Claim{ID: "id", Worker: "w", Attempt: attempt, MaxAttempts: 5, Resend: resend}
+						got := decide(holding{Claim: claim}, billing.Answer{Outcome: outcome, Reason: reason, Final: final}, backoff, 0)
+						judge(t, claim, outcome, reason, final, got.Settlement)
+					}
+				}
+			}
+		}
+	}
+}
+
+func judge(t *testing.T, claim billing.Claim, outcome billing.Outcome, reason billing.Reason, final bool, got billing.Settlement) {
+	t.Helper()
+	fail := func(why string) {
+		t.Errorf("%s/%s resend=%v final=%v attempt=%d: status %s, unsent %v: %s", outcome, reason, claim.Resend, final, claim.Attempt,
+			got.Status, got.Unsent, why)
+	}
+	if (got.Status == billing.Succeeded) != (outcome == billing.OutcomeSucceeded) {
+		fail("succeeded must mean that Stripe said so")
+	}
+	doubt := outcome == billing.OutcomeUnknown || (outcome == billing.OutcomeNotSent && claim.Resend)
+	if doubt && got.Status == billing.Failed {
+		fail("a doubt became failed")
+	}
+	if doubt && (final || claim.Attempt == claim.MaxAttempts) && reason != billing.ReasonUnauthorized && got.Status != billing.InDoubt {
+		fail("nothing is left to try, so a person must look")
+	}
+	if !doubt && got.Status == billing.InDoubt {
+		fail("there is no doubt")
+	}
+	if got.Unsent && doubt {
+		fail("what may have been sent was called unsent")
+	}
+	if outcome == billing.OutcomeNotSent && !claim.Resend && reason == billing.ReasonUnauthorized && got.Status != billing.Pending {
+		fail("a merchant's fault ended a task")
+	}
+	if (got.Status == billing.Pending) != (got.Delay > 0) {
+		fail("a pending task needs a pause, and no other does")
+	}
+	if got.ID != claim.ID || got.Worker != claim.Worker || got.Attempt != claim.Attempt {
+		fail("the fencing token is not the claim's")
+	}
+}
