@@ -1,0 +1,110 @@
+# billonce. `make` alone prints what there is.
+#
+# A bare Debian machine with Go, bash, git and make is enough: what else a target needs (PostgreSQL, a C compiler for the
+# race detector, the linter) it finds, or installs when it runs as root, or says plainly.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# The longest that one package's tests may take.
+TEST_TIMEOUT ?= 10m
+# How long each fuzz target runs.
+FUZZTIME ?= 60s
+# What the tests run on: make test-fast PKG=./pkg/vault/...
+PKG ?= ./...
+# More for a target's command: make run ARGS='--api-addr :9000'
+ARGS ?=
+
+# Static binaries, and the same flags for building, vetting and linting, so that they share one build cache.
+GO := CGO_ENABLED=0 go
+BUILDFLAGS := -trimpath
+LDFLAGS := -s -w -X billonce/pkg/app.Version=$(VERSION)
+
+.PHONY: help
+help: ## Print this
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+## Using it
+
+.PHONY: build
+build: needs-go ## Build the static binaries into bin/
+	@mkdir -p bin
+	$(GO) build $(BUILDFLAGS) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: run
+run: build ## Run everything on this machine, with sample merchants and tasks, until Ctrl-C
+	@exec bin/billctl dev $(ARGS)
+
+.PHONY: demo
+demo: build ## The same without a person: exit 0 if each task had exactly one effect
+	@exec bin/billctl dev --demo $(ARGS)
+
+.PHONY: migrate
+migrate: build ## Bring the schema of DATABASE_URL up to date
+	@exec bin/billctl migrate up $(ARGS)
+
+.PHONY: compose-up
+compose-up: ## Build the images and run them with docker-compose
+	@tools/compose.sh up --build $(ARGS)
+
+## Working on it
+
+.PHONY: test
+test: needs-go needs-cc build vet fmt-check tidy-check lint test-race ## Everything that CI runs
+
+.PHONY: test-race
+test-race: needs-go needs-cc build ## All tests under the race detector, against a PostgreSQL of their own
+	CGO_ENABLED=1 bin/billctl dev exec -- go test -race -timeout $(TEST_TIMEOUT) $(PKG)
+
+.PHONY: test-fast
+test-fast: build ## The tests of PKG without the race detector
+	bin/billctl dev exec -- go test -timeout $(TEST_TIMEOUT) $(PKG)
+
+.PHONY: vet
+vet: needs-go
+	$(GO) vet $(BUILDFLAGS) ./...
+
+.PHONY: lint
+lint: needs-go ## Run the pinned golangci-lint, built by Go on first use
+	tools/golangci-lint.sh run ./...
+
+.PHONY: fmt
+fmt: needs-go ## Format the source
+	tools/golangci-lint.sh fmt
+
+.PHONY: fmt-check
+fmt-check: needs-go
+	@badly=$$(git ls-files -z '*.go' | xargs -0 -r ls -d 2>/dev/null | xargs -r gofmt -l); \
+	if [[ -n $$badly ]]; then printf 'not formatted, run make fmt:\n%s\n' "$$badly" >&2; exit 1; fi
+
+.PHONY: tidy-check
+tidy-check: needs-go
+	go mod tidy -diff
+
+.PHONY: fuzz
+fuzz: needs-go ## Run every fuzz target for FUZZTIME (60s)
+	FUZZTIME=$(FUZZTIME) tools/fuzz.sh
+
+.PHONY: interop
+interop: needs-go ## Compare the encryption with Node's, both ways
+	bash pkg/vault/testdata/interop.sh
+
+.PHONY: compose-test
+compose-test: ## Prove the compose file: up from nothing, scaled, tasks done, stopped cleanly
+	tools/compose-test.sh
+
+.PHONY: clean
+clean: ## Remove what was built; a development database in .dev/ stays
+	rm -rf bin
+
+.PHONY: needs-go
+needs-go:
+	@tools/needs.sh go
+
+.PHONY: needs-cc
+needs-cc:
+	@tools/needs.sh cc

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Makes sure that this machine has a tool, or says what to do: needs.sh go | cc
+set -euo pipefail
+
+case ${1:?which tool} in
+  go)
+    if ! command -v go >/dev/null; then
+      echo "Go is missing: install Go 1.26 or later from https://go.dev/dl/ and put its bin folder on PATH." >&2
+      exit 1
+    fi
+    ;;
+  cc)
+    compiler=$(go env CC)
+    command -v "${compiler%% *}" >/dev/null && exit 0
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+      echo "installing gcc: Go's race detector needs a C compiler" >&2
+      export DEBIAN_FRONTEND=noninteractive
+      apt-get update -qq </dev/null
+      apt-get install -y -qq --no-install-recommends gcc libc6-dev </dev/null >/dev/null
+      exit 0
+    fi
+    echo "A C compiler is missing, which Go's race detector needs: apt-get install gcc libc6-dev" >&2
+    exit 1
+    ;;
+  *)
+    echo "needs.sh: unknown tool $1" >&2
+    exit 2
+    ;;
+esac
