@@ -78,7 +78,7 @@ fmt: needs-go ## Format the source
 
 .PHONY: fmt-check
 fmt-check: needs-go
-	@badly=$$(git ls-files -z '*.go' | xargs -0 -r ls -d 2>/dev/null | xargs -r gofmt -l); \
+	@badly=$$(find . -name '*.go' -not -path '*/.*/*' -not -path '*/testdata/*' -not -path './bin/*' -exec gofmt -l {} +); \
 	if [[ -n $$badly ]]; then printf 'not formatted, run make fmt:\n%s\n' "$$badly" >&2; exit 1; fi
 
 .PHONY: tidy-check
