@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"billonce/pkg/billing"
+	"billonce/pkg/secret"
 	"billonce/pkg/store/storetest"
 )
 
@@ -121,8 +122,7 @@ func TestClaim(t *testing.T) {
 		t.Parallel()
 		db := storetest.Open(t)
 		merchant := newMerchant(t, "acct_platform")
-		merchant.AccessToken, merchant.RefreshToken = merchant.RefreshToken, merchant.RefreshToken
-		merchant.AccessToken = (billing.NewMerchant{}).AccessToken
+		merchant.AccessToken = secret.Text{}
 		if _, err := db.Store.CreateMerchant(ctx, merchant); err != nil {
 			t.Fatal(err)
 		}

@@ -33,7 +33,7 @@ func (p plan) walk(visit func(plan)) {
 func explain(t *testing.T, db *storetest.DB, query string, args ...any) plan {
 	t.Helper()
 	var text string
-	if err := db.SQL.Get(&text, "EXPLAIN (FORMAT JSON) "+query, args...); err != nil {
+	if err := db.DB.Pool().QueryRow("EXPLAIN (FORMAT JSON) "+query, args...).Scan(&text); err != nil {
 		t.Fatal(err)
 	}
 	var plans []struct{ Plan plan }

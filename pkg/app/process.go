@@ -1,0 +1,104 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"billonce/pkg/config"
+	"billonce/pkg/store"
+	"billonce/pkg/worker"
+)
+
+// Exit codes of the services.
+const (
+	ExitOK      = 0
+	ExitFailure = 1   // an error, or work in flight that had to be cut off
+	ExitUsage   = 2   // an argument that is not known
+	ExitConfig  = 78  // EX_CONFIG of sysexits(3): starting again changes nothing
+	ExitSecond  = 130 // a second signal ended the process at once
+)
+
+// Version is the build's version; the Makefile sets it through the linker.
+var Version = "dev" //nolint:gochecknoglobals // the linker can set nothing else
+
+// Main runs one service from its arguments to its exit code. args are those after the program's name.
+//
+// Without arguments the service runs until SIGTERM or SIGINT and then shuts down; a second signal ends the process at once.
+// "version" prints the version, "healthcheck" asks the running service on OPS_ADDR whether it lives.
+func Main(service Service, args, environ []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		return sideJob(service, args, environ, stdout, stderr)
+	}
+	if err := run(service, environ, stderr); err != nil {
+		return exitCode(err, stderr)
+	}
+	return ExitOK
+}
+
+func sideJob(service Service, args, environ []string, stdout, stderr io.Writer) int {
+	switch {
+	case len(args) == 1 && args[0] == "version":
+		_, _ = fmt.Fprintln(stdout, "billonce", service.Name, Version)
+		return ExitOK
+	case len(args) == 1 && args[0] == "healthcheck":
+		if err := healthcheck(service, environ); err != nil {
+			_, _ = fmt.Fprintln(stderr, "healthcheck:", err)
+			return ExitFailure
+		}
+		return ExitOK
+	}
+	_, _ = fmt.Fprintf(stderr, "usage: %s [version | healthcheck]\nThe environment configures the service; see README.md.\n", service.Name)
+	return ExitUsage
+}
+
+// exitCode prints what the log cannot have said, and tells how the process ends.
+func exitCode(err error, stderr io.Writer) int {
+	var misconfigured *config.Error
+	var mismatch *store.KeyMismatch
+	switch {
+	case errors.As(err, &misconfigured), errors.As(err, &mismatch):
+		_, _ = fmt.Fprintln(stderr, err)
+		return ExitConfig
+	case errors.Is(err, worker.ErrForced):
+		return ExitFailure
+	}
+	_, _ = fmt.Fprintln(stderr, err)
+	return ExitFailure
+}
+
+// run starts the service and turns signals into the end of its context.
+func run(service Service, environ []string, stderr io.Writer) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	start, err := service.prepare(environ, stderr)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- start.run(ctx) }()
+	stopping := false
+	for {
+		select {
+		case err := <-ended:
+			start.log.Info("stopped", slog.Bool("clean", err == nil))
+			return err
+		case received := <-signals:
+			if stopping {
+				start.log.Error("second signal, exiting at once", slog.String("signal", received.String()))
+				os.Exit(ExitSecond) //nolint:revive // the promise of a second signal
+			}
+			stopping = true
+			start.log.Info("shutting down", slog.String("signal", received.String()))
+			cancel()
+		}
+	}
+}
