@@ -89,7 +89,7 @@ func openThrowaway(owner account) (*folder, error) {
 		return nil, fmt.Errorf("make a folder for the database: %w", err)
 	}
 	f := &folder{path: path, owner: owner}
-	if err := os.Chmod(path, owner.mode()); err != nil { //nolint:gosec // others may pass, not list
+	if err := os.Chmod(path, owner.mode()); err != nil {
 		return nil, errors.Join(fmt.Errorf("make a folder for the database: %w", err), f.remove())
 	}
 	// Locked under another name first: what lies unlocked under the final name is left over.
@@ -120,7 +120,7 @@ func lockFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the data folder: %w", err)
 	}
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a file descriptor fits
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if err == nil {
 		return file, nil
 	}

@@ -103,11 +103,11 @@ func withoutMainCluster(path string) (restore func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("keep the package from creating a cluster: %w", err)
 	}
-	if err := os.WriteFile(path, []byte(changed), info.Mode().Perm()); err != nil {
+	if err := os.WriteFile(path, []byte(changed), info.Mode().Perm()); err != nil { //nolint:gosec // a fixed path
 		return nil, fmt.Errorf("keep the package from creating a cluster: %w", err)
 	}
 	return func() error {
-		if err := os.WriteFile(path, before, info.Mode().Perm()); err != nil {
+		if err := os.WriteFile(path, before, info.Mode().Perm()); err != nil { //nolint:gosec // a fixed path
 			return fmt.Errorf("restore %s: %w", path, err)
 		}
 		return nil

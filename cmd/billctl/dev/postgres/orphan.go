@@ -54,7 +54,7 @@ func readPID(path string) (int, error) {
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(lines.Text()))
 	if err != nil || pid <= 1 {
-		return 0, nil //nolint:nilerr // a torn file names no process
+		return 0, nil // a torn file names no process
 	}
 	return pid, nil
 }

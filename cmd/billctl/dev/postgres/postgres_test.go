@@ -47,7 +47,7 @@ func start(t *testing.T, folder string) *postgres.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(t.Context())) })
 	return server
 }
 
@@ -71,12 +71,12 @@ func open(t *testing.T, server *postgres.Server, database string) *sql.DB {
 // folder returns a place that the server's user can reach, which t.TempDir is not when the tests run as root.
 func folder(t *testing.T) string {
 	t.Helper()
-	place, err := os.MkdirTemp("/tmp", "pgtest-")
+	place, err := os.MkdirTemp("/tmp", "pgtest-") //nolint:usetesting // t.TempDir is private to root
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(place) })
-	if err := os.Chmod(place, 0o711); err != nil { //nolint:gosec // others may pass
+	if err := os.Chmod(place, 0o711); err != nil {
 		t.Fatal(err)
 	}
 	return filepath.Join(place, "postgres")
@@ -253,7 +253,7 @@ func TestFolderWhosePathIsTooLongForASocket(t *testing.T) {
 
 func TestLeftOverFoldersAreSwept(t *testing.T) {
 	t.Parallel()
-	left, err := os.MkdirTemp("", "billonce-pg-")
+	left, err := os.MkdirTemp("", "billonce-pg-") //nolint:usetesting // it has to lie where the others lie
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ type account struct {
 // serverAccount returns this program's own user, or an unprivileged one when it is root: PostgreSQL refuses to run as root.
 func serverAccount() (account, error) {
 	if os.Geteuid() != 0 {
-		return account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}, nil //nolint:gosec // ids fit
+		return account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}, nil
 	}
 	for _, name := range []string{"postgres", "nobody"} {
 		found, err := user.Lookup(name)

@@ -40,7 +40,7 @@ type Process struct {
 
 // Start starts a child. The end of ctx does not end it: Stop does.
 func Start(ctx context.Context, spec Spec) (*Process, error) {
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), spec.Path, spec.Args...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), spec.Path, spec.Args...) //nolint:gosec // running what it is told is its purpose
 	cmd.Env, cmd.Dir = spec.Env, spec.Dir
 	setStreams(cmd, spec)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !spec.SameGroup, Credential: spec.Credential}

@@ -44,7 +44,7 @@ func start(t *testing.T, spec proc.Spec) *proc.Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = child.Stop(context.Background(), syscall.SIGKILL, patience) })
+	t.Cleanup(func() { _ = child.Stop(context.WithoutCancel(t.Context()), syscall.SIGKILL, patience) })
 	return child
 }
 
@@ -180,7 +180,11 @@ func TestFreePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	taken := listener.Addr().(*net.TCPAddr).Port
+	address, ok := listener.Addr().(*net.TCPAddr)
+	if !ok {
+		t.Fatalf("the listener's address is %T", listener.Addr())
+	}
+	taken := address.Port
 	got, err := proc.FreePort(t.Context(), taken)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"billonce/cmd/billctl/client"
+)
+
+const merchantsPath = "/v1/merchants"
+
+func (p *program) merchants() *cobra.Command {
+	return group("merchants", "Look at merchants", p.merchantsList(), p.merchantsShow())
+}
+
+func (p *program) merchantsList() *cobra.Command {
+	command := &cobra.Command{Use: "list", Short: "List merchants, newest first", Args: exactly(0, "no arguments")}
+	var flags listFlags
+	flags.add(command)
+	account := command.Flags().String("account", "", "only the one with this Stripe account, as acct_…")
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		query := url.Values{}
+		if *account != "" {
+			query.Set("stripe_connect_id", *account)
+		}
+		return p.list(command, merchantsPath, query, flags, p.merchantTable)
+	}
+	return command
+}
+
+func (p *program) merchantTable(items []json.RawMessage) error {
+	rows := [][]string{{"ID", "NAME", "ACCOUNT", "MODE", "STATUS", "SERVED WITH", "CREATED"}}
+	for _, item := range items {
+		merchant, err := decode[client.Merchant](item)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []string{
+			merchant.ID, merchant.Name, merchant.StripeConnectID, mode(merchant), merchantStatus(merchant), servedWith(merchant),
+			p.when(merchant.CreatedAt),
+		})
+	}
+	p.table(rows)
+	return nil
+}
+
+func (p *program) merchantsShow() *cobra.Command {
+	command := &cobra.Command{Use: "show ID", Short: "Show one merchant", Args: exactly(1, "the id of one merchant")}
+	var flags apiFlags
+	flags.add(command)
+	command.RunE = func(command *cobra.Command, args []string) error {
+		api, err := p.connect(flags)
+		if err != nil {
+			return err
+		}
+		raw, err := api.Do(command.Context(), client.Call{Method: http.MethodGet, Path: merchantsPath + "/" + url.PathEscape(args[0])})
+		if err != nil {
+			return err
+		}
+		if flags.json {
+			return p.printJSON(raw)
+		}
+		merchant, err := decode[client.Merchant](raw)
+		if err != nil {
+			return err
+		}
+		p.table([][]string{
+			{"id", merchant.ID},
+			{"name", merchant.Name},
+			{"account", merchant.StripeConnectID},
+			{"mode", mode(merchant)},
+			{"status", merchantStatus(merchant)},
+			{"served with", servedWith(merchant)},
+			{"created", p.when(merchant.CreatedAt)},
+			{"updated", p.when(merchant.UpdatedAt)},
+		})
+		return nil
+	}
+	return command
+}
+
+func mode(merchant client.Merchant) string {
+	if merchant.Livemode {
+		return "live"
+	}
+	return "test"
+}
+
+func merchantStatus(merchant client.Merchant) string {
+	if reason := dereference(merchant.PauseReason); reason != "" {
+		return merchant.Status + " (" + reason + ")"
+	}
+	return merchant.Status
+}
+
+func servedWith(merchant client.Merchant) string {
+	if merchant.HasAccessToken {
+		return "its own token"
+	}
+	return "the platform's key"
+}

@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"billonce/cmd/billctl/client"
+	"billonce/pkg/billing"
+)
+
+// table prints rows in aligned columns; the first one is the heading.
+func (p *program) table(rows [][]string) {
+	writer := tabwriter.NewWriter(p.out, 0, 8, 2, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = plain(cell)
+		}
+		_, _ = fmt.Fprintln(writer, strings.TrimRight(strings.Join(row, "\t"), "\t"))
+	}
+	_ = writer.Flush() // an error of standard output has nowhere to go
+}
+
+// plain drops what could move a terminal's cursor or change its colours: the text comes over the network.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '·'
+	}, text)
+}
+
+// printJSON prints JSON indented, as the server wrote it.
+func (p *program) printJSON(value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return fmt.Errorf("print JSON: %w", err)
+	}
+	p.printf("%s\n", text)
+	return nil
+}
+
+// when prints a time both ways: far enough from now for a person, exactly for a search.
+func (p *program) when(t time.Time) string {
+	return fmt.Sprintf("%s (%s)", relative(t.Sub(p.Now())), t.UTC().Format("2006-01-02 15:04:05Z"))
+}
+
+func (p *program) whenSet(t *time.Time) string {
+	if t == nil {
+		return "–"
+	}
+	return p.when(*t)
+}
+
+// relative says how far away a moment is, in its two largest units.
+func relative(distance time.Duration) string {
+	if distance > -time.Second && distance < time.Second {
+		return "now"
+	}
+	if distance < 0 {
+		return span(-distance) + " ago"
+	}
+	return "in " + span(distance)
+}
+
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d >= 10*day:
+		return fmt.Sprintf("%dd", d/day)
+	case d >= day:
+		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	default:
+		return fmt.Sprintf("%ds", d/time.Second)
+	}
+}
+
+// outcome says in a few words how a task stands: what it made, or what Stripe last said.
+func outcome(task client.Task) string {
+	switch {
+	case task.Result != nil:
+		return strings.TrimSpace(task.Result.ID + " " + task.Result.Status)
+	case task.LastError != nil:
+		return stripeError(*task.LastError)
+	default:
+		return ""
+	}
+}
+
+func stripeError(e billing.StripeError) string {
+	var parts []string
+	for _, part := range []string{e.Code, e.DeclineCode} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if len(parts) == 0 && e.Type != "" {
+		parts = append(parts, e.Type)
+	}
+	if len(parts) == 0 && e.Message != "" {
+		parts = append(parts, e.Message)
+	}
+	if e.HTTPStatus != 0 {
+		parts = append([]string{fmt.Sprint(e.HTTPStatus)}, parts...)
+	}
+	return strings.Join(parts, " ")
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "–"
+	}
+	return text
+}
+
+func dereference(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}

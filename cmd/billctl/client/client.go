@@ -1,0 +1,228 @@
+// Package client speaks to the billonce API for an operator.
+//
+// It promises bounded calls, an answer kept as the server wrote it, and errors that a person can read: a problem document
+// becomes a [Problem]. It follows no redirect, which would carry the key to another place, and never puts the key into
+// an error.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"billonce/pkg/secret"
+)
+
+const (
+	callTimeout = time.Minute
+	maxAnswer   = 64 << 20
+	pageSize    = 200 // the largest page that the API serves
+)
+
+// Client is a connection to one API with one key.
+type Client struct {
+	base *url.URL
+	key  secret.Text
+	http *http.Client
+}
+
+// New returns a client for the API at base, an http or https URL without credentials.
+func New(base string, key secret.Text) (*Client, error) {
+	address, err := url.Parse(base)
+	if err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" || address.User != nil {
+		return nil, errors.New("the API's URL must look like https://host:port")
+	}
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 8, IdleConnTimeout: 30 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
+	}
+	return &Client{base: address, key: key, http: &http.Client{
+		Transport: transport, Timeout: callTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// Call is one request to the API.
+type Call struct {
+	Method, Path   string
+	Query          url.Values
+	Body           any    // nil: none
+	IdempotencyKey string // "": none
+}
+
+// Do sends a call and returns the body of a 2xx. Any other answer is a *[Problem].
+func (c *Client) Do(ctx context.Context, call Call) (json.RawMessage, error) {
+	request, err := c.request(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", call.Method, call.Path, unwrapURL(err))
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: read the answer: %w", call.Method, call.Path, err)
+	}
+	if answer.StatusCode < 200 || answer.StatusCode > 299 {
+		return nil, problem(answer, body)
+	}
+	return body, nil
+}
+
+// Get sends a GET and decodes the answer into target.
+func (c *Client) Get(ctx context.Context, path string, query url.Values, target any) error {
+	return c.Into(ctx, Call{Method: http.MethodGet, Path: path, Query: query}, target)
+}
+
+// Into sends a call and decodes the answer into target.
+func (c *Client) Into(ctx context.Context, call Call, target any) error {
+	body, err := c.Do(ctx, call)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, target); err != nil {
+		return fmt.Errorf("%s %s: the answer is not what this program expects: %w", call.Method, call.Path, err)
+	}
+	return nil
+}
+
+// List is a list as the API serves it, here perhaps of several pages.
+type List struct {
+	Data       []json.RawMessage `json:"data"`
+	NextCursor *string           `json:"next_cursor"`
+}
+
+// List follows the pages of a list until it has limit items; 0 means all.
+func (c *Client) List(ctx context.Context, path string, query url.Values, limit int) (List, error) {
+	whole := List{Data: []json.RawMessage{}}
+	for {
+		size := pageSize
+		if limit > 0 {
+			size = min(size, limit-len(whole.Data))
+		}
+		page := url.Values{}
+		for name, values := range query {
+			page[name] = values
+		}
+		page.Set("limit", strconv.Itoa(size))
+		if whole.NextCursor != nil {
+			page.Set("cursor", *whole.NextCursor)
+		}
+		var answer List
+		if err := c.Get(ctx, path, page, &answer); err != nil {
+			return whole, err
+		}
+		whole.Data = append(whole.Data, answer.Data...)
+		whole.NextCursor = answer.NextCursor
+		if answer.NextCursor == nil || limit > 0 && len(whole.Data) >= limit {
+			return whole, nil
+		}
+		if len(answer.Data) == 0 {
+			return whole, fmt.Errorf("GET %s: the server sent an empty page and says that there are more", path)
+		}
+	}
+}
+
+func (c *Client) request(ctx context.Context, call Call) (*http.Request, error) {
+	var body io.Reader
+	if call.Body != nil {
+		encoded, err := json.Marshal(call.Body)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", call.Method, call.Path, err)
+		}
+		body = bytes.NewReader(encoded)
+	}
+	address := c.base.JoinPath(call.Path)
+	address.RawQuery = call.Query.Encode()
+	request, err := http.NewRequestWithContext(ctx, call.Method, address.String(), body)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", call.Method, call.Path, err)
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if call.IdempotencyKey != "" {
+		request.Header.Set("Idempotency-Key", call.IdempotencyKey)
+	}
+	if !c.key.Empty() {
+		request.Header.Set("Authorization", "Bearer "+c.key.Reveal())
+	}
+	request.Header.Set("Accept", "application/json, application/problem+json")
+	return request, nil
+}
+
+// unwrapURL drops the part of the error that repeats method and URL.
+func unwrapURL(err error) error {
+	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}
+
+// Problem is an answer of the API that is not a success.
+type Problem struct {
+	Status    int     `json:"status"`
+	Title     string  `json:"title"`
+	Detail    string  `json:"detail"`
+	Code      string  `json:"code"`
+	RequestID string  `json:"request_id"`
+	Errors    []Fault `json:"errors"`
+}
+
+// Fault is one thing wrong with the request.
+type Fault struct {
+	Pointer string `json:"pointer"`
+	Code    string `json:"code"`
+	Detail  string `json:"detail"`
+}
+
+// Error tells it in one line, and one more for each fault.
+func (p *Problem) Error() string {
+	var text strings.Builder
+	text.WriteString(p.Title)
+	if p.Detail != "" && p.Detail != p.Title {
+		text.WriteString(": " + p.Detail)
+	}
+	fmt.Fprintf(&text, " (HTTP %d", p.Status)
+	if p.Code != "" {
+		text.WriteString(", " + p.Code)
+	}
+	if p.RequestID != "" {
+		text.WriteString(", request " + p.RequestID)
+	}
+	text.WriteString(")")
+	for _, fault := range p.Errors {
+		where := fault.Pointer
+		if where == "" {
+			where = "the document"
+		}
+		fmt.Fprintf(&text, "\n  %s: %s", where, fault.Detail)
+	}
+	return text.String()
+}
+
+// problem reads a problem document, and makes one out of an answer that is none.
+func problem(answer *http.Response, body []byte) *Problem {
+	p := &Problem{}
+	if !strings.HasPrefix(answer.Header.Get("Content-Type"), "application/problem+json") || json.Unmarshal(body, p) != nil {
+		p = &Problem{Detail: "the answer is not from the billonce API"}
+	}
+	p.Status = answer.StatusCode
+	if p.Title == "" {
+		p.Title = http.StatusText(answer.StatusCode)
+	}
+	if p.RequestID == "" {
+		p.RequestID = answer.Header.Get("X-Request-Id")
+	}
+	return p
+}

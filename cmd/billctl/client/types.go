@@ -1,0 +1,58 @@
+package client
+
+import (
+	"encoding/json"
+	"time"
+
+	"billonce/pkg/billing"
+)
+
+// Task is a task as the API answers it.
+type Task struct {
+	ID             string               `json:"id"`
+	MerchantID     string               `json:"merchant_id"`
+	Kind           billing.Kind         `json:"kind"`
+	Target         *string              `json:"target"`
+	Params         json.RawMessage      `json:"params"`
+	Metadata       map[string]string    `json:"metadata"`
+	Status         billing.Status       `json:"status"`
+	RunAt          time.Time            `json:"run_at"`
+	ScheduledFor   time.Time            `json:"scheduled_for"`
+	Attempt        int                  `json:"attempt"`
+	MaxAttempts    int                  `json:"max_attempts"`
+	IdempotencyKey string               `json:"idempotency_key"`
+	RetryOf        *string              `json:"retry_of"`
+	FirstSentAt    *time.Time           `json:"first_sent_at"`
+	Result         *billing.Result      `json:"result"`
+	LastError      *billing.StripeError `json:"last_error"`
+	CreatedAt      time.Time            `json:"created_at"`
+	UpdatedAt      time.Time            `json:"updated_at"`
+	FinishedAt     *time.Time           `json:"finished_at"`
+}
+
+// Attempt is one attempt of a task as the API answers it.
+type Attempt struct {
+	Attempt    int                  `json:"attempt"`
+	WorkerID   string               `json:"worker_id"`
+	StartedAt  time.Time            `json:"started_at"`
+	FinishedAt time.Time            `json:"finished_at"`
+	Outcome    billing.Outcome      `json:"outcome"`
+	Reason     billing.Reason       `json:"reason"`
+	Replayed   bool                 `json:"replayed"`
+	RequestID  string               `json:"request_id"`
+	Error      *billing.StripeError `json:"error"`
+}
+
+// Merchant is a merchant as the API answers it. Tokens are write-only there.
+type Merchant struct {
+	ID              string    `json:"id"`
+	Name            string    `json:"name"`
+	StripeConnectID string    `json:"stripe_connect_id"`
+	Livemode        bool      `json:"livemode"`
+	Status          string    `json:"status"`
+	PauseReason     *string   `json:"pause_reason"`
+	HasAccessToken  bool      `json:"has_access_token"`
+	HasRefreshToken bool      `json:"has_refresh_token"`
+	CreatedAt       time.Time `json:"created_at"`
+	UpdatedAt       time.Time `json:"updated_at"`
+}
