@@ -1,0 +1,13 @@
+// Package httpapi serves billonce over HTTP: it reads requests strictly, hands them to the ports, and words the answers.
+//
+// It promises:
+//   - Every error is an application/problem+json document made from one table, whoever made the error: a handler, the
+//     router, the body limit or a panic. None repeats what was submitted, and none shows the cause of a fault of ours.
+//   - A request that is refused has called no port that writes.
+//   - A body is read in one way only: what a second reader could understand otherwise (a key given twice, a key in other
+//     letters, text after the value, NUL, half of a surrogate pair) is refused with a pointer to the place.
+//   - Merchants' tokens go in and never come out.
+//   - Run returns when the last request is answered, or with an error when it had to cut one off.
+//
+// It never opens a token, never trusts a forwarded header, never retries, and holds no state of tasks or merchants.
+package httpapi

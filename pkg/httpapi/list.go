@@ -1,0 +1,119 @@
+package httpapi
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"billonce/pkg/billing"
+)
+
+// Bounds of a page.
+const (
+	maxLimit     = 200
+	defaultLimit = 50
+)
+
+// cursorVersion changes when the meaning of a cursor does, so that an old one is refused and not misread.
+const (
+	cursorVersion = 1
+	listIDBytes   = 8
+)
+
+// query reads the parameters of a list. A parameter without a value is an absent one.
+type query struct {
+	values url.Values
+	faults faults
+	list   [listIDBytes]byte // which list a cursor belongs to: its name and filters
+}
+
+func readQuery(c echo.Context, list string) *query {
+	q := &query{values: c.QueryParams()} // checkQuery has refused what cannot be read
+	filters := url.Values{}
+	for name, given := range q.values {
+		if name != "limit" && name != "cursor" && given[0] != "" {
+			filters[name] = given
+		}
+	}
+	sum := sha256.Sum256([]byte(list + "?" + filters.Encode())) // Encode sorts
+	copy(q.list[:], sum[:])
+	return q
+}
+
+func (q *query) fault(name, code, detail string) { q.faults.add(atQuery(name), code, detail) }
+
+func (q *query) limit() int {
+	text := q.values.Get("limit")
+	if text == "" {
+		return defaultLimit
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxLimit {
+		q.fault("limit", faultRange, fmt.Sprintf("must be 1 to %d", maxLimit))
+		return defaultLimit
+	}
+	return n
+}
+
+// after returns the last entry of the page before, "" for the first page. valid judges what the cursor holds.
+func (q *query) after(valid func(last string) bool) string {
+	text := q.values.Get("cursor")
+	if text == "" {
+		return ""
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(raw) < 1+listIDBytes || raw[0] != cursorVersion || !bytes.Equal(raw[1:1+listIDBytes], q.list[:]) ||
+		!valid(string(raw[1+listIDBytes:])) {
+		q.fault("cursor", faultFormat, "must be the next_cursor of an earlier page of this list with the same filters")
+		return ""
+	}
+	return string(raw[1+listIDBytes:])
+}
+
+func (q *query) cursor(last string) *string {
+	raw := append([]byte{cursorVersion}, q.list[:]...)
+	text := base64.RawURLEncoding.EncodeToString(append(raw, last...))
+	return &text
+}
+
+// text reads a filter of visible characters.
+func (q *query) text(name string) string {
+	text := q.values.Get(name)
+	if len(text) > maxTargetBytes || strings.ContainsFunc(text, isNotVisible) {
+		q.fault(name, faultFormat, fmt.Sprintf("must be up to %d visible ASCII characters", maxTargetBytes))
+		return ""
+	}
+	return text
+}
+
+func isNotVisible(r rune) bool { return r <= ' ' || r > '~' }
+
+func isTaskID(text string) bool {
+	id, err := billing.ParseTaskID(text)
+	return err == nil && string(id) == text
+}
+
+func isMerchantID(text string) bool {
+	id, err := billing.ParseMerchantID(text)
+	return err == nil && string(id) == text
+}
+
+// pageOf cuts the entry that was read beyond the limit, and shows the rest.
+func pageOf[E, A any](q *query, entries []E, limit int, show func(E) A, last func(E) string) page[A] {
+	var next *string
+	if len(entries) > limit {
+		entries = entries[:limit]
+		next = q.cursor(last(entries[limit-1]))
+	}
+	data := make([]A, len(entries))
+	for i, entry := range entries {
+		data[i] = show(entry)
+	}
+	return page[A]{Data: data, NextCursor: next}
+}

@@ -1,0 +1,108 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"billonce/pkg/billing"
+)
+
+const headerRequestID = "X-Request-Id"
+
+// acceptableRequestID is what a client's own id may look like; anything else is replaced, because it goes into logs and back
+// out in a header.
+var acceptableRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+var knownMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
+
+// observe gives the request its id, sets the headers of every answer, and writes one line and one measurement when it is
+// done, whatever became of it.
+func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		began := time.Now()
+		header := c.Response().Header()
+		header.Set(headerRequestID, acceptOrMakeID(c.Request().Header))
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Content-Type-Options", "nosniff")
+		if s.draining.Load() {
+			header.Set("Connection", "close") // the next request had better go to a server that stays
+		}
+		defer func() { s.record(c, time.Since(began)) }()
+		if err := next(c); err != nil {
+			s.fail(c, err)
+		}
+		return nil
+	}
+}
+
+// guard turns a panic into a 500, and lets one panic not end the process.
+func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			value := recover()
+			if value == nil {
+				return
+			}
+			if value == http.ErrAbortHandler { //nolint:errorlint // net/http compares a recovered value in the same way
+				panic(value)
+			}
+			s.log.ErrorContext(c.Request().Context(), "handler panicked", slog.String("request_id", requestID(c)),
+				slog.String("route", s.routeOf(c)), slog.String("panic", fmt.Sprint(value)), slog.String("stack", string(debug.Stack())))
+			if c.Response().Committed {
+				panic(http.ErrAbortHandler) // half an answer must not pass for a whole one
+			}
+			err = &billing.Error{Code: billing.CodeInternal, Err: errPanicked}
+		}()
+		return next(c)
+	}
+}
+
+var errPanicked = errors.New("the handler panicked")
+
+func (s *Server) record(c echo.Context, took time.Duration) {
+	request, response := c.Request(), c.Response()
+	method, route := request.Method, s.routeOf(c)
+	if !slices.Contains(knownMethods, method) {
+		method = "OTHER"
+	}
+	s.Metrics.RequestDone(method, route, response.Status, took)
+	level := slog.LevelInfo
+	if isHealth(route) {
+		level = slog.LevelDebug
+	}
+	s.log.LogAttrs(request.Context(), level, "http request",
+		slog.String("request_id", requestID(c)), slog.String("method", method), slog.String("route", route),
+		slog.Int("status", response.Status), slog.Int64("bytes", response.Size),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("peer", c.RealIP()))
+}
+
+func isHealth(route string) bool {
+	return route == "/healthz" || route == "/livez" || route == "/readyz"
+}
+
+func acceptOrMakeID(header http.Header) string {
+	if given := header.Values(headerRequestID); len(given) == 1 && acceptableRequestID.MatchString(given[0]) {
+		return given[0]
+	}
+	return uuid.NewString()
+}
+
+// requestID returns the id under which the request is known to the client and in the log.
+func requestID(c echo.Context) string { return c.Response().Header().Get(headerRequestID) }
+
+// routeOf returns the route's template, "unmatched" where there is none: clients must not be able to write labels.
+func (s *Server) routeOf(c echo.Context) string {
+	if template, ok := s.templates[c.Path()]; ok {
+		return template
+	}
+	return "unmatched"
+}

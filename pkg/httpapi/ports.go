@@ -1,0 +1,54 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"billonce/pkg/billing"
+)
+
+// Merchants keeps the connected merchants. Nothing that it returns has its tokens opened.
+type Merchants interface {
+	CreateMerchant(ctx context.Context, merchant billing.NewMerchant) (billing.Merchant, error)
+	UpdateMerchant(ctx context.Context, id billing.MerchantID, change billing.MerchantChange) (billing.Merchant, error)
+	ViewMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error)
+	// ListMerchants returns the newest first, beginning after the given one.
+	ListMerchants(ctx context.Context, filter billing.MerchantFilter, limit int, after billing.MerchantID) ([]billing.Merchant, error)
+	DisconnectMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error)
+	PauseMerchant(ctx context.Context, id billing.MerchantID, reason billing.PauseReason) (billing.Merchant, error)
+	ResumeMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error)
+}
+
+// Tasks keeps the scheduled tasks and judges times by its own clock.
+type Tasks interface {
+	// CreateTasks schedules all or none, in order. Its faults have pointers like "/<index>/merchant_id".
+	CreateTasks(ctx context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error)
+	GetTask(ctx context.Context, id billing.TaskID) (billing.Task, error)
+	// ListTasks returns the newest first, beginning after the given one.
+	ListTasks(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) ([]billing.Task, error)
+	ListAttempts(ctx context.Context, id billing.TaskID) ([]billing.Attempt, error)
+	CancelTask(ctx context.Context, id billing.TaskID) (billing.Task, error)
+	RescheduleTask(ctx context.Context, id billing.TaskID, runAt time.Time) (billing.Task, error)
+	RetryTask(ctx context.Context, of billing.TaskID, next billing.NewTask) (billing.CreatedTask, error)
+	ResolveTask(ctx context.Context, id billing.TaskID, resolution billing.Resolution) (billing.Task, error)
+}
+
+// Freezer checks a task's parameters and makes the request that every send of it will use. An error with code
+// [billing.CodeInvalid] has faults whose pointers begin at the task: "/target", "/params/items/0/price".
+type Freezer interface {
+	Freeze(id billing.TaskID, kind billing.Kind, target string, params json.RawMessage) (billing.Request, error)
+}
+
+// Health tells whether requests can be served: database reachable, schema new enough, keys fitting. The error is logged
+// and never shown to a client.
+type Health interface {
+	Ready(ctx context.Context) error
+}
+
+// Metrics counts what the API does. Labels are bounded: method is a known one or "OTHER", route is a template of the
+// route table or "unmatched".
+type Metrics interface {
+	RequestDone(method, route string, status int, took time.Duration)
+	TasksScheduled(kind billing.Kind, n int)
+}

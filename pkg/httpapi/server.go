@@ -1,0 +1,122 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"billonce/pkg/billing"
+	"billonce/pkg/secret"
+)
+
+// Deps are what a Server works with. Merchants, Tasks, Freezer and Health must be set.
+type Deps struct {
+	Merchants Merchants
+	Tasks     Tasks
+	Freezer   Freezer
+	Health    Health
+	Metrics   Metrics      // nil: nothing is counted
+	Log       *slog.Logger // nil: nothing is logged
+
+	// AdminKey is the bearer key with every scope. While it is empty, every call to /v1 is refused.
+	AdminKey secret.Text
+	// RequireKey refuses to schedule a task without an Idempotency-Key.
+	RequireKey bool
+}
+
+// Config are the limits of a Server. Zero values stand for the defaults.
+type Config struct {
+	Delay   time.Duration // between readiness off and the end of listening; default none
+	Timeout time.Duration // for the requests in flight at shutdown; default 30 s
+
+	ReadHeaderTimeout time.Duration // default 5 s
+	ReadTimeout       time.Duration // headers and body; default 30 s
+	WriteTimeout      time.Duration // from the end of the headers to the end of the answer; default 75 s
+	IdleTimeout       time.Duration // default 120 s
+	MaxHeaderBytes    int           // default 16 KiB
+
+	RequestTimeout time.Duration // for one request's work; default 15 s
+	BatchTimeout   time.Duration // for one batch's work; default 60 s
+	BatchSlots     int           // batches handled at once, which bounds memory; more wait; default 2
+}
+
+func (c Config) withDefaults() Config {
+	for _, d := range []struct {
+		value    *time.Duration
+		standard time.Duration
+	}{
+		{&c.Timeout, 30 * time.Second}, {&c.ReadHeaderTimeout, 5 * time.Second}, {&c.ReadTimeout, 30 * time.Second},
+		{&c.WriteTimeout, 75 * time.Second}, {&c.IdleTimeout, 120 * time.Second},
+		{&c.RequestTimeout, 15 * time.Second}, {&c.BatchTimeout, 60 * time.Second},
+	} {
+		if *d.value <= 0 {
+			*d.value = d.standard
+		}
+	}
+	if c.MaxHeaderBytes <= 0 {
+		c.MaxHeaderBytes = 16 << 10
+	}
+	if c.BatchSlots <= 0 {
+		c.BatchSlots = 2
+	}
+	return c
+}
+
+// Server answers the HTTP API. Make one with [New].
+type Server struct {
+	Deps
+	config     Config
+	log        *slog.Logger
+	echo       *echo.Echo
+	templates  map[string]string // echo's path → the contract's
+	readiness  readiness
+	batchSlots chan struct{}
+	draining   atomic.Bool
+}
+
+// New makes a server. It panics when a dependency that it cannot do without is nil: that is a fault of the wiring.
+func New(deps Deps, config Config) *Server {
+	if deps.Merchants == nil || deps.Tasks == nil || deps.Freezer == nil || deps.Health == nil {
+		panic("httpapi: New without Merchants, Tasks, Freezer or Health")
+	}
+	if deps.Metrics == nil {
+		deps.Metrics = uncounted{}
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{Deps: deps, config: config.withDefaults(), log: deps.Log}
+	s.batchSlots = make(chan struct{}, s.config.BatchSlots)
+	s.echo = echo.New()
+	// Echo's own habits, switched off where they would let a client in on something: its error handler shows causes, its
+	// binder guesses, its RealIP believes X-Forwarded-For, its logger writes to standard output.
+	s.echo.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(c, err) }
+	s.echo.Binder = noBinder{}
+	s.echo.IPExtractor = echo.ExtractIPDirect()
+	s.echo.Logger.SetOutput(io.Discard)
+	s.echo.Use(s.observe, s.guard)
+	s.addRoutes()
+	return s
+}
+
+// Handler serves the API without listening: for tests, and for servers that somebody else runs.
+func (s *Server) Handler() http.Handler { return s.echo }
+
+// noBinder refuses: bodies are read by this package's own strict reader.
+type noBinder struct{}
+
+func (noBinder) Bind(any, echo.Context) error {
+	return errors.New("bind: bodies are read by readDocument")
+}
+
+// uncounted stands in for absent metrics.
+type uncounted struct{}
+
+func (uncounted) RequestDone(string, string, int, time.Duration) {}
+
+func (uncounted) TasksScheduled(billing.Kind, int) {}

@@ -1,0 +1,248 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"billonce/pkg/billing"
+)
+
+func (s *Server) createTask(c echo.Context) error {
+	var found faults
+	raw, err := readDocument(c, maxBody, &found)
+	if err != nil {
+		return err
+	}
+	key, err := keyOf(c.Request().Header)
+	if err != nil {
+		return err
+	}
+	if key == "" && s.RequireKey {
+		return keyRequired(nil)
+	}
+	task, err := s.readTask(raw, "", false, &found)
+	if err != nil {
+		return err
+	}
+	if err := found.err(); err != nil {
+		return err
+	}
+	if key != "" {
+		task.Key, task.Fingerprint = key, fingerprint(task)
+	}
+	created, err := s.Tasks.CreateTasks(c.Request().Context(), []billing.NewTask{task})
+	if billing.CodeOf(err) == billing.CodeKeyReused { // the key is in a header, where no pointer points
+		return &billing.Error{Code: billing.CodeKeyReused, Err: err}
+	}
+	if err != nil {
+		return relocate(err, single)
+	}
+	return s.answerCreated(c, created[0])
+}
+
+func (s *Server) getTask(c echo.Context) error {
+	id, err := billing.ParseTaskID(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return s.answerTask(c)(s.Tasks.GetTask(c.Request().Context(), id))
+}
+
+func (s *Server) listTasks(c echo.Context) error {
+	q := readQuery(c, "tasks")
+	limit := q.limit()
+	after := billing.TaskID(q.after(isTaskID))
+	filter := billing.TaskFilter{
+		Status: billing.Status(q.values.Get("status")),
+		Kind:   billing.Kind(q.values.Get("kind")),
+		Target: q.text("target"),
+	}
+	if filter.Status != "" && !filter.Status.Known() {
+		q.fault("status", faultUnknownValue, "is not a status of tasks")
+	}
+	if filter.Kind != "" && !filter.Kind.Known() {
+		q.fault("kind", faultUnknownValue, "is not a kind of task")
+	}
+	if text := q.values.Get("merchant_id"); text != "" {
+		var err error
+		if filter.MerchantID, err = billing.ParseMerchantID(text); err != nil {
+			q.fault("merchant_id", faultFormat, "must be the id of a merchant")
+		}
+	}
+	if err := q.faults.err(); err != nil {
+		return err
+	}
+	tasks, err := s.Tasks.ListTasks(c.Request().Context(), filter, limit+1, after)
+	if err != nil {
+		return err
+	}
+	return s.answer(c, http.StatusOK, pageOf(q, tasks, limit, showTask, func(task billing.Task) string { return string(task.ID) }))
+}
+
+// listAttempts pages through attempts that are read at once: max_attempts bounds them.
+func (s *Server) listAttempts(c echo.Context) error {
+	id, err := billing.ParseTaskID(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	q := readQuery(c, "attempts/"+string(id))
+	limit := q.limit()
+	last, _ := strconv.Atoi(q.after(isAttempt)) // "" is 0, the number before the first
+	if err := q.faults.err(); err != nil {
+		return err
+	}
+	attempts, err := s.Tasks.ListAttempts(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	for len(attempts) > 0 && attempts[0].Number <= last {
+		attempts = attempts[1:]
+	}
+	return s.answer(c, http.StatusOK, pageOf(q, attempts, limit, showAttempt, func(attempt billing.Attempt) string {
+		return strconv.Itoa(attempt.Number)
+	}))
+}
+
+func isAttempt(text string) bool {
+	n, err := strconv.Atoi(text)
+	return err == nil && n > 0
+}
+
+func (s *Server) cancelTask(c echo.Context) error {
+	id, err := billing.ParseTaskID(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	if err := readNothing(c); err != nil {
+		return err
+	}
+	return s.answerTask(c)(s.Tasks.CancelTask(c.Request().Context(), id))
+}
+
+func (s *Server) rescheduleTask(c echo.Context) error {
+	id, err := billing.ParseTaskID(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	var found faults
+	raw, err := readDocument(c, maxBody, &found)
+	if err != nil {
+		return err
+	}
+	o := readObject(raw, "", &found)
+	runAt, _ := o.moment("run_at", o.required("run_at"))
+	o.done()
+	if err := found.err(); err != nil {
+		return err
+	}
+	task, err := s.Tasks.RescheduleTask(c.Request().Context(), id, runAt.Truncate(time.Microsecond))
+	return s.answerTask(c)(task, relocate(err, single))
+}
+
+// retryTask schedules the same operation anew, under a new id and hence a new Stripe key.
+func (s *Server) retryTask(c echo.Context) error {
+	of, err := billing.ParseTaskID(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	if err := readNothing(c); err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	old, err := s.Tasks.GetTask(ctx, of)
+	if err != nil {
+		return err
+	}
+	if old.Status != billing.Failed && old.Status != billing.Canceled {
+		return &billing.Error{Code: billing.CodeConflict, Message: "only a failed or canceled task can be retried; this one is " + string(old.Status)}
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make a task id: %w", err)
+	}
+	next := billing.NewTask{
+		ID: billing.TaskID(id.String()), MerchantID: old.MerchantID, Kind: old.Kind, Target: old.Target, Params: old.Params,
+		Metadata: old.Metadata, MaxAttempts: old.MaxAttempts, RetryOf: of,
+	}
+	if next.Request, err = s.Freezer.Freeze(next.ID, next.Kind, next.Target, next.Params); err != nil {
+		return err
+	}
+	created, err := s.Tasks.RetryTask(ctx, of, next)
+	if err != nil {
+		return relocate(err, single)
+	}
+	return s.answerCreated(c, created)
+}
+
+func (s *Server) resolveTask(c echo.Context) error {
+	id, err := billing.ParseTaskID(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	var found faults
+	raw, err := readDocument(c, maxBody, &found)
+	if err != nil {
+		return err
+	}
+	o := readObject(raw, "", &found)
+	resolution := billing.Resolution{RequestID: requestID(c)}
+	if text, ok := o.text("outcome", o.required("outcome"), 0, maxTargetBytes); ok {
+		resolution.Outcome = billing.Status(text)
+		if resolution.Outcome != billing.Succeeded && resolution.Outcome != billing.Failed {
+			o.fault("outcome", faultUnknownValue, "must be succeeded or failed")
+		}
+	}
+	resolution.Note, _ = o.text("note", o.required("note"), 1, 2000)
+	o.done()
+	if err := found.err(); err != nil {
+		return err
+	}
+	return s.answerTask(c)(s.Tasks.ResolveTask(c.Request().Context(), id, resolution))
+}
+
+// answerTask answers with what a port returned.
+func (s *Server) answerTask(c echo.Context) func(billing.Task, error) error {
+	return func(task billing.Task, err error) error {
+		if err != nil {
+			return err
+		}
+		return s.answer(c, http.StatusOK, showTask(task))
+	}
+}
+
+func (s *Server) answerCreated(c echo.Context, created billing.CreatedTask) error {
+	header := c.Response().Header()
+	header.Set(echo.HeaderLocation, "/v1/tasks/"+string(created.Task.ID))
+	if created.Replayed {
+		header.Set(headerReplayed, "true")
+	} else {
+		s.Metrics.TasksScheduled(created.Task.Kind, 1)
+		s.log.InfoContext(c.Request().Context(), "task scheduled", slog.String("request_id", requestID(c)),
+			slog.String("task_id", string(created.Task.ID)), slog.String("merchant_id", string(created.Task.MerchantID)),
+			slog.String("kind", string(created.Task.Kind)))
+	}
+	return s.answer(c, http.StatusCreated, showTask(created.Task))
+}
+
+// writeTasks answers a batch task by task, so that the whole answer is never in memory.
+func writeTasks(encoder *json.Encoder, out interface{ WriteString(string) (int, error) }, created []billing.CreatedTask) error {
+	separator := `{"data":[`
+	for _, one := range created {
+		if _, err := out.WriteString(separator); err != nil {
+			return err
+		}
+		if err := encoder.Encode(showTask(one.Task)); err != nil {
+			return err
+		}
+		separator = ","
+	}
+	_, err := out.WriteString("]}\n")
+	return err
+}
