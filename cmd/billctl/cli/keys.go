@@ -45,6 +45,7 @@ func (p *program) keysGenerate() *cobra.Command {
 
 type initFlags struct {
 	dir, owner, host, user, name string
+	only                         []string
 }
 
 func (p *program) keysInit() *cobra.Command {
@@ -62,6 +63,7 @@ func (p *program) keysInit() *cobra.Command {
 	command.Flags().StringVar(&flags.host, "database-host", "postgres:5432", "host and port in database_url")
 	command.Flags().StringVar(&flags.user, "database-user", "billonce", "user in database_url")
 	command.Flags().StringVar(&flags.name, "database-name", "billonce", "database in database_url")
+	command.Flags().StringSliceVar(&flags.only, "only", nil, "make only these of "+strings.Join(keys.Names(), ", "))
 	command.RunE = func(*cobra.Command, []string) error {
 		if flags.dir == "" {
 			return usageError{errors.New("--dir is missing")}
@@ -70,7 +72,7 @@ func (p *program) keysInit() *cobra.Command {
 		if err != nil {
 			return usageError{err}
 		}
-		plan := keys.Init{Dir: flags.dir, Database: url.URL{
+		plan := keys.Init{Dir: flags.dir, Only: flags.only, Database: url.URL{
 			Scheme: "postgres", User: url.User(flags.user), Host: flags.host, Path: "/" + flags.name, RawQuery: "sslmode=disable",
 		}}
 		if os.Geteuid() == 0 {
@@ -106,7 +108,7 @@ func (p *program) keysShow() *cobra.Command {
 	command := &cobra.Command{
 		Use: "show NAME", Short: "Print one secret of a folder that keys init made",
 		Long: "Print one secret of a folder that keys init made, for images that have no shell.",
-		Args: exactly(1, "the name of one secret"), ValidArgs: []string{"admin_api_key", "encryption_key", "postgres_password", "database_url"},
+		Args: exactly(1, "the name of one secret"), ValidArgs: keys.Names(),
 	}
 	dir := command.Flags().String("dir", "", "the folder (required)")
 	command.RunE = func(command *cobra.Command, args []string) error {

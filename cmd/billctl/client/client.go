@@ -181,7 +181,8 @@ type Problem struct {
 
 // Fault is one thing wrong with the request.
 type Fault struct {
-	Pointer string `json:"pointer"`
+	Pointer string `json:"pointer"` // into the body
+	Query   string `json:"query"`   // or the query parameter
 	Code    string `json:"code"`
 	Detail  string `json:"detail"`
 }
@@ -202,9 +203,12 @@ func (p *Problem) Error() string {
 	}
 	text.WriteString(")")
 	for _, fault := range p.Errors {
-		where := fault.Pointer
-		if where == "" {
-			where = "the document"
+		where := "the document"
+		switch {
+		case fault.Pointer != "":
+			where = fault.Pointer
+		case fault.Query != "":
+			where = "?" + fault.Query
 		}
 		fmt.Fprintf(&text, "\n  %s: %s", where, fault.Detail)
 	}

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -56,7 +57,21 @@ type Init struct {
 	Owner *Owner
 	// Database is the URL that database_url gets, with the password of postgres_password added.
 	Database url.URL
+	// Only names the files to make; empty means all of [Names].
+	Only []string
 }
+
+// Names are the files that Run makes.
+func Names() []string {
+	return []string{encryptionKey, adminKey, postgresPassword, databaseURL}
+}
+
+const (
+	encryptionKey    = "encryption_key"
+	adminKey         = "admin_api_key"
+	postgresPassword = "postgres_password"
+	databaseURL      = "database_url"
+)
 
 // Made says what happened to one file.
 type Made struct {
@@ -68,6 +83,14 @@ type Made struct {
 // last are for their owner's eyes (0400); postgres_password is readable by all (0444), because the database server runs as
 // another user: whom the folder is mounted for decides who sees it.
 func (i Init) Run() ([]Made, error) {
+	for _, name := range i.Only {
+		if !slices.Contains(Names(), name) {
+			return nil, fmt.Errorf("%q is none of %s", name, strings.Join(Names(), ", "))
+		}
+	}
+	if slices.Contains(i.Only, databaseURL) && !slices.Contains(i.Only, postgresPassword) {
+		return nil, fmt.Errorf("%s needs %s: make them together", databaseURL, postgresPassword)
+	}
 	if err := os.MkdirAll(i.Dir, 0o755); err != nil { //nolint:gosec // the database's user passes through it
 		return nil, fmt.Errorf("make the folder of the keys: %w", err)
 	}
@@ -80,22 +103,30 @@ func (i Init) Run() ([]Made, error) {
 		}
 		return content, err
 	}
-	if _, err := add(file{i.path("encryption_key"), 0o400, Generate}); err != nil {
-		return made, err
+	var password string
+	for _, f := range []file{
+		{i.path(encryptionKey), 0o400, Generate},
+		{i.path(adminKey), 0o400, AdminKey},
+		{i.path(postgresPassword), 0o444, Generate},
+		{i.path(databaseURL), 0o400, func() string {
+			address := i.Database
+			address.User = url.UserPassword(address.User.Username(), password)
+			return address.String()
+		}},
+	} {
+		name := filepath.Base(f.path)
+		if len(i.Only) > 0 && !slices.Contains(i.Only, name) {
+			continue
+		}
+		content, err := add(f)
+		if err != nil {
+			return made, err
+		}
+		if name == postgresPassword {
+			password = content
+		}
 	}
-	if _, err := add(file{i.path("admin_api_key"), 0o400, AdminKey}); err != nil {
-		return made, err
-	}
-	password, err := add(file{i.path("postgres_password"), 0o444, Generate})
-	if err != nil {
-		return made, err
-	}
-	_, err = add(file{i.path("database_url"), 0o400, func() string {
-		address := i.Database
-		address.User = url.UserPassword(address.User.Username(), password)
-		return address.String()
-	}})
-	return made, err
+	return made, nil
 }
 
 func (i Init) path(name string) string { return filepath.Join(i.Dir, name) }

@@ -139,6 +139,25 @@ func TestInitByManyAtOnceAgrees(t *testing.T) {
 	}
 }
 
+func TestInitMakesOnlyWhatIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	plan := initIn(dir)
+	plan.Only = []string{"postgres_password", "database_url"}
+	if _, err := plan.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if all := contents(t, dir); len(all) != 2 || all["database_url"] == "" || all["postgres_password"] == "" {
+		t.Errorf("%d files", len(all))
+	}
+	for _, only := range []string{"database_url", "admin_key"} {
+		plan.Only = []string{only}
+		if _, err := plan.Run(); err == nil {
+			t.Errorf("only %s was accepted", only)
+		}
+	}
+}
+
 func TestInitRefusesAnEmptyFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
