@@ -10,7 +10,7 @@ standins=${STANDINS_SH:-../shared/tools/docker-standins.sh}
 merchants=3
 tasks=60 # for each merchant
 
-export COMPOSE_PROJECT_NAME="billonce-test-$$" API_PORT=0 STRIPESIM_PORT=0 # 0: any free port
+export COMPOSE_PROJECT_NAME=billonce-test API_PORT=0 STRIPESIM_PORT=0 # 0: any free port
 
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'compose-test: %s\n' "$*" >&2; exit 1; }
