@@ -60,7 +60,7 @@ var rooms = []room{
 	{dir: "cmd/api", may: services},
 	{dir: "cmd/worker", may: services},
 	{dir: "cmd/stripesim", may: services},
-	{dir: "cmd/billctl", may: []string{std, module + "/", uuid, xsync, cobra, goose, pq}},
+	{dir: "cmd/billctl", may: []string{std, module + "/", uuid, xsync, cobra, goose, pq, "github.com/mattn/go-isatty"}},
 	{dir: "db/migrations", may: []string{std}},
 	{dir: "internal/importrules", may: []string{std}},
 	{dir: "test", may: []string{std, module + "/", uuid, xsync, sqlx, pq}},
