@@ -132,7 +132,7 @@ func (s *Server) assignKeys(tasks []billing.NewTask, header string) (own bool, e
 }
 
 func (s *Server) answerBatch(c echo.Context, created []billing.CreatedTask) error {
-	fresh := map[billing.Kind]int{}
+	fresh := make(map[billing.Kind]int)
 	for _, one := range created {
 		if !one.Replayed {
 			fresh[one.Task.Kind]++

@@ -33,7 +33,7 @@ func keyOf(header http.Header) (string, error) {
 }
 
 func isKey(key string) bool {
-	return key != "" && len(key) <= maxKeyBytes && !strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' })
+	return strings.TrimSpace(key) != "" && len(key) <= maxKeyBytes && !strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // unquoteKey reads a structured-field string. RFC 9651, section 3.3.3.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"iter"
+	"regexp"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -45,13 +46,14 @@ func (o *object) fault(name, code, detail string) { o.faults.add(o.at(name), cod
 
 // take returns the value of a field, nil when there is none.
 func (o *object) take(name string) []byte {
+	var raw []byte
 	for i := range o.members {
 		if o.members[i].name == name {
 			o.members[i].taken = true
-			return o.members[i].raw
+			raw = o.members[i].raw
 		}
 	}
-	return nil
+	return raw
 }
 
 // required is take, with a fault when there is no value or null.
@@ -132,6 +134,9 @@ func (o *object) boolean(name string, raw []byte) (value, ok bool) {
 	return raw[0] == 't', true
 }
 
+// timestamp is the form of RFC 3339; time.Parse takes more (a comma before the fraction, a single digit).
+var timestamp = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
+
 // moment reads an RFC 3339 time. ok is false when raw is nil or wrong. The zero time, which means "now" within, is refused.
 func (o *object) moment(name string, raw []byte) (at time.Time, ok bool) {
 	if raw == nil {
@@ -141,8 +146,8 @@ func (o *object) moment(name string, raw []byte) (at time.Time, ok bool) {
 		o.fault(name, faultWrongType, "must be a string")
 		return time.Time{}, false
 	}
-	// UnmarshalText holds to RFC 3339 where time.Parse lets more pass.
-	if err := at.UnmarshalText([]byte(unquote(raw))); err != nil {
+	at, err := time.Parse(time.RFC3339, unquote(raw))
+	if err != nil || !timestamp.MatchString(unquote(raw)) {
 		o.fault(name, faultFormat, "must be a time as in RFC 3339, like 2030-01-31T09:00:00Z")
 		return time.Time{}, false
 	}

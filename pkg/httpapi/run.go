@@ -53,7 +53,9 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	case <-delay.C:
 	}
 	err := s.drain(base, server, abort)
-	<-served // http.ErrServerClosed
+	if stopped := <-served; !errors.Is(stopped, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve http: %w", stopped))
+	}
 	return err
 }
 

@@ -46,16 +46,17 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	for _, d := range []struct {
-		value    *time.Duration
-		standard time.Duration
-	}{
-		{&c.Timeout, 30 * time.Second}, {&c.ReadHeaderTimeout, 5 * time.Second}, {&c.ReadTimeout, 30 * time.Second},
-		{&c.WriteTimeout, 75 * time.Second}, {&c.IdleTimeout, 120 * time.Second},
-		{&c.RequestTimeout, 15 * time.Second}, {&c.BatchTimeout, 60 * time.Second},
+	for value, standard := range map[*time.Duration]time.Duration{
+		&c.Timeout:           30 * time.Second,
+		&c.ReadHeaderTimeout: 5 * time.Second,
+		&c.ReadTimeout:       30 * time.Second,
+		&c.WriteTimeout:      75 * time.Second,
+		&c.IdleTimeout:       120 * time.Second,
+		&c.RequestTimeout:    15 * time.Second,
+		&c.BatchTimeout:      60 * time.Second,
 	} {
-		if *d.value <= 0 {
-			*d.value = d.standard
+		if *value <= 0 {
+			*value = standard
 		}
 	}
 	if c.MaxHeaderBytes <= 0 {

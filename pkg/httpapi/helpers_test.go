@@ -1,0 +1,382 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"billonce/pkg/billing"
+	"billonce/pkg/httpapi"
+	"billonce/pkg/secret"
+)
+
+const (
+	adminKey   = "test-admin-key-3f9c"
+	merchantID = "0192f5a0-7b1c-7def-8a2b-0123456789ab"
+	taskID     = "0192f5a0-7b1c-7def-8a2b-aaaaaaaaaaaa"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
+
+// fakeTasks answers with its functions, and in memory where there is none. writes counts the calls that would write.
+type fakeTasks struct {
+	writes         atomic.Int64
+	mu             sync.Mutex
+	created        []billing.NewTask
+	CreateFunc     func(context.Context, []billing.NewTask) ([]billing.CreatedTask, error)
+	GetFunc        func(context.Context, billing.TaskID) (billing.Task, error)
+	ListFunc       func(billing.TaskFilter, int, billing.TaskID) ([]billing.Task, error)
+	AttemptsFunc   func(billing.TaskID) ([]billing.Attempt, error)
+	RescheduleFunc func(billing.TaskID, time.Time) (billing.Task, error)
+	RetryFunc      func(billing.TaskID, billing.NewTask) (billing.CreatedTask, error)
+	ResolveFunc    func(billing.TaskID, billing.Resolution) (billing.Task, error)
+	CancelFunc     func(billing.TaskID) (billing.Task, error)
+}
+
+func taskOf(next billing.NewTask) billing.Task {
+	runAt := next.RunAt
+	if runAt.IsZero() {
+		runAt = noon
+	}
+	return billing.Task{
+		ID: next.ID, MerchantID: next.MerchantID, Kind: next.Kind, Target: next.Target, Params: next.Params,
+		Metadata: next.Metadata, Status: billing.Pending, RunAt: runAt, ScheduledFor: runAt, MaxAttempts: next.MaxAttempts,
+		RetryOf: next.RetryOf, CreatedAt: noon, UpdatedAt: noon,
+	}
+}
+
+func someTask() billing.Task {
+	return taskOf(billing.NewTask{ID: taskID, MerchantID: merchantID, Kind: billing.InvoicePay, Target: "in_1",
+		Params: json.RawMessage(`{"b":1,"a":[true]}`), MaxAttempts: 100})
+}
+
+func (f *fakeTasks) CreateTasks(ctx context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
+	f.writes.Add(1)
+	if f.CreateFunc != nil {
+		return f.CreateFunc(ctx, tasks)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	created := make([]billing.CreatedTask, len(tasks))
+	for i, task := range tasks {
+		created[i].Task = taskOf(task)
+		f.created = append(f.created, task)
+	}
+	return created, nil
+}
+
+func (f *fakeTasks) GetTask(ctx context.Context, id billing.TaskID) (billing.Task, error) {
+	if f.GetFunc != nil {
+		return f.GetFunc(ctx, id)
+	}
+	return someTask(), nil
+}
+
+func (f *fakeTasks) ListTasks(_ context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) ([]billing.Task, error) {
+	if f.ListFunc != nil {
+		return f.ListFunc(filter, limit, after)
+	}
+	return nil, nil
+}
+
+func (f *fakeTasks) ListAttempts(_ context.Context, id billing.TaskID) ([]billing.Attempt, error) {
+	if f.AttemptsFunc != nil {
+		return f.AttemptsFunc(id)
+	}
+	return nil, nil
+}
+
+func (f *fakeTasks) CancelTask(_ context.Context, id billing.TaskID) (billing.Task, error) {
+	f.writes.Add(1)
+	if f.CancelFunc != nil {
+		return f.CancelFunc(id)
+	}
+	return someTask(), nil
+}
+
+func (f *fakeTasks) RescheduleTask(_ context.Context, id billing.TaskID, at time.Time) (billing.Task, error) {
+	f.writes.Add(1)
+	if f.RescheduleFunc != nil {
+		return f.RescheduleFunc(id, at)
+	}
+	return someTask(), nil
+}
+
+func (f *fakeTasks) RetryTask(_ context.Context, of billing.TaskID, next billing.NewTask) (billing.CreatedTask, error) {
+	f.writes.Add(1)
+	if f.RetryFunc != nil {
+		return f.RetryFunc(of, next)
+	}
+	return billing.CreatedTask{Task: taskOf(next)}, nil
+}
+
+func (f *fakeTasks) ResolveTask(_ context.Context, id billing.TaskID, resolution billing.Resolution) (billing.Task, error) {
+	f.writes.Add(1)
+	if f.ResolveFunc != nil {
+		return f.ResolveFunc(id, resolution)
+	}
+	return someTask(), nil
+}
+
+type fakeMerchants struct {
+	writes     atomic.Int64
+	mu         sync.Mutex
+	created    []billing.NewMerchant
+	changes    []billing.MerchantChange
+	livemode   bool
+	CreateFunc func(billing.NewMerchant) (billing.Merchant, error)
+	ListFunc   func(billing.MerchantFilter, int, billing.MerchantID) ([]billing.Merchant, error)
+}
+
+func (f *fakeMerchants) merchant(id billing.MerchantID) billing.Merchant {
+	return billing.Merchant{ID: id, Name: "Acme", StripeConnectID: "acct_1", Livemode: f.livemode, Status: billing.MerchantActive,
+		HasAccessToken: true, AccessToken: secret.New("sk_test_never_shown"), CreatedAt: noon, UpdatedAt: noon}
+}
+
+func (f *fakeMerchants) CreateMerchant(_ context.Context, m billing.NewMerchant) (billing.Merchant, error) {
+	f.writes.Add(1)
+	if f.CreateFunc != nil {
+		return f.CreateFunc(m)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.created = append(f.created, m)
+	return billing.Merchant{ID: m.ID, Name: m.Name, StripeConnectID: m.StripeConnectID, Livemode: m.Livemode,
+		Status: billing.MerchantActive, HasAccessToken: !m.AccessToken.Empty(), HasRefreshToken: !m.RefreshToken.Empty(),
+		AccessToken: m.AccessToken, CreatedAt: noon, UpdatedAt: noon}, nil
+}
+
+func (f *fakeMerchants) UpdateMerchant(_ context.Context, id billing.MerchantID, change billing.MerchantChange) (billing.Merchant, error) {
+	f.writes.Add(1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changes = append(f.changes, change)
+	return f.merchant(id), nil
+}
+
+func (f *fakeMerchants) ViewMerchant(_ context.Context, id billing.MerchantID) (billing.Merchant, error) {
+	return f.merchant(id), nil
+}
+
+func (f *fakeMerchants) ListMerchants(_ context.Context, filter billing.MerchantFilter, limit int, after billing.MerchantID) ([]billing.Merchant, error) {
+	if f.ListFunc != nil {
+		return f.ListFunc(filter, limit, after)
+	}
+	return []billing.Merchant{f.merchant(merchantID)}, nil
+}
+
+func (f *fakeMerchants) DisconnectMerchant(_ context.Context, id billing.MerchantID) (billing.Merchant, error) {
+	f.writes.Add(1)
+	m := f.merchant(id)
+	m.Status, m.HasAccessToken = billing.MerchantDisconnected, false
+	return m, nil
+}
+
+func (f *fakeMerchants) PauseMerchant(_ context.Context, id billing.MerchantID, reason billing.PauseReason) (billing.Merchant, error) {
+	f.writes.Add(1)
+	m := f.merchant(id)
+	m.Status, m.PauseReason = billing.MerchantPaused, reason
+	return m, nil
+}
+
+func (f *fakeMerchants) ResumeMerchant(_ context.Context, id billing.MerchantID) (billing.Merchant, error) {
+	f.writes.Add(1)
+	return f.merchant(id), nil
+}
+
+// fakeFreezer refuses a missing target and a parameter called "wrong", as the gateway would.
+type fakeFreezer struct{}
+
+func (fakeFreezer) Freeze(id billing.TaskID, kind billing.Kind, target string, params json.RawMessage) (billing.Request, error) {
+	var faults []billing.Fault
+	if kind.Creates() != (target == "") {
+		faults = append(faults, billing.Fault{Pointer: "/target", Code: "required", Detail: "is required for this kind"})
+	}
+	if bytes.Contains(params, []byte(`"wrong"`)) {
+		faults = append(faults, billing.Fault{Pointer: "/params/wrong", Code: "unknown_parameter", Detail: "is no parameter of this call"})
+	}
+	if faults != nil {
+		return billing.Request{}, fmt.Errorf("freeze: %w", &billing.Error{Code: billing.CodeInvalid, Faults: faults})
+	}
+	return billing.Request{Method: "POST", Path: "/v1/x", Body: "metadata[billonce_task_id]=" + string(id)}, nil
+}
+
+type fakeHealth struct {
+	calls     atomic.Int64
+	ReadyFunc func(context.Context) error
+}
+
+func (f *fakeHealth) Ready(ctx context.Context) error {
+	f.calls.Add(1)
+	if f.ReadyFunc != nil {
+		return f.ReadyFunc(ctx)
+	}
+	return nil
+}
+
+type fakeMetrics struct {
+	mu        sync.Mutex
+	requests  []string
+	scheduled map[billing.Kind]int
+}
+
+func (f *fakeMetrics) RequestDone(method, route string, status int, _ time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests = append(f.requests, fmt.Sprintf("%s %s %d", method, route, status))
+}
+
+func (f *fakeMetrics) TasksScheduled(kind billing.Kind, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.scheduled[kind] += n
+}
+
+// syncBuffer is a log that requests write to while a test reads it.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// api is a server with all its fakes at hand.
+type api struct {
+	*httpapi.Server
+	tasks     *fakeTasks
+	merchants *fakeMerchants
+	health    *fakeHealth
+	metrics   *fakeMetrics
+	log       *syncBuffer
+}
+
+func newAPI(change ...func(*httpapi.Deps, *httpapi.Config)) *api {
+	a := &api{tasks: &fakeTasks{}, merchants: &fakeMerchants{}, health: &fakeHealth{},
+		metrics: &fakeMetrics{scheduled: map[billing.Kind]int{}}, log: &syncBuffer{}}
+	deps := httpapi.Deps{
+		Merchants: a.merchants, Tasks: a.tasks, Freezer: fakeFreezer{}, Health: a.health, Metrics: a.metrics,
+		Log:      slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		AdminKey: secret.New(adminKey),
+	}
+	config := httpapi.Config{}
+	for _, apply := range change {
+		apply(&deps, &config)
+	}
+	a.Server = httpapi.New(deps, config)
+	return a
+}
+
+func (a *api) writes() int64 { return a.tasks.writes.Load() + a.merchants.writes.Load() }
+
+// call sends one request with the admin key. headers are "Name: value"; an empty value removes what is there by default.
+func (a *api) call(t *testing.T, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	request := httptest.NewRequestWithContext(t.Context(), method, path, reader)
+	request.Header.Set("Authorization", "Bearer "+adminKey)
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		if value == "" {
+			request.Header.Del(name)
+		} else {
+			request.Header.Set(name, value)
+		}
+	}
+	recorder := httptest.NewRecorder()
+	a.Handler().ServeHTTP(recorder, request)
+	return recorder
+}
+
+type fault struct{ Pointer, Query, Code, Detail string }
+
+type problem struct {
+	Type, Title, Detail, Code string
+	Status                    int
+	RequestID                 string `json:"request_id"`
+	Errors                    []fault
+}
+
+// wantProblem checks that an answer is a whole problem document with the given status, and returns it.
+func wantProblem(t *testing.T, got *httptest.ResponseRecorder, status int) problem {
+	t.Helper()
+	if got.Code != status {
+		t.Fatalf("status %d, want %d: %s", got.Code, status, got.Body)
+	}
+	if mediaType := got.Header().Get("Content-Type"); mediaType != "application/problem+json" {
+		t.Fatalf("Content-Type %q: %s", mediaType, got.Body)
+	}
+	var p problem
+	decoder := json.NewDecoder(bytes.NewReader(got.Body.Bytes()))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&p); err != nil {
+		t.Fatalf("%v: %s", err, got.Body)
+	}
+	if p.Status != status || p.Type == "" || p.Title == "" || p.Detail == "" || p.Code == "" || p.RequestID != got.Header().Get("X-Request-Id") || p.RequestID == "" {
+		t.Fatalf("an incomplete problem: %s", got.Body)
+	}
+	return p
+}
+
+func (p problem) pointers() string {
+	var pointers []string
+	for _, fault := range p.Errors {
+		if fault.Query != "" {
+			pointers = append(pointers, "?"+fault.Query+" "+fault.Code)
+			continue
+		}
+		pointers = append(pointers, fault.Pointer+" "+fault.Code)
+	}
+	return strings.Join(pointers, ", ")
+}
+
+func wantStatus(t *testing.T, got *httptest.ResponseRecorder, status int) {
+	t.Helper()
+	if got.Code != status {
+		t.Fatalf("status %d, want %d: %s", got.Code, status, got.Body)
+	}
+	if mediaType := got.Header().Get("Content-Type"); mediaType != "application/json" {
+		t.Fatalf("Content-Type %q", mediaType)
+	}
+}
+
+func decode[T any](t *testing.T, got *httptest.ResponseRecorder) T {
+	t.Helper()
+	var into T
+	if err := json.Unmarshal(got.Body.Bytes(), &into); err != nil {
+		t.Fatalf("%v: %s", err, got.Body)
+	}
+	return into
+}
+
+func serve(t *testing.T, handler http.Handler) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server
+}
