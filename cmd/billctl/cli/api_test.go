@@ -1,0 +1,318 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	taskID   = "019c0000-0000-7000-8000-000000000001"
+	taskJSON = `{"id":"019c0000-0000-7000-8000-000000000001","merchant_id":"019c0000-0000-7000-8000-0000000000aa",
+		"kind":"invoice.pay","target":"in_1","params":{"paid_out_of_band":true},"metadata":{"b":"2","a":"1"},"status":"failed",
+		"run_at":"2026-03-01T11:58:30Z","scheduled_for":"2026-03-01T11:00:00Z","attempt":2,"max_attempts":100,
+		"idempotency_key":"task_019c0000-0000-7000-8000-000000000001","retry_of":null,"first_sent_at":"2026-03-01T11:58:31Z",
+		"result":null,"last_error":{"http_status":402,"type":"card_error","code":"card_declined","decline_code":"generic_decline",
+		"param":"","message":"The card was refused.","request_id":"req_9"},
+		"created_at":"2026-02-27T09:00:00Z","updated_at":"2026-03-01T11:58:32Z","finished_at":"2026-03-01T11:58:32Z"}`
+	merchantJSON = `{"id":"019c0000-0000-7000-8000-0000000000aa","name":"Alma's Bakery","stripe_connect_id":"acct_alma",
+		"livemode":false,"status":"paused","pause_reason":"requested","has_access_token":true,"has_refresh_token":false,
+		"created_at":"2026-03-01T11:59:00Z","updated_at":"2026-03-01T12:00:00Z"}`
+	conflict = `{"type":"about:blank","title":"The present state does not allow it","status":409,
+		"detail":"the task is running","code":"conflict","request_id":"r-1"}`
+)
+
+func page(next string, items ...string) string {
+	cursor := "null"
+	if next != "" {
+		cursor = `"` + next + `"`
+	}
+	return fmt.Sprintf(`{"data":[%s],"next_cursor":%s}`, strings.Join(items, ","), cursor)
+}
+
+func TestTasksList(t *testing.T) {
+	t.Parallel()
+	t.Run("a table of what the filters let through", func(t *testing.T) {
+		t.Parallel()
+		api := newAPI(t, map[string]http.HandlerFunc{"GET /v1/tasks": answerJSON(page("", taskJSON))})
+		got := run(t, api.env(), "tasks", "list", "--status", "failed", "--merchant", "m", "--kind", "invoice.pay", "--target", "in_1", "--limit", "7")
+		want := "ID                                    STATUS  KIND         TARGET  MERCHANT                              RUN AT                            ATTEMPT  RESULT\n" +
+			taskID + "  failed  invoice.pay  in_1    019c0000-0000-7000-8000-0000000000aa  1m30s ago (2026-03-01 11:58:30Z)  2/100    402 card_declined generic_decline\n"
+		if diff := cmp.Diff(result{out: want}, got, cmp.AllowUnexported(result{})); diff != "" {
+			t.Error(diff)
+		}
+		asked := api.asked()[0]
+		wantQuery := url.Values{"status": {"failed"}, "merchant_id": {"m"}, "kind": {"invoice.pay"}, "target": {"in_1"}, "limit": {"7"}}
+		if diff := cmp.Diff(wantQuery, asked.URL.Query()); diff != "" {
+			t.Error(diff)
+		}
+		if got := asked.Header.Get("Authorization"); got != "Bearer "+testKey {
+			t.Errorf("Authorization: %s", got)
+		}
+	})
+	t.Run("every page with --all", func(t *testing.T) {
+		t.Parallel()
+		api := newAPI(t, map[string]http.HandlerFunc{"GET /v1/tasks": func(w http.ResponseWriter, r *http.Request) {
+			next := map[string]string{"": "two", "two": "three"}[r.URL.Query().Get("cursor")]
+			answerJSON(page(next, taskJSON))(w, r)
+		}})
+		got := run(t, api.env(), "tasks", "list", "--all", "--json")
+		var printed struct {
+			Data []struct{ ID string }
+			Next *string `json:"next_cursor"`
+		}
+		if err := json.Unmarshal([]byte(got.out), &printed); err != nil {
+			t.Fatalf("%v\n%s%s", err, got.out, got.err)
+		}
+		if len(printed.Data) != 3 || printed.Next != nil || got.code != 0 {
+			t.Errorf("%d tasks, next %v, code %d", len(printed.Data), printed.Next, got.code)
+		}
+	})
+	t.Run("says that there are more", func(t *testing.T) {
+		t.Parallel()
+		api := newAPI(t, map[string]http.HandlerFunc{"GET /v1/tasks": answerJSON(page("more", taskJSON))})
+		got := run(t, api.env(), "tasks", "list", "--limit", "1")
+		if len(api.asked()) != 1 || !strings.Contains(got.err, "There are more") {
+			t.Errorf("asked %d times; %q", len(api.asked()), got.err)
+		}
+	})
+	t.Run("nothing that moves the terminal's cursor", func(t *testing.T) {
+		t.Parallel()
+		evil := strings.Replace(taskJSON, `"in_1"`, `"in_\u001b[2J"`, 1)
+		api := newAPI(t, map[string]http.HandlerFunc{"GET /v1/tasks": answerJSON(page("", evil))})
+		if got := run(t, api.env(), "tasks", "list"); strings.Contains(got.out, "\x1b") || !strings.Contains(got.out, "in_·[2J") {
+			t.Errorf("%q", got.out)
+		}
+	})
+}
+
+func TestTasksShow(t *testing.T) {
+	t.Parallel()
+	attempt := `{"attempt":1,"worker_id":"w","started_at":"2026-03-01T11:58:31Z","finished_at":"2026-03-01T11:58:31.25Z",
+		"outcome":"refused","reason":"declined","replayed":true,"request_id":"req_9","error":{"http_status":402,"code":"card_declined"}}`
+	api := newAPI(t, map[string]http.HandlerFunc{
+		"GET /v1/tasks/" + taskID:               answerJSON(taskJSON),
+		"GET /v1/tasks/" + taskID + "/attempts": answerJSON(page("", attempt)),
+	})
+	got := run(t, api.env(), "tasks", "show", taskID)
+	for _, want := range []string{
+		"stripe key     task_" + taskID, "scheduled for  1h0m ago (2026-03-01 11:00:00Z)", "attempts       2 of 100",
+		"created        2d3h ago", "last error     402 card_declined generic_decline", "metadata       a = 1\nmetadata       b = 2",
+		`params         {"paid_out_of_band":true}`, "1        1m29s ago (2026-03-01 11:58:31Z)  250ms  refused (replayed)  declined  req_9    402 card_declined",
+	} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("no %q in\n%s%s", want, got.out, got.err)
+		}
+	}
+	inJSON := run(t, api.env(), "tasks", "show", taskID, "--json")
+	var printed struct {
+		Task     struct{ ID string }
+		Attempts []struct{ Outcome string }
+	}
+	if err := json.Unmarshal([]byte(inJSON.out), &printed); err != nil {
+		t.Fatal(err)
+	}
+	if printed.Task.ID != taskID || len(printed.Attempts) != 1 || printed.Attempts[0].Outcome != "refused" {
+		t.Errorf("%+v", printed)
+	}
+}
+
+func TestTasksCancelAndRetry(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, map[string]http.HandlerFunc{
+		"POST /v1/tasks/a/cancel": answerJSON(strings.Replace(taskJSON, taskID, "a", 1)),
+		"POST /v1/tasks/b/cancel": answer(http.StatusConflict, "application/problem+json", conflict),
+		"POST /v1/tasks/a/retry":  answer(http.StatusCreated, "application/json", strings.Replace(taskJSON, taskID, "new", 1)),
+	})
+	got := run(t, api.env(), "tasks", "cancel", "a", "b", "a")
+	want := result{code: 1, out: "canceled a\n", err: "billctl tasks cancel: cancel b: The present state does not allow it: " +
+		"the task is running (HTTP 409, conflict, request r-1)\n"}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(result{})); diff != "" {
+		t.Error(diff)
+	}
+	if got := run(t, api.env(), "tasks", "retry", "a"); got.code != 0 || got.out != "scheduled new\n" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestMerchants(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, map[string]http.HandlerFunc{
+		"GET /v1/merchants":      answerJSON(page("", merchantJSON)),
+		"GET /v1/merchants/{id}": answerJSON(merchantJSON),
+	})
+	list := run(t, api.env(), "merchants", "list", "--account", "acct_alma")
+	if !strings.Contains(list.out, "Alma's Bakery  acct_alma  test  paused (requested)  its own token  1m0s ago") {
+		t.Errorf("%s%s", list.out, list.err)
+	}
+	if got := api.asked()[0].URL.Query().Get("stripe_connect_id"); got != "acct_alma" {
+		t.Errorf("asked for the account %q", got)
+	}
+	if show := run(t, api.env(), "merchants", "show", "x"); !strings.Contains(show.out, "updated      now (2026-03-01 12:00:00Z)") {
+		t.Errorf("%s%s", show.out, show.err)
+	}
+}
+
+func TestProblemsAreReadable(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		answer http.HandlerFunc
+		want   string
+	}{
+		"a problem with faults": {
+			answer(422, "application/problem+json", `{"title":"The request is not valid","status":422,"detail":"","code":"invalid","request_id":"r",
+				"errors":[{"pointer":"","query":"status","code":"unknown","detail":"is not a status"},{"pointer":"/a","code":"x","detail":"is wrong"}]}`),
+			"The request is not valid (HTTP 422, invalid, request r)\n  ?status: is not a status\n  /a: is wrong\n",
+		},
+		"an answer of something else": {
+			answer(http.StatusBadGateway, "text/html", "<h1>nginx</h1>"),
+			"Bad Gateway: the answer is not from the billonce API (HTTP 502)\n",
+		},
+		"a redirect, which is not followed": {
+			func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
+			"Found: the answer is not from the billonce API (HTTP 302)\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api := newAPI(t, map[string]http.HandlerFunc{"GET /v1/tasks": tc.answer})
+			got := run(t, api.env(), "tasks", "list")
+			if diff := cmp.Diff(result{code: 1, err: "billctl tasks list: " + tc.want}, got, cmp.AllowUnexported(result{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAnUnreachableAPIIsAFailure(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, nil)
+	api.Close()
+	got := run(t, api.env(), "tasks", "list")
+	if got.code != 1 || !strings.Contains(got.err, "GET /v1/tasks") || strings.Contains(got.err, testKey) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestWrongCallsExitWith2(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"BILLONCE_API_KEY": testKey}
+	for _, line := range []string{
+		"", "task", "tasks", "tasks lst", "tasks list extra", "tasks list --nope", "tasks list --limit 0", "tasks list --limit x",
+		"tasks list --all --limit 3", "tasks show", "tasks show a b", "tasks cancel", "merchants show", "keys", "keys init",
+		"keys init --dir x --owner root", "keys show nothing --dir x", "keys show admin_api_key", "healthcheck", "healthcheck nonsense",
+		"migrate", "migrate sideways", "migrate up now", "tasks list --url nonsense", "tasks list --url http://user:pw@host",
+		"dev exec", "dev --workers -1", "dev --workers 1000", "dev sideways", "version 2",
+	} {
+		t.Run("billctl "+line, func(t *testing.T) {
+			t.Parallel()
+			got := run(t, env, strings.Fields(line)...)
+			if got.code != 2 || !strings.Contains(got.err, "--help'") {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestAKeyThatIsMissingOrAmbiguousExitsWith78(t *testing.T) {
+	t.Parallel()
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, env := range map[string]map[string]string{
+		"none":            {},
+		"an empty one":    {"BILLONCE_API_KEY": ""},
+		"both forms":      {"ADMIN_API_KEY": testKey, "ADMIN_API_KEY_FILE": "/x"},
+		"no such file":    {"BILLONCE_API_KEY_FILE": "/nonexistent/" + testKey},
+		"nothing in file": {"ADMIN_API_KEY_FILE": empty},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := run(t, env, "tasks", "list")
+			if got.code != 78 || !strings.Contains(got.err, "API_KEY") || strings.Contains(got.err, testKey) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+	if got := run(t, nil, "migrate", "up"); got.code != 78 || !strings.Contains(got.err, "DATABASE_URL") {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, map[string]string{"DATABASE_URL": "nonsense " + testKey}, "migrate", "up"); got.code != 78 || strings.Contains(got.err, testKey) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAKeyFromAFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(testKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	api := newAPI(t, map[string]http.HandlerFunc{"GET /v1/tasks": answerJSON(page(""))})
+	got := run(t, map[string]string{"ADMIN_API_KEY_FILE": path}, "tasks", "list", "--url", api.URL)
+	if got.code != 0 || api.asked()[0].Header.Get("Authorization") != "Bearer "+testKey {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestHealthcheck(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, map[string]http.HandlerFunc{
+		"GET /ok":    answer(http.StatusNoContent, "", ""),
+		"GET /down":  answer(http.StatusServiceUnavailable, "", ""),
+		"GET /moved": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusFound) },
+	})
+	for path, want := range map[string]int{"/ok": 0, "/down": 1, "/moved": 1, "/missing": 1} {
+		if got := run(t, nil, "healthcheck", api.URL+path); got.code != want {
+			t.Errorf("%s: %+v, want code %d", path, got, want)
+		}
+	}
+	address := api.URL
+	api.Close()
+	if got := run(t, nil, "healthcheck", address+"/ok"); got.code != 1 {
+		t.Errorf("nobody there: %+v", got)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if got := run(t, nil, "keys", "generate"); got.code != 0 || len(got.out) != 65 {
+		t.Errorf("%+v", got)
+	}
+	out := filepath.Join(dir, "key")
+	if got := run(t, nil, "keys", "generate", "--out", out); got.code != 0 || got.out != "" {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, nil, "keys", "generate", "--out", out); got.code != 1 {
+		t.Errorf("over an existing key: %+v", got)
+	}
+	keys := filepath.Join(dir, "keys")
+	owner := fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid())
+	first := run(t, nil, "keys", "init", "--dir", keys, "--owner", owner, "--database-host", "db:1", "--database-user", "u", "--database-name", "n")
+	if first.code != 0 || strings.Count(first.out, "made ") != 4 {
+		t.Errorf("%+v", first)
+	}
+	if again := run(t, nil, "keys", "init", "--dir", keys, "--owner", owner); strings.Count(again.out, "kept ") != 4 {
+		t.Errorf("%+v", again)
+	}
+	shown := run(t, nil, "keys", "show", "database_url", "--dir", keys)
+	if !strings.HasPrefix(shown.out, "postgres://u:") || !strings.HasSuffix(shown.out, "@db:1/n?sslmode=disable\n") {
+		t.Errorf("%+v", shown)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	if got := run(t, nil, "version"); got.code != 0 || !strings.HasPrefix(got.out, "billctl ") {
+		t.Errorf("%+v", got)
+	}
+}
