@@ -53,8 +53,8 @@ compose up -d --build --scale worker=4 >/tmp/"$COMPOSE_PROJECT_NAME".log 2>&1 ||
 rm -f /tmp/"$COMPOSE_PROJECT_NAME".log
 
 api=$(published api 8080)
-container=$(compose ps -q api)
-key=$(docker cp "$container":/keys/admin_api_key - | tar -xO)
+key=$(compose run --rm -T billctl keys show admin_api_key --dir /keys </dev/null 2>/dev/null | tr -d '\r')
+[[ $key == billonce_admin_* ]] || fail "billctl does not show the admin key"
 curl --silent --fail --retry 60 --retry-delay 1 --retry-all-errors --max-time 5 "http://$api/readyz" >/dev/null ||
   fail "the api does not become ready"
 
@@ -71,7 +71,7 @@ done
 say "$merchants merchants, $tasks tasks each"
 for ((m = 0; m < merchants; m++)); do
   created=$(call POST /v1/merchants \
-    "{\"name\":\"Merchant $m\",\"stripe_connect_id\":\"acct_compose$m\",\"access_token\":\"sk_test_compose_token_$m\"}")
+    "{\"name\":\"Merchant $m\",\"stripe_connect_id\":\"acct_compose$m\",\"access_token\":\"sk_test_acct_compose$m\"}")
   merchant=$(field id <<<"$created")
   batch=
   for ((n = 0; n < tasks; n++)); do
@@ -96,7 +96,7 @@ effects=$(curl --silent --fail --max-time 30 "http://$(published stripesim 12111
 [[ $(uniq <<<"$effects" | wc -l) == "$total" ]] || fail "a task had two effects"
 
 say "no token in clear"
-if compose exec -T postgres pg_dump --username=billonce billonce </dev/null | grep -q sk_test_compose_token; then
+if compose exec -T postgres pg_dump --username=billonce billonce </dev/null | grep -q sk_test_acct_compose; then
   fail "a token is in clear in the database"
 fi
 
