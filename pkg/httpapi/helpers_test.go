@@ -56,8 +56,10 @@ func taskOf(next billing.NewTask) billing.Task {
 }
 
 func someTask() billing.Task {
-	return taskOf(billing.NewTask{ID: taskID, MerchantID: merchantID, Kind: billing.InvoicePay, Target: "in_1",
-		Params: json.RawMessage(`{"b":1,"a":[true]}`), MaxAttempts: 100})
+	return taskOf(billing.NewTask{
+		ID: taskID, MerchantID: merchantID, Kind: billing.InvoicePay, Target: "in_1",
+		Params: json.RawMessage(`{"b":1,"a":[true]}`), MaxAttempts: 100,
+	})
 }
 
 func (f *fakeTasks) CreateTasks(ctx context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
@@ -139,8 +141,10 @@ type fakeMerchants struct {
 }
 
 func (f *fakeMerchants) merchant(id billing.MerchantID) billing.Merchant {
-	return billing.Merchant{ID: id, Name: "Acme", StripeConnectID: "acct_1", Livemode: f.livemode, Status: billing.MerchantActive,
-		HasAccessToken: true, AccessToken: secret.New("sk_test_never_shown"), CreatedAt: noon, UpdatedAt: noon}
+	return billing.Merchant{
+		ID: id, Name: "Acme", StripeConnectID: "acct_1", Livemode: f.livemode, Status: billing.MerchantActive,
+		HasAccessToken: true, AccessToken: secret.New("sk_test_never_shown"), CreatedAt: noon, UpdatedAt: noon,
+	}
 }
 
 func (f *fakeMerchants) CreateMerchant(_ context.Context, m billing.NewMerchant) (billing.Merchant, error) {
@@ -151,9 +155,11 @@ func (f *fakeMerchants) CreateMerchant(_ context.Context, m billing.NewMerchant)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.created = append(f.created, m)
-	return billing.Merchant{ID: m.ID, Name: m.Name, StripeConnectID: m.StripeConnectID, Livemode: m.Livemode,
+	return billing.Merchant{
+		ID: m.ID, Name: m.Name, StripeConnectID: m.StripeConnectID, Livemode: m.Livemode,
 		Status: billing.MerchantActive, HasAccessToken: !m.AccessToken.Empty(), HasRefreshToken: !m.RefreshToken.Empty(),
-		AccessToken: m.AccessToken, CreatedAt: noon, UpdatedAt: noon}, nil
+		AccessToken: m.AccessToken, CreatedAt: noon, UpdatedAt: noon,
+	}, nil
 }
 
 func (f *fakeMerchants) UpdateMerchant(_ context.Context, id billing.MerchantID, change billing.MerchantChange) (billing.Merchant, error) {
@@ -271,8 +277,10 @@ type api struct {
 }
 
 func newAPI(change ...func(*httpapi.Deps, *httpapi.Config)) *api {
-	a := &api{tasks: &fakeTasks{}, merchants: &fakeMerchants{}, health: &fakeHealth{},
-		metrics: &fakeMetrics{scheduled: map[billing.Kind]int{}}, log: &syncBuffer{}}
+	a := &api{
+		tasks: &fakeTasks{}, merchants: &fakeMerchants{}, health: &fakeHealth{},
+		metrics: &fakeMetrics{scheduled: map[billing.Kind]int{}}, log: &syncBuffer{},
+	}
 	deps := httpapi.Deps{
 		Merchants: a.merchants, Tasks: a.tasks, Freezer: fakeFreezer{}, Health: a.health, Metrics: a.metrics,
 		Log:      slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),

@@ -25,8 +25,10 @@ func TestATaskIsAnsweredAsTheContractSays(t *testing.T) {
 		task.RetryOf = "0192f5a0-7b1c-7def-8a2b-bbbbbbbbbbbb"
 		task.Metadata = map[string]string{"order": "<7>"}
 		task.Result = &billing.Result{Object: "invoice", ID: "in_1", Status: "paid", RequestID: "req_1", Replayed: true}
-		task.LastError = &billing.StripeError{HTTPStatus: 402, Type: "card_error", Code: "card_declined",
-			DeclineCode: "insufficient_funds", Param: "source", Message: "declined", RequestID: "req_0"}
+		task.LastError = &billing.StripeError{
+			HTTPStatus: 402, Type: "card_error", Code: "card_declined",
+			DeclineCode: "insufficient_funds", Param: "source", Message: "declined", RequestID: "req_0",
+		}
 		return task, nil
 	}
 	got := a.call(t, "GET", "/v1/tasks/"+strings.ToUpper(taskID), "")
@@ -157,7 +159,8 @@ func TestFaultsOfTheStoreGetTheClientsPointers(t *testing.T) {
 	code := billing.CodeInvalid
 	a.tasks.CreateFunc = func(context.Context, []billing.NewTask) ([]billing.CreatedTask, error) {
 		return nil, fmt.Errorf("create tasks: %w", &billing.Error{Code: code, Faults: []billing.Fault{
-			{Pointer: "/0/merchant_id", Code: "unknown_merchant", Detail: "d"}, {Pointer: "/0/idempotency_key", Code: "key_reused", Detail: "d"}}})
+			{Pointer: "/0/merchant_id", Code: "unknown_merchant", Detail: "d"}, {Pointer: "/0/idempotency_key", Code: "key_reused", Detail: "d"},
+		}})
 	}
 	a.tasks.RescheduleFunc = func(billing.TaskID, time.Time) (billing.Task, error) {
 		return billing.Task{}, &billing.Error{Code: code, Faults: []billing.Fault{{Pointer: "/0/run_at", Code: "in_the_past", Detail: "d"}}}
@@ -320,8 +323,10 @@ func TestAttemptsPage(t *testing.T) {
 	a.tasks.AttemptsFunc = func(billing.TaskID) ([]billing.Attempt, error) {
 		var attempts []billing.Attempt
 		for n := 1; n <= 3; n++ {
-			attempts = append(attempts, billing.Attempt{Number: n, WorkerID: "w", StartedAt: noon, FinishedAt: noon,
-				Outcome: billing.OutcomeUnknown, Reason: billing.ReasonNoAnswer})
+			attempts = append(attempts, billing.Attempt{
+				Number: n, WorkerID: "w", StartedAt: noon, FinishedAt: noon,
+				Outcome: billing.OutcomeUnknown, Reason: billing.ReasonNoAnswer,
+			})
 		}
 		return attempts, nil
 	}
@@ -391,8 +396,10 @@ func TestARetryIsANewTaskWithANewKey(t *testing.T) {
 		t.Errorf("not frozen anew: %+v", next.Request)
 	}
 	next.ID, next.Request = "", billing.Request{}
-	want := billing.NewTask{MerchantID: merchantID, Kind: billing.InvoicePay, Target: "in_1", Params: old.Params,
-		Metadata: old.Metadata, MaxAttempts: 3, RetryOf: taskID}
+	want := billing.NewTask{
+		MerchantID: merchantID, Kind: billing.InvoicePay, Target: "in_1", Params: old.Params,
+		Metadata: old.Metadata, MaxAttempts: 3, RetryOf: taskID,
+	}
 	if diff := cmp.Diff(want, next); diff != "" {
 		t.Error(diff)
 	}
