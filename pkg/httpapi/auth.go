@@ -12,9 +12,9 @@ import (
 // compares in a time that tells nothing.
 func (s *Server) authenticate(request *http.Request) error {
 	given := request.Header.Values("Authorization")
-	if len(given) == 1 && !s.AdminKey.Empty() {
+	if len(given) == 1 && !s.deps.AdminKey.Empty() {
 		scheme, key, _ := strings.Cut(given[0], " ")
-		if strings.EqualFold(scheme, "Bearer") && s.AdminKey.Equal(secret.New(strings.TrimSpace(key))) {
+		if strings.EqualFold(scheme, "Bearer") && s.deps.AdminKey.Equal(secret.New(strings.TrimSpace(key))) {
 			return nil
 		}
 	}

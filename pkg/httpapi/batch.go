@@ -47,7 +47,7 @@ func (s *Server) createBatch(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	created, err := s.Tasks.CreateTasks(ctx, tasks)
+	created, err := s.deps.Tasks.CreateTasks(ctx, tasks)
 	if billing.CodeOf(err) == billing.CodeKeyReused && !own {
 		return &billing.Error{Code: billing.CodeKeyReused, Err: err}
 	}
@@ -121,7 +121,7 @@ func (s *Server) assignKeys(tasks []billing.NewTask, header string) (own bool, e
 			task.Key = prefix + strconv.Itoa(i)
 			sum := sha256.Sum256(binary.BigEndian.AppendUint32(fingerprint(*task), uint32(len(tasks))))
 			task.Fingerprint = sum[:]
-		case s.RequireKey:
+		case s.deps.RequireKey:
 			missing.add(pointer, faultRequired, "is required")
 		}
 	}
@@ -140,7 +140,7 @@ func (s *Server) answerBatch(c echo.Context, created []billing.CreatedTask) erro
 	}
 	total := 0
 	for kind, n := range fresh {
-		s.Metrics.TasksScheduled(kind, n)
+		s.deps.Metrics.TasksScheduled(kind, n)
 		total += n
 	}
 	response := c.Response()

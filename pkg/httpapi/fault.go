@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"slices"
 	"strings"
 
 	"billonce/pkg/billing"
@@ -35,6 +36,14 @@ func (f *faults) add(pointer, code, detail string) {
 }
 
 func (f *faults) full() bool { return len(*f) >= maxFaults }
+
+// below reports whether there is a fault at pointer or deeper.
+func (f *faults) below(pointer string) bool {
+	return slices.ContainsFunc(*f, func(fault billing.Fault) bool {
+		rest, ok := strings.CutPrefix(fault.Pointer, pointer)
+		return ok && (rest == "" || rest[0] == '/')
+	})
+}
 
 // err returns nil when there are no faults.
 func (f *faults) err() error {

@@ -40,7 +40,7 @@ func (s *Server) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout)
 	defer cancel()
 	before := s.readiness.err
-	s.readiness.err = s.Health.Ready(ctx)
+	s.readiness.err = s.deps.Health.Ready(ctx)
 	s.readiness.checked = time.Now()
 	switch {
 	case s.readiness.err != nil && before == nil:

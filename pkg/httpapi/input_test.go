@@ -170,3 +170,12 @@ func TestAKeyIsDemandedWhereTheOperatorSaysSo(t *testing.T) {
 	wantStatus(t, a.call(t, "POST", "/v1/tasks", payTask(""), "Idempotency-Key: k"), 201)
 	wantStatus(t, a.call(t, "POST", "/v1/tasks/batch", `{"tasks":[`+payTask("")+`]}`, "Idempotency-Key: k"), 201)
 }
+
+func TestAPlaceIsBlamedOnce(t *testing.T) {
+	t.Parallel()
+	a := newAPI()
+	got := a.call(t, "POST", "/v1/tasks", payTask(`,"params":{"wrong":1,"wrong":2}`))
+	if p := wantProblem(t, got, 422); p.pointers() != "/params/wrong duplicate_field" {
+		t.Error(p.pointers())
+	}
+}

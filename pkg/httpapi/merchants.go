@@ -56,7 +56,7 @@ func (s *Server) createMerchant(c echo.Context) error {
 	if err := found.err(); err != nil {
 		return err
 	}
-	created, err := s.Merchants.CreateMerchant(c.Request().Context(), merchant)
+	created, err := s.deps.Merchants.CreateMerchant(c.Request().Context(), merchant)
 	if err != nil {
 		return err
 	}
@@ -90,11 +90,11 @@ func (s *Server) updateMerchant(c echo.Context) error {
 	}
 	ctx := c.Request().Context()
 	if change == (billing.MerchantChange{}) {
-		return s.answerMerchant(c)(s.Merchants.ViewMerchant(ctx, id))
+		return s.answerMerchant(c)(s.deps.Merchants.ViewMerchant(ctx, id))
 	}
 	if change.AccessToken != nil {
 		if live, told := tokenMode(*change.AccessToken); told {
-			merchant, err := s.Merchants.ViewMerchant(ctx, id)
+			merchant, err := s.deps.Merchants.ViewMerchant(ctx, id)
 			if err != nil {
 				return err
 			}
@@ -104,7 +104,7 @@ func (s *Server) updateMerchant(c echo.Context) error {
 			}
 		}
 	}
-	return s.answerMerchant(c)(s.Merchants.UpdateMerchant(ctx, id, change))
+	return s.answerMerchant(c)(s.deps.Merchants.UpdateMerchant(ctx, id, change))
 }
 
 func (s *Server) viewMerchant(c echo.Context) error {
@@ -112,7 +112,7 @@ func (s *Server) viewMerchant(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.answerMerchant(c)(s.Merchants.ViewMerchant(c.Request().Context(), id))
+	return s.answerMerchant(c)(s.deps.Merchants.ViewMerchant(c.Request().Context(), id))
 }
 
 // disconnectMerchant answers 200 with the merchant as it is kept: without tokens, with its history.
@@ -121,7 +121,7 @@ func (s *Server) disconnectMerchant(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.answerMerchant(c)(s.Merchants.DisconnectMerchant(c.Request().Context(), id))
+	return s.answerMerchant(c)(s.deps.Merchants.DisconnectMerchant(c.Request().Context(), id))
 }
 
 func (s *Server) pauseMerchant(c echo.Context) error {
@@ -129,7 +129,7 @@ func (s *Server) pauseMerchant(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.answerMerchant(c)(s.Merchants.PauseMerchant(c.Request().Context(), id, billing.PauseRequested))
+	return s.answerMerchant(c)(s.deps.Merchants.PauseMerchant(c.Request().Context(), id, billing.PauseRequested))
 }
 
 func (s *Server) resumeMerchant(c echo.Context) error {
@@ -137,7 +137,7 @@ func (s *Server) resumeMerchant(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.answerMerchant(c)(s.Merchants.ResumeMerchant(c.Request().Context(), id))
+	return s.answerMerchant(c)(s.deps.Merchants.ResumeMerchant(c.Request().Context(), id))
 }
 
 func (s *Server) merchantWithoutFields(c echo.Context) (billing.MerchantID, error) {
@@ -159,7 +159,7 @@ func (s *Server) listMerchants(c echo.Context) error {
 	if err := q.faults.err(); err != nil {
 		return err
 	}
-	merchants, err := s.Merchants.ListMerchants(c.Request().Context(), filter, limit+1, after)
+	merchants, err := s.deps.Merchants.ListMerchants(c.Request().Context(), filter, limit+1, after)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (s *Server) record(c echo.Context, took time.Duration) {
 	if !slices.Contains(knownMethods, method) {
 		method = "OTHER"
 	}
-	s.Metrics.RequestDone(method, route, response.Status, took)
+	s.deps.Metrics.RequestDone(method, route, response.Status, took)
 	level := slog.LevelInfo
 	if isHealth(route) {
 		level = slog.LevelDebug

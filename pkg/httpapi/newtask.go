@@ -76,10 +76,10 @@ func (s *Server) readTask(raw []byte, pointer string, keyed bool, into *faults) 
 		}
 	}
 	o.done()
-	if !freezable {
+	if !freezable || into.below(o.at("params")) { // the freezer would complain of the same place again
 		return task, nil
 	}
-	task.Request, err = s.Freezer.Freeze(task.ID, task.Kind, task.Target, task.Params)
+	task.Request, err = s.deps.Freezer.Freeze(task.ID, task.Kind, task.Target, task.Params)
 	return task, collect(err, pointer, into)
 }
 

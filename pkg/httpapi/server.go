@@ -70,7 +70,7 @@ func (c Config) withDefaults() Config {
 
 // Server answers the HTTP API. Make one with [New].
 type Server struct {
-	Deps
+	deps       Deps
 	config     Config
 	log        *slog.Logger
 	echo       *echo.Echo
@@ -91,7 +91,7 @@ func New(deps Deps, config Config) *Server {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{Deps: deps, config: config.withDefaults(), log: deps.Log}
+	s := &Server{deps: deps, config: config.withDefaults(), log: deps.Log}
 	s.batchSlots = make(chan struct{}, s.config.BatchSlots)
 	s.echo = echo.New()
 	// Echo's own habits, switched off where they would let a client in on something: its error handler shows causes, its

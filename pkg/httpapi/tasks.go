@@ -24,7 +24,7 @@ func (s *Server) createTask(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if key == "" && s.RequireKey {
+	if key == "" && s.deps.RequireKey {
 		return keyRequired(nil)
 	}
 	task, err := s.readTask(raw, "", false, &found)
@@ -37,7 +37,7 @@ func (s *Server) createTask(c echo.Context) error {
 	if key != "" {
 		task.Key, task.Fingerprint = key, fingerprint(task)
 	}
-	created, err := s.Tasks.CreateTasks(c.Request().Context(), []billing.NewTask{task})
+	created, err := s.deps.Tasks.CreateTasks(c.Request().Context(), []billing.NewTask{task})
 	if billing.CodeOf(err) == billing.CodeKeyReused { // the key is in a header, where no pointer points
 		return &billing.Error{Code: billing.CodeKeyReused, Err: err}
 	}
@@ -52,7 +52,7 @@ func (s *Server) getTask(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.answerTask(c)(s.Tasks.GetTask(c.Request().Context(), id))
+	return s.answerTask(c)(s.deps.Tasks.GetTask(c.Request().Context(), id))
 }
 
 func (s *Server) listTasks(c echo.Context) error {
@@ -79,7 +79,7 @@ func (s *Server) listTasks(c echo.Context) error {
 	if err := q.faults.err(); err != nil {
 		return err
 	}
-	tasks, err := s.Tasks.ListTasks(c.Request().Context(), filter, limit+1, after)
+	tasks, err := s.deps.Tasks.ListTasks(c.Request().Context(), filter, limit+1, after)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (s *Server) listAttempts(c echo.Context) error {
 	if err := q.faults.err(); err != nil {
 		return err
 	}
-	attempts, err := s.Tasks.ListAttempts(c.Request().Context(), id)
+	attempts, err := s.deps.Tasks.ListAttempts(c.Request().Context(), id)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (s *Server) cancelTask(c echo.Context) error {
 	if err := readNothing(c); err != nil {
 		return err
 	}
-	return s.answerTask(c)(s.Tasks.CancelTask(c.Request().Context(), id))
+	return s.answerTask(c)(s.deps.Tasks.CancelTask(c.Request().Context(), id))
 }
 
 func (s *Server) rescheduleTask(c echo.Context) error {
@@ -142,7 +142,7 @@ func (s *Server) rescheduleTask(c echo.Context) error {
 	if err := found.err(); err != nil {
 		return err
 	}
-	task, err := s.Tasks.RescheduleTask(c.Request().Context(), id, runAt.Truncate(time.Microsecond))
+	task, err := s.deps.Tasks.RescheduleTask(c.Request().Context(), id, runAt.Truncate(time.Microsecond))
 	return s.answerTask(c)(task, relocate(err, single))
 }
 
@@ -156,7 +156,7 @@ func (s *Server) retryTask(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	old, err := s.Tasks.GetTask(ctx, of)
+	old, err := s.deps.Tasks.GetTask(ctx, of)
 	if err != nil {
 		return err
 	}
@@ -171,10 +171,10 @@ func (s *Server) retryTask(c echo.Context) error {
 		ID: billing.TaskID(id.String()), MerchantID: old.MerchantID, Kind: old.Kind, Target: old.Target, Params: old.Params,
 		Metadata: old.Metadata, MaxAttempts: old.MaxAttempts, RetryOf: of,
 	}
-	if next.Request, err = s.Freezer.Freeze(next.ID, next.Kind, next.Target, next.Params); err != nil {
+	if next.Request, err = s.deps.Freezer.Freeze(next.ID, next.Kind, next.Target, next.Params); err != nil {
 		return err
 	}
-	created, err := s.Tasks.RetryTask(ctx, of, next)
+	created, err := s.deps.Tasks.RetryTask(ctx, of, next)
 	if err != nil {
 		return relocate(err, single)
 	}
@@ -204,7 +204,7 @@ func (s *Server) resolveTask(c echo.Context) error {
 	if err := found.err(); err != nil {
 		return err
 	}
-	return s.answerTask(c)(s.Tasks.ResolveTask(c.Request().Context(), id, resolution))
+	return s.answerTask(c)(s.deps.Tasks.ResolveTask(c.Request().Context(), id, resolution))
 }
 
 // answerTask answers with what a port returned.
@@ -223,7 +223,7 @@ func (s *Server) answerCreated(c echo.Context, created billing.CreatedTask) erro
 	if created.Replayed {
 		header.Set(headerReplayed, "true")
 	} else {
-		s.Metrics.TasksScheduled(created.Task.Kind, 1)
+		s.deps.Metrics.TasksScheduled(created.Task.Kind, 1)
 		s.log.InfoContext(c.Request().Context(), "task scheduled", slog.String("request_id", requestID(c)),
 			slog.String("task_id", string(created.Task.ID)), slog.String("merchant_id", string(created.Task.MerchantID)),
 			slog.String("kind", string(created.Task.Kind)))
