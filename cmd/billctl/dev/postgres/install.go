@@ -27,7 +27,7 @@ func findOrInstall(ctx context.Context, wanted int, progress io.Writer) (install
 		return found, fmt.Errorf("%w: %s", err, advice(wanted))
 	}
 	_, _ = fmt.Fprintln(progress, "PostgreSQL is not installed: installing it with apt-get …")
-	if err := install(ctx, progress); err != nil {
+	if err := install(ctx, progress, createClusterFile); err != nil {
 		return found, fmt.Errorf("install PostgreSQL: %w; %s", err, advice(wanted))
 	}
 	return find(ctx, wanted)
@@ -56,7 +56,7 @@ func canInstall() bool {
 var debianPattern = regexp.MustCompile(`(?m)^(ID|ID_LIKE)=.*\b(debian|ubuntu)\b`)
 
 // install installs the packaged server without the cluster that the package would otherwise create and start.
-func install(ctx context.Context, progress io.Writer) error {
+func install(ctx context.Context, progress io.Writer, clusterFile string) error {
 	ctx, cancel := context.WithTimeout(ctx, installTimeout)
 	defer cancel()
 	if err := aptGet(ctx, progress, "update"); err != nil {
@@ -65,7 +65,7 @@ func install(ctx context.Context, progress io.Writer) error {
 	if err := aptGet(ctx, progress, "install", "-y", "--no-install-recommends", "postgresql-common"); err != nil {
 		return err
 	}
-	restore, err := withoutMainCluster(createClusterFile)
+	restore, err := withoutMainCluster(clusterFile)
 	if err != nil {
 		return err
 	}

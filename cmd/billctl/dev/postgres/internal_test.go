@@ -102,3 +102,38 @@ func TestDebianIsRecognized(t *testing.T) {
 		}
 	}
 }
+
+func TestInstallKeepsThePackageFromCreatingACluster(t *testing.T) {
+	dir := t.TempDir()
+	conf, calls := filepath.Join(dir, "createcluster.conf"), filepath.Join(dir, "calls")
+	// A stand-in for apt-get that notes what it was asked and what the setting was at that moment.
+	script := "#!/bin/sh\necho \"$DEBIAN_FRONTEND $* [$(cat " + conf + ")]\" >>" + calls + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "apt-get"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(conf, []byte("#create_main_cluster = true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	if err := install(t.Context(), t.Output(), conf); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `noninteractive -q update [#create_main_cluster = true]
+noninteractive -q install -y --no-install-recommends postgresql-common [#create_main_cluster = true]
+noninteractive -q install -y --no-install-recommends postgresql [create_main_cluster = false]
+`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Error(diff)
+	}
+	after, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(after) != "#create_main_cluster = true\n" {
+		t.Errorf("the setting is left as %q", after)
+	}
+}
