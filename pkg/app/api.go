@@ -1,0 +1,83 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"billonce/pkg/config"
+	"billonce/pkg/gateway"
+	"billonce/pkg/httpapi"
+	"billonce/pkg/store"
+	"billonce/pkg/telemetry"
+)
+
+var (
+	_ httpapi.Merchants = (*store.Store)(nil)
+	_ httpapi.Tasks     = (*store.Store)(nil)
+	_ httpapi.Freezer   = gateway.Freezer{}
+	_ httpapi.Health    = (*telemetry.Health)(nil)
+	_ httpapi.Metrics   = (*telemetry.APIMetrics)(nil)
+)
+
+// API is the service that takes tasks over HTTP.
+func API() Service {
+	return Service{
+		Name: "api",
+		prepare: func(environ []string, stderr io.Writer) (started, error) {
+			conf, err := config.LoadAPI(environ, checkKey)
+			if err != nil {
+				return started{}, err
+			}
+			log := telemetry.NewLogger(stderr, conf.LogLevel, conf.LogFormat, "api", Version)
+			return started{log: log, run: func(ctx context.Context) error {
+				return onFoundation(ctx, "api", conf.Common, apiConns, log, func(ctx context.Context, base *foundation) error {
+					return runAPI(ctx, conf, base)
+				})
+			}}, nil
+		},
+		opsAddr: func(environ []string) (string, error) {
+			conf, err := config.LoadAPI(environ, checkKey)
+			return conf.OpsAddr, err
+		},
+	}
+}
+
+func runAPI(ctx context.Context, conf config.API, base *foundation) error {
+	base.registerQueue()
+	server := httpapi.New(httpapi.Deps{
+		Merchants: base.store, Tasks: base.store, Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health,
+		Metrics: telemetry.NewAPIMetrics(base.registry), Log: base.log,
+		AdminKey: conf.AdminKey, RequireKey: conf.RequireKey,
+	}, httpapi.Config{Delay: conf.ShutdownDelay, Timeout: conf.ShutdownTimeout - conf.ShutdownDelay})
+	if conf.AdminKey.Empty() {
+		base.log.WarnContext(ctx, "no ADMIN_API_KEY: every call to /v1 will be refused")
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", conf.Addr)
+	if err != nil {
+		return fmt.Errorf("listen on API_ADDR: %w", err)
+	}
+	wakerCtx, stopWaker := context.WithCancel(context.WithoutCancel(ctx))
+	var waker sync.WaitGroup
+	waker.Go(func() {
+		if err := base.store.RunWaker(wakerCtx); err != nil {
+			base.log.ErrorContext(wakerCtx, "wake-ups stopped", slog.Any("error", err))
+		}
+	})
+	defer waker.Wait()
+	defer stopWaker()
+	defer context.AfterFunc(ctx, base.health.Drain)()
+	return server.Run(ctx, listener)
+}
+
+// registerQueue adds the gauges of the queue.
+func (b *foundation) registerQueue() {
+	telemetry.RegisterQueue(b.registry, func(ctx context.Context) (time.Duration, int, error) {
+		depth, err := b.store.Depth(ctx)
+		return depth.OldestDue, depth.InDoubt, err
+	})
+}

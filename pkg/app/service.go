@@ -1,0 +1,210 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"billonce/pkg/config"
+	"billonce/pkg/secret"
+	"billonce/pkg/store"
+	"billonce/pkg/telemetry"
+	"billonce/pkg/vault"
+)
+
+// Service is one of the two programs.
+type Service struct {
+	Name    string
+	prepare func(environ []string, stderr io.Writer) (started, error)
+	opsAddr func(environ []string) (string, error)
+}
+
+// started is a service with its configuration read, ready to run.
+type started struct {
+	log *slog.Logger
+	run func(ctx context.Context) error
+}
+
+// Connections to PostgreSQL per process. A worker needs few: it claims and settles in batches.
+const (
+	apiConns    = 20
+	workerConns = 8
+)
+
+const (
+	startPauseFirst = 200 * time.Millisecond
+	startPauseMax   = 5 * time.Second
+	startTimeout    = 10 * time.Second
+)
+
+// foundation is what both services stand on.
+type foundation struct {
+	conf     config.Common
+	log      *slog.Logger
+	db       *store.DB
+	store    *store.Store
+	vault    *vault.Vault
+	registry *prometheus.Registry
+	health   *telemetry.Health
+}
+
+// onFoundation opens the database, serves operators, waits until the database and its schema are there and the encryption
+// key is settled, and runs work. Operators are served until work has returned.
+func onFoundation(ctx context.Context, name string, conf config.Common, conns int, log *slog.Logger,
+	work func(ctx context.Context, base *foundation) error,
+) (err error) {
+	db, err := store.Open(store.Options{URL: conf.DatabaseURL, MaxConns: conns, Name: "billonce-" + name})
+	if err != nil {
+		return &config.Error{Faults: []string{"DATABASE_URL is not a PostgreSQL URL that can be used"}}
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	base := &foundation{conf: conf, log: log, db: db, health: telemetry.NewHealth(),
+		registry: telemetry.NewRegistry(name, Version, db.Pool())}
+	ops, err := telemetry.NewOpsServer(ctx, conf.OpsAddr, base.registry, base.health, log)
+	if err != nil {
+		return err
+	}
+	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
+	opsEnded := make(chan error, 1)
+	go func() { opsEnded <- ops.Run(opsCtx) }()
+	defer func() {
+		stopOps()
+		err = errors.Join(err, <-opsEnded)
+	}()
+	if err := base.waitForDatabase(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before there was anything to stop
+		}
+		return err
+	}
+	base.health.SetChecks(
+		telemetry.Check{Name: "database", Run: db.Ping},
+		telemetry.Check{Name: "schema", Run: db.RequireSchema},
+		telemetry.Check{Name: "encryption_key", Run: func(ctx context.Context) error { return db.CheckKey(ctx, base.keyRecords()...) }},
+	)
+	return work(ctx, base)
+}
+
+// waitForDatabase returns when the database answers, its schema is new enough and the encryption key is adopted. Only a key
+// that does not fit is an error that waiting cannot mend.
+func (b *foundation) waitForDatabase(ctx context.Context) error {
+	for pause := startPauseFirst; ; pause = min(2*pause, startPauseMax) {
+		attempt, cancel := context.WithTimeout(ctx, startTimeout)
+		err := b.db.RequireSchema(attempt)
+		if err == nil {
+			err = b.adoptKey(attempt)
+		}
+		cancel()
+		var mismatch *store.KeyMismatch
+		var misconfigured *config.Error
+		switch {
+		case err == nil:
+			b.store = store.New(b.db, b.vault)
+			return nil
+		case errors.As(err, &mismatch), errors.As(err, &misconfigured):
+			return err
+		}
+		b.log.WarnContext(ctx, "waiting for the database", slog.Any("error", err), slog.Duration("pause", pause))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// adoptKey settles which key seals: the configured one, or in development one that all processes share through the
+// database. It returns a [*store.KeyMismatch] when the database was sealed with another.
+func (b *foundation) adoptKey(ctx context.Context) error {
+	text, previous := b.conf.Key, b.conf.Previous()
+	shared := text.Empty()
+	if shared {
+		candidate, err := vault.GenerateKey()
+		if err != nil {
+			return err
+		}
+		if text, err = b.db.DevelopmentKey(ctx, candidate.Encode()); err != nil {
+			return err
+		}
+	}
+	primary, err := vault.ParseKey(text)
+	if err != nil {
+		return &config.Error{Faults: []string{"ENCRYPTION_KEY " + err.Error()}}
+	}
+	others := make([]vault.Key, len(previous))
+	for i, key := range previous {
+		if others[i], err = vault.ParseKey(key); err != nil {
+			return &config.Error{Faults: []string{"ENCRYPTION_KEYS_PREVIOUS " + err.Error()}}
+		}
+	}
+	if b.vault, err = vault.New(primary, others...); err != nil {
+		return err
+	}
+	records := b.keyRecords()
+	if err := b.db.AdoptKey(ctx, b.vault, records[0], records[1:]...); err != nil {
+		return err
+	}
+	if shared {
+		b.log.WarnContext(ctx, "no ENCRYPTION_KEY: using a key that is kept in the database itself, which protects nothing; set ENCRYPTION_KEY",
+			slog.String("key_id", primary.ID()))
+	}
+	b.log.InfoContext(ctx, "encryption key adopted", slog.String("key_id", primary.ID()))
+	return nil
+}
+
+func (b *foundation) keyRecords() []store.KeyRecord {
+	var records []store.KeyRecord
+	for _, key := range append([]vault.Key{b.vault.Primary()}, b.vault.Previous()...) {
+		records = append(records, store.KeyRecord{ID: key.ID(), CheckValue: key.CheckValue()})
+	}
+	return records
+}
+
+// checkKey judges a configured encryption key.
+func checkKey(text secret.Text, environment config.Environment) error {
+	key, err := vault.ParseKey(text)
+	if err != nil {
+		return err
+	}
+	if environment == config.Production && key.Weak() {
+		return errors.New("is not a random key; `billctl keys generate` makes one")
+	}
+	return nil
+}
+
+// healthcheck asks the running service whether it lives.
+func healthcheck(service Service, environ []string) error {
+	addr, err := service.opsAddr(environ)
+	if err != nil {
+		return err
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("read OPS_ADDR: %w", err)
+	}
+	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+		host = "127.0.0.1"
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/livez", nil)
+	if err != nil {
+		return fmt.Errorf("ask /livez: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask /livez: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("ask /livez: answered %d", response.StatusCode)
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"billonce/pkg/billing"
+	"billonce/pkg/config"
+	"billonce/pkg/gateway"
+	"billonce/pkg/store"
+	"billonce/pkg/telemetry"
+	"billonce/pkg/worker"
+)
+
+var (
+	_ worker.Registry  = (*store.Store)(nil)
+	_ worker.Queue     = (*store.Store)(nil)
+	_ worker.Caretaker = (*store.Store)(nil)
+	_ worker.Merchants = (*store.Store)(nil)
+	_ worker.Gateway   = (*gateway.Gateway)(nil)
+	_ worker.Metrics   = (*telemetry.WorkerMetrics)(nil)
+)
+
+// recordReserve is the part of SHUTDOWN_TIMEOUT that is kept for recording outcomes once calls have been cut off.
+const recordReserve = 0.2
+
+// Worker is the service that carries tasks out.
+func Worker() Service {
+	return Service{
+		Name: "worker",
+		prepare: func(environ []string, stderr io.Writer) (started, error) {
+			conf, err := config.LoadWorker(environ, checkKey)
+			if err != nil {
+				return started{}, err
+			}
+			log := telemetry.NewLogger(stderr, conf.LogLevel, conf.LogFormat, "worker", Version)
+			return started{log: log, run: func(ctx context.Context) error {
+				return onFoundation(ctx, "worker", conf.Common, workerConns, log, func(ctx context.Context, base *foundation) error {
+					return runWorker(ctx, conf, base)
+				})
+			}}, nil
+		},
+		opsAddr: func(environ []string) (string, error) {
+			conf, err := config.LoadWorker(environ, checkKey)
+			return conf.OpsAddr, err
+		},
+	}
+}
+
+func runWorker(ctx context.Context, conf config.Worker, base *foundation) error {
+	base.registerQueue()
+	stripe, err := gateway.New(gateway.Config{
+		BaseURL: conf.APIURL, PlatformKey: conf.SecretKey, Timeout: conf.Timeout, MaxConns: conf.Concurrency,
+	})
+	if err != nil {
+		return fmt.Errorf("prepare the gateway: %w", err)
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "unknown"
+	}
+	one := worker.New(worker.Deps{
+		Registry: base.store, Queue: base.store, Caretaker: base.store, Merchants: base.store, Gateway: stripe,
+		Metrics: telemetry.NewWorkerMetrics(base.registry), Log: base.log, NewID: newWorkerID,
+	}, worker.Config{
+		Hostname: hostname, PID: os.Getpid(), Version: Version, Concurrency: conf.Concurrency, PollInterval: conf.PollInterval,
+		Lease: conf.Lease, Window: conf.Window, Backoff: billing.Backoff{Base: conf.RetryBase, Max: conf.RetryMax},
+		DrainTimeout: drainTimeout(conf),
+	})
+	var listener sync.WaitGroup
+	listener.Go(func() {
+		if err := base.store.Listen(ctx, one.Wake); err != nil {
+			base.log.ErrorContext(ctx, "listening for wake-ups stopped", slog.Any("error", err))
+		}
+	})
+	defer listener.Wait()
+	defer context.AfterFunc(ctx, base.health.Drain)()
+	return one.Run(ctx)
+}
+
+func drainTimeout(conf config.Worker) time.Duration {
+	return conf.ShutdownTimeout - time.Duration(recordReserve*float64(conf.ShutdownTimeout))
+}
+
+func newWorkerID() (billing.WorkerID, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("make a worker id: %w", err)
+	}
+	return billing.WorkerID(id.String()), nil
+}

@@ -1,0 +1,179 @@
+package config_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"billonce/pkg/config"
+	"billonce/pkg/secret"
+)
+
+func anyKey(secret.Text, config.Environment) error { return nil }
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	api, err := config.LoadAPI([]string{"DATABASE_URL=postgres://localhost/b"}, anyKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b"}, anyKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, pair := range map[string][2]any{
+		"APP_ENV":                     {api.Env, config.Development},
+		"LOG_FORMAT":                  {api.LogFormat, "json"},
+		"API_ADDR":                    {api.Addr, ":8080"},
+		"OPS_ADDR of the api":         {api.OpsAddr, "127.0.0.1:9090"},
+		"OPS_ADDR of the worker":      {worker.OpsAddr, "127.0.0.1:9091"},
+		"API_REQUIRE_IDEMPOTENCY_KEY": {api.RequireKey, false},
+		"SHUTDOWN_DELAY":              {api.ShutdownDelay, time.Duration(0)},
+		"SHUTDOWN_TIMEOUT":            {api.ShutdownTimeout, 30 * time.Second},
+		"STRIPE_API_URL":              {worker.APIURL, "https://api.stripe.com"},
+		"STRIPE_TIMEOUT":              {worker.Timeout, 80 * time.Second},
+		"STRIPE_IDEMPOTENCY_WINDOW":   {worker.Window, 23 * time.Hour},
+		"WORKER_CONCURRENCY":          {worker.Concurrency, 100},
+		"WORKER_POLL_INTERVAL":        {worker.PollInterval, time.Second},
+		"WORKER_LEASE":                {worker.Lease, 30 * time.Second},
+		"RETRY_BASE":                  {worker.RetryBase, 2 * time.Second},
+		"RETRY_MAX":                   {worker.RetryMax, 15 * time.Minute},
+		"MERCHANT_RATE":               {worker.MerchantRate, 20.0},
+		"MERCHANT_CONCURRENCY":        {worker.MerchantConcurrency, 10},
+		"ALLOW_PAYOUTS":               {api.AllowPayouts, false},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s: got %v, want %v", name, pair[0], pair[1])
+		}
+	}
+}
+
+// TestEachFaultIsNamed gives one bad value at a time and wants exactly that variable named, and never the value.
+func TestEachFaultIsNamed(t *testing.T) {
+	t.Parallel()
+	for variable, values := range map[string][]string{
+		"APP_ENV": {"canary"}, "LOG_LEVEL": {"canary"}, "LOG_FORMAT": {"canary"}, "OPS_ADDR": {"canary"},
+		"SHUTDOWN_DELAY": {"canary", "-1s", "30s"}, "SHUTDOWN_TIMEOUT": {"canary", "0s"},
+		"STRIPE_API_URL":     {"canary", "ftp://canary", "https://user:canary@api.stripe.com", "http://api.stripe.com", "https://canary/path"},
+		"STRIPE_CONNECT_URL": {"://canary"}, "STRIPE_TIMEOUT": {"canary", "0s"},
+		"STRIPE_IDEMPOTENCY_WINDOW": {"canary", "24h", "1s"},
+		"WORKER_CONCURRENCY":        {"canary", "0", "100000"}, "WORKER_POLL_INTERVAL": {"canary", "1ms"}, "WORKER_LEASE": {"canary", "10ms"},
+		"RETRY_BASE": {"canary", "0s"}, "RETRY_MAX": {"canary", "1s"}, "MERCHANT_RATE": {"canary", "-1"}, "MERCHANT_CONCURRENCY": {"canary", "-1"},
+		"ALLOW_PAYOUTS": {"canary"}, "ENCRYPTION_KEY_FILE": {"/canary/nowhere"}, "ENCRYPTION_KEY": {"bad canary"},
+		"ENCRYPTION_KEYS_PREVIOUS": {"canary"},
+	} {
+		for _, value := range values {
+			_, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", variable + "=" + value}, func(key secret.Text, _ config.Environment) error {
+				if strings.HasPrefix(key.Reveal(), "bad") {
+					return errors.New("is bad")
+				}
+				return nil
+			})
+			var faults *config.Error
+			if !errors.As(err, &faults) || len(faults.Faults) != 1 || !strings.HasPrefix(faults.Faults[0], variable+" ") {
+				t.Errorf("%s=%s: got %v", variable, value, err)
+				continue
+			}
+			if strings.Contains(err.Error(), "canary") {
+				t.Errorf("%s: the value is shown: %v", variable, err)
+			}
+		}
+	}
+}
+
+func TestAllFaultsAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := config.LoadAPI([]string{"APP_ENV=production", "ADMIN_API_KEY=short", "LOG_LEVEL=x", "STRIPE_API_URL=https://example.com", "API_ADDR=x"}, anyKey)
+	for _, variable := range []string{"DATABASE_URL", "ENCRYPTION_KEY", "ADMIN_API_KEY", "LOG_LEVEL", "STRIPE_API_URL", "API_ADDR"} {
+		if err == nil || !strings.Contains(err.Error(), "\n  "+variable+" ") {
+			t.Errorf("%s is not named: %v", variable, err)
+		}
+	}
+}
+
+func TestSecretsFromFiles(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(path, []byte("postgres://localhost/file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	api, err := config.LoadAPI([]string{"DATABASE_URL_FILE=" + path}, anyKey)
+	if err != nil || api.DatabaseURL.Reveal() != "postgres://localhost/file" {
+		t.Errorf("got %q, %v", api.DatabaseURL.Reveal(), err)
+	}
+	if _, err := config.LoadAPI([]string{"DATABASE_URL_FILE=" + path, "DATABASE_URL=postgres://canary/b"}, anyKey); err == nil ||
+		!strings.Contains(err.Error(), "DATABASE_URL is set as well as DATABASE_URL_FILE") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("both set: %v", err)
+	}
+}
+
+func TestStripeHosts(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		env, address string
+		ok           bool
+	}{
+		{"production", "https://api.stripe.com", true},
+		{"production", "http://127.0.0.1:12111", true},
+		{"production", "http://localhost:12111", true},
+		{"production", "http://[::1]:12111", true},
+		{"production", "https://api.stripe.com.evil.example", false},
+		{"production", "http://10.0.0.1", false},
+		{"development", "http://stripesim:12111", true},
+		{"development", "http://api.stripe.com", false},
+	} {
+		_, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", "ENCRYPTION_KEY=k", "APP_ENV=" + tc.env, "STRIPE_API_URL=" + tc.address}, anyKey)
+		if (err == nil) != tc.ok {
+			t.Errorf("%s %s: %v", tc.env, tc.address, err)
+		}
+	}
+}
+
+func TestPreviousKeys(t *testing.T) {
+	t.Parallel()
+	worker, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", "ENCRYPTION_KEY=k", "ENCRYPTION_KEYS_PREVIOUS= a, ,b,"}, anyKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := worker.Previous()
+	if len(keys) != 2 || keys[0].Reveal() != "a" || keys[1].Reveal() != "b" {
+		t.Errorf("%d keys", len(keys))
+	}
+}
+
+// TestFieldNamesAreUnique guards the naming of faults: a message must not name the variable of another embedded struct.
+func TestFieldNamesAreUnique(t *testing.T) {
+	t.Parallel()
+	for _, of := range []reflect.Type{reflect.TypeFor[config.API](), reflect.TypeFor[config.Worker]()} {
+		seen := map[string]bool{}
+		for _, field := range reflect.VisibleFields(of) {
+			if !field.Anonymous && seen[field.Name] {
+				t.Errorf("%s has two fields named %s", of, field.Name)
+			}
+			seen[field.Name] = true
+		}
+	}
+}
+
+func TestConfigurationsShowNoSecret(t *testing.T) {
+	t.Parallel()
+	api, err := config.LoadAPI([]string{
+		"DATABASE_URL=postgres://u:canary@localhost/b", "ENCRYPTION_KEY=canary", "ENCRYPTION_KEYS_PREVIOUS=canary", "ADMIN_API_KEY=canary-canary-canary",
+		"STRIPE_SECRET_KEY=canary", "STRIPE_WEBHOOK_SECRET=canary",
+	}, anyKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{reflect.ValueOf(api).String(), strings.Join(strings.Fields(sprint(api)), " ")} {
+		if strings.Contains(text, "canary") {
+			t.Errorf("a secret is shown: %s", text)
+		}
+	}
+}
+
+func sprint(v any) string { return fmt.Sprintf("%v %+v %#v", v, v, v) }
