@@ -1,0 +1,231 @@
+package gateway
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Stripe's limits on metadata.
+const (
+	maxMetadataKeys  = 50
+	maxMetadataKey   = 40
+	maxMetadataValue = 500
+)
+
+// decoder fills one parameter struct from one document.
+type decoder struct {
+	schema    schema
+	emptyable []string
+	reserve   int // metadata keys that the object's own metadata must leave free
+	faults    *faults
+	emptied   [][]string // form keys to be sent with an empty value
+}
+
+// place is where in the document the decoder stands.
+type place struct {
+	pointer string
+	keys    []string // for the form
+	rule    string   // like keys, with stars for positions and names, as in operation.emptyable
+}
+
+func (p place) member(name string) place {
+	return place{pointer: at(p.pointer, name), keys: append(slices.Clip(p.keys), name), rule: join(p.rule, name)}
+}
+
+func (p place) element(name string) place {
+	return place{pointer: at(p.pointer, name), keys: append(slices.Clip(p.keys), name), rule: join(p.rule, "*")}
+}
+
+func join(rule, name string) string {
+	if rule == "" {
+		return name
+	}
+	return rule + "/" + name
+}
+
+func (d *decoder) fault(p place, code, detail string) { d.faults.add(p.pointer, code, detail) }
+
+// object fills a struct.
+func (d *decoder) object(v value, target reflect.Value, p place) {
+	fields := d.schema[target.Type()]
+	for i, name := range v.names {
+		known, ok := fields[name]
+		if !ok {
+			d.fault(p.member(name), faultUnknownParameter, "is not a parameter that Stripe has here")
+			continue
+		}
+		d.parameter(v.members[i], known, target, p.member(name))
+	}
+}
+
+// parameter fills one field of a struct.
+func (d *decoder) parameter(v value, known field, target reflect.Value, p place) {
+	if v.shape == isText {
+		for _, literal := range known.literals {
+			if v.text == literal.word {
+				yes := true
+				target.Field(literal.index).Set(reflect.ValueOf(&yes))
+				return
+			}
+		}
+		if v.text == "" && d.mayBeEmpty(known.typ, p.rule) {
+			d.emptied = append(d.emptied, p.keys)
+			return
+		}
+	}
+	d.value(v, known, target.Field(known.index), p)
+}
+
+// mayBeEmpty reports whether Stripe unsets the parameter on an empty string and stripe-go's type cannot say so.
+func (d *decoder) mayBeEmpty(typ reflect.Type, rule string) bool {
+	if typ.Kind() == reflect.Slice {
+		return true
+	}
+	parent, _, _ := cutLast(rule)
+	return slices.Contains(d.emptyable, rule) || slices.Contains(d.emptyable, join(parent, "*"))
+}
+
+func cutLast(rule string) (parent, name string, found bool) {
+	i := strings.LastIndexByte(rule, '/')
+	if i < 0 {
+		return "", rule, false
+	}
+	return rule[:i], rule[i+1:], true
+}
+
+// value fills anything settable with v.
+func (d *decoder) value(v value, known field, target reflect.Value, p place) {
+	if v.shape == isNull {
+		d.fault(p, faultNull, "must not be null; leave it out, or send an empty text where Stripe unsets it so")
+		return
+	}
+	switch target.Kind() { //nolint:exhaustive // schema.learn lets no other kind pass
+	case reflect.Pointer:
+		inner := reflect.New(target.Type().Elem())
+		d.value(v, known, inner.Elem(), p)
+		target.Set(inner)
+	case reflect.Struct:
+		if d.is(v, isObject, p, "must be an object") {
+			d.object(v, target, p)
+		}
+	case reflect.Slice:
+		d.list(v, known, target, p)
+	case reflect.Map:
+		d.named(v, known, target, p)
+	default:
+		d.scalar(v, known, target, p)
+	}
+}
+
+func (d *decoder) is(v value, want shape, p place, detail string) bool {
+	if v.shape != want {
+		d.fault(p, faultWrongType, detail)
+	}
+	return v.shape == want
+}
+
+func (d *decoder) scalar(v value, known field, target reflect.Value, p place) {
+	switch target.Kind() { //nolint:exhaustive // schema.learn lets no other kind pass
+	case reflect.String:
+		if d.is(v, isText, p, "must be a text") {
+			target.SetString(v.text)
+		}
+	case reflect.Bool:
+		if d.is(v, isBool, p, "must be true or false") {
+			target.SetBool(v.truth)
+		}
+	case reflect.Int64:
+		if v.shape == isText && len(known.literals) > 0 {
+			d.fault(p, faultWrongType, "must be a whole number or "+wordsOf(known.literals))
+			return
+		}
+		if !d.is(v, isNumber, p, "must be a whole number") {
+			return
+		}
+		n, code, detail := wholeNumber(v.text)
+		if code != "" {
+			d.fault(p, code, detail)
+			return
+		}
+		target.SetInt(n)
+	case reflect.Float64:
+		if v.shape != isNumber && v.shape != isText {
+			d.fault(p, faultWrongType, "must be a decimal number")
+			return
+		}
+		n, code, detail := decimalNumber(v.text, known.places)
+		if code != "" {
+			d.fault(p, code, detail)
+			return
+		}
+		target.SetFloat(n)
+	}
+}
+
+func wordsOf(literals []literal) string {
+	quoted := make([]string, len(literals))
+	for i, literal := range literals {
+		quoted[i] = strconv.Quote(literal.word)
+	}
+	return strings.Join(quoted, " or ")
+}
+
+// list fills a slice. An empty list is sent as an empty value, by which Stripe clears one.
+func (d *decoder) list(v value, known field, target reflect.Value, p place) {
+	if !d.is(v, isArray, p, "must be a list") {
+		return
+	}
+	list := reflect.MakeSlice(target.Type(), len(v.members), len(v.members))
+	for i, member := range v.members {
+		here := p.element(strconv.Itoa(i))
+		if member.shape == isObject && len(member.names) == 0 {
+			d.fault(here, faultRequired, "must not be empty: nothing of it could be sent")
+			continue
+		}
+		d.value(member, known, list.Index(i), here)
+	}
+	target.Set(list)
+}
+
+// named fills a map: metadata, or objects under names of the caller's choice.
+func (d *decoder) named(v value, known field, target reflect.Value, p place) {
+	if !d.is(v, isObject, p, "must be an object") {
+		return
+	}
+	named := reflect.MakeMapWithSize(target.Type(), len(v.names))
+	if target.Type().Elem().Kind() == reflect.String {
+		d.metadataSize(v, p)
+	}
+	for i, name := range v.names {
+		here := p.element(name)
+		if n := utf8.RuneCountInString(name); n < 1 || n > maxMetadataKey || strings.ContainsAny(name, "[]\x00") {
+			d.fault(here, faultInvalid, fmt.Sprintf("must have a name of 1 to %d characters, without square brackets", maxMetadataKey))
+			continue
+		}
+		if name == taskIDMetadata {
+			d.fault(here, faultReserved, "is written by the scheduler itself")
+			continue
+		}
+		inner := reflect.New(target.Type().Elem()).Elem()
+		d.value(v.members[i], known, inner, here)
+		if inner.Kind() == reflect.String && utf8.RuneCountInString(inner.String()) > maxMetadataValue {
+			d.fault(here, faultTooLong, fmt.Sprintf("must be at most %d characters", maxMetadataValue))
+		}
+		named.SetMapIndex(reflect.ValueOf(name), inner)
+	}
+	target.Set(named)
+}
+
+func (d *decoder) metadataSize(v value, p place) {
+	limit := maxMetadataKeys
+	if p.rule == "metadata" {
+		limit -= d.reserve
+	}
+	if len(v.names) > limit {
+		d.fault(p, faultTooLong, fmt.Sprintf("must have at most %d keys", limit))
+	}
+}

@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+
+	stripe "github.com/stripe/stripe-go/v76"
+
+	"billonce/pkg/billing"
+	"billonce/pkg/secret"
+)
+
+// Execute sends the task's frozen request once and says what the answer proves. It returns when the answer is there, the
+// time-out is over or ctx ends; a context that ends after the request may have been written leaves the outcome unknown.
+//
+// The idempotency key is made of the task's id here, so that no caller can forget or change it.
+func (g *Gateway) Execute(ctx context.Context, claim billing.Claim, credential billing.Credential) billing.Answer {
+	if hash := claim.Request.Hash(); !bytes.Equal(hash[:], claim.RequestHash) || !isFrozen(claim.Request) {
+		return unsent(claim, billing.ReasonRequestChanged, true)
+	}
+	if claim.Auth != "" && (claim.Auth != credential.Auth || claim.Account != credential.Account) {
+		// The same key under another account or authentication may be another key to Stripe.
+		return unsent(claim, billing.ReasonCredentialChanged, claim.Resend)
+	}
+	who, ok := g.identify(credential)
+	if !ok {
+		return unsent(claim, billing.ReasonUnauthorized, false)
+	}
+	if ctx.Err() != nil {
+		return unsent(claim, billing.ReasonUnreachable, false)
+	}
+	if claim.Request.Method == http.MethodDelete {
+		return g.executeUnkeyed(ctx, claim, who)
+	}
+	return classify(g.mutate(ctx, g.keyed, claim, who), claim.Resend)
+}
+
+// identity is as whom a call is made.
+type identity struct {
+	key     secret.Text
+	account string // for the Stripe-Account header; "" when the key is the merchant's own
+}
+
+// identify chooses the key of a call. It reports false when there is none that could be sent.
+func (g *Gateway) identify(credential billing.Credential) (identity, bool) {
+	switch credential.Auth {
+	case billing.AuthToken:
+		return identity{key: credential.Token}, isToken(credential.Token)
+	case billing.AuthPlatform:
+		return identity{key: g.platformKey, account: credential.Account}, isToken(g.platformKey) && isID(credential.Account)
+	}
+	return identity{}, false
+}
+
+// isToken reports whether a token can stand in a header.
+func isToken(token secret.Text) bool {
+	for _, c := range []byte(token.Reveal()) {
+		if c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return !token.Empty()
+}
+
+// mutate makes the one mutating call of an attempt.
+func (g *Gateway) mutate(ctx context.Context, backend *stripe.BackendImplementation, claim billing.Claim, who identity) observation {
+	return g.call(ctx, backend, claim.Request, who, stripe.String(claim.ID.IdempotencyKey()))
+}
+
+// call makes one HTTP call through stripe-go with the bytes that are given: stripe-go's typed clients would encode the
+// parameters anew, and a newer version of it perhaps in another way.
+func (g *Gateway) call(ctx context.Context, backend *stripe.BackendImplementation, request billing.Request, who identity, key *string) observation {
+	ctx, cancel := context.WithTimeout(ctx, g.timeout)
+	defer cancel()
+	var seen probe
+	params := &stripe.Params{
+		Context:        seen.attach(ctx),
+		IdempotencyKey: key,
+		Headers:        http.Header{"Stripe-Version": {request.APIVersion}},
+	}
+	if who.account != "" {
+		params.StripeAccount = stripe.String(who.account)
+	}
+	prepared, err := backend.NewRequest(request.Method, request.Path, who.key.Reveal(), "application/x-www-form-urlencoded", params)
+	if err != nil {
+		return observation{unsent: true}
+	}
+	// What stripe-go makes of the answer is not looked at: its errors hold the whole body, and lose the status of answers
+	// that Stripe did not write. The probe has what counts.
+	_ = backend.Do(prepared, bytes.NewBufferString(request.Body), ignored{})
+	return seen.observation
+}
+
+// ignored takes an answer and keeps nothing of it.
+type ignored struct{}
+
+// SetLastResponse implements stripe.LastResponseSetter.
+func (ignored) SetLastResponse(*stripe.APIResponse) {}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (ignored) UnmarshalJSON([]byte) error { return nil }
+
+// unsent is the answer to a claim of which nothing was sent in this attempt.
+func unsent(claim billing.Claim, reason billing.Reason, final bool) billing.Answer {
+	proven := verdict{outcome: billing.OutcomeNotSent, reason: reason, final: final}
+	if claim.Resend {
+		proven.outcome = billing.OutcomeUnknown
+	}
+	return answer(proven, observation{}, refusal{})
+}

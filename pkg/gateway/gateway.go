@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	stripe "github.com/stripe/stripe-go/v76"
+
+	"billonce/pkg/secret"
+)
+
+// Config says how Stripe is reached. Zero values take the defaults.
+type Config struct {
+	BaseURL     string            // scheme and host; Stripe's own by default
+	PlatformKey secret.Text       // the platform's secret key; without one, merchants without a token cannot be served
+	Timeout     time.Duration     // one HTTP call from its beginning to the last byte of the answer; 80s by default
+	MaxConns    int               // idle connections kept, for all merchants together; 100 by default
+	Transport   http.RoundTripper // in place of the gateway's own transports: for tests
+}
+
+const (
+	defaultTimeout  = 80 * time.Second // as stripe-go: a shorter wait makes unknown outcomes out of slow answers
+	defaultMaxConns = 100
+	dialTimeout     = 10 * time.Second
+	tlsTimeout      = 10 * time.Second
+	idleTimeout     = 50 * time.Second // below the minute after which load balancers commonly hang up
+	pingAfter       = 15 * time.Second
+	pingTimeout     = 15 * time.Second
+	maxHeaderBytes  = 64 << 10
+)
+
+// Gateway sends frozen requests to Stripe. All merchants share its connections; whose token a call carries is decided by
+// the call. It may be used from any number of goroutines.
+type Gateway struct {
+	// keyed carries what an idempotency key protects, and reads. There, net/http may send a request again by itself when a
+	// kept connection turns out to be dead: harmless, because it is the same request under the same key.
+	keyed *stripe.BackendImplementation
+	// unkeyed carries DELETE, on which Stripe ignores the key: each on a connection of its own over HTTP/1.1, where
+	// net/http never sends a request twice.
+	unkeyed     *stripe.BackendImplementation
+	platformKey secret.Text
+	timeout     time.Duration
+	close       func()
+}
+
+// New makes a gateway; it does not connect. The error never holds the platform's key.
+func New(config Config) (*Gateway, error) {
+	base := config.BaseURL
+	if base == "" {
+		base = stripe.APIURL
+	}
+	if err := checkBase(base); err != nil {
+		return nil, err
+	}
+	if config.Timeout < 0 || config.MaxConns < 0 {
+		return nil, errors.New("gateway: negative limits")
+	}
+	if config.Timeout == 0 {
+		config.Timeout = defaultTimeout
+	}
+	if config.MaxConns == 0 {
+		config.MaxConns = defaultMaxConns
+	}
+	keyed, unkeyed := config.Transport, config.Transport
+	gateway := &Gateway{platformKey: config.PlatformKey, timeout: config.Timeout, close: func() {}}
+	if config.Transport == nil {
+		shared := transport(config.MaxConns)
+		keyed, unkeyed, gateway.close = shared, freshTransport(), shared.CloseIdleConnections
+	}
+	var err error
+	if gateway.keyed, err = backend(base, keyed); err != nil {
+		return nil, err
+	}
+	if gateway.unkeyed, err = backend(base, unkeyed); err != nil {
+		return nil, err
+	}
+	return gateway, nil
+}
+
+// Close gives up the idle connections. Calls in flight are not disturbed.
+func (g *Gateway) Close() { g.close() }
+
+func checkBase(base string) error {
+	parsed, err := url.Parse(base)
+	if err != nil || parsed.Scheme != "https" && parsed.Scheme != "http" || parsed.Host == "" || parsed.User != nil ||
+		parsed.Path != "" || parsed.RawQuery != "" || parsed.Fragment != "" {
+		return errors.New("gateway: the base URL must be scheme and host only")
+	}
+	return nil
+}
+
+func transport(maxConns int) *http.Transport {
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		TLSHandshakeTimeout:    tlsTimeout,
+		MaxIdleConns:           maxConns,
+		MaxIdleConnsPerHost:    maxConns,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+	}
+}
+
+func freshTransport() *http.Transport {
+	fresh := transport(1)
+	fresh.DisableKeepAlives = true
+	fresh.ForceAttemptHTTP2, fresh.HTTP2 = false, nil
+	fresh.Protocols = new(http.Protocols)
+	fresh.Protocols.SetHTTP1(true)
+	return fresh
+}
+
+var errRedirect = errors.New("gateway: a redirect is refused")
+
+// backend makes one of stripe-go's backends: no retries, no telemetry (it would tell Stripe of one merchant's request
+// under another merchant's token), no logging (it writes whole answers), no redirects (a POST becomes a GET that succeeds).
+func backend(base string, transport http.RoundTripper) (*stripe.BackendImplementation, error) {
+	made := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+		URL: stripe.String(base),
+		HTTPClient: &http.Client{
+			Transport:     observer{next: transport},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirect },
+		},
+		MaxNetworkRetries: stripe.Int64(0),
+		EnableTelemetry:   stripe.Bool(false),
+		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
+	})
+	implementation, ok := made.(*stripe.BackendImplementation)
+	if !ok {
+		return nil, fmt.Errorf("gateway: stripe-go gave a backend of type %T", made)
+	}
+	return implementation, nil
+}
