@@ -40,7 +40,8 @@ func TestAudit(t *testing.T) {
 			[]client.Task{task("a", billing.Succeeded), task("b", billing.Failed), task("c", billing.Canceled)}, effects("task_a"), nil,
 		},
 		"a charge made twice": {
-			[]client.Task{task("a", billing.Succeeded)}, effects("task_a", "task_a"),
+			[]client.Task{task("a", billing.Succeeded)},
+			effects("task_a", "task_a"),
 			[]string{"task a (invoice.pay) succeeded and has 2 effects, not 1"},
 		},
 		"a success without an effect": {

@@ -70,9 +70,10 @@ func (s *stack) stopped(ctx context.Context) error {
 	return stop(ctx, s.down)
 }
 
-// interrupted forgives an error that the end of ctx caused: the person wanted it to end.
+// interrupted forgives an error that came after the person wanted all of it to end: what was being started or asked then
+// fails in many ways.
 func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil {
 		return nil
 	}
 	return err
