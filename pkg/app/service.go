@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"billonce/pkg/config"
 	"billonce/pkg/secret"
 	"billonce/pkg/store"
@@ -51,7 +49,7 @@ type foundation struct {
 	db       *store.DB
 	store    *store.Store
 	vault    *vault.Vault
-	registry *prometheus.Registry
+	registry *telemetry.Registry
 	health   *telemetry.Health
 }
 

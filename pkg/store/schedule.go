@@ -75,7 +75,7 @@ func (s *Store) RetryTask(ctx context.Context, of billing.TaskID, next billing.N
 }
 
 func createTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
-	now, err := checkNewTasks(ctx, tx, tasks)
+	now, connected, err := judgeBy(ctx, tx, tasks)
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +84,9 @@ func createTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask) ([]b
 		created[i].Task = asCreated(task, now)
 	}
 	if err := takeKeys(ctx, tx, tasks, created); err != nil {
+		return nil, err
+	}
+	if err := checkNewTasks(tasks, created, now, connected); err != nil {
 		return nil, err
 	}
 	if err := insertTasks(ctx, tx, tasks, created); err != nil {
@@ -109,40 +112,48 @@ func asCreated(task billing.NewTask, now time.Time) billing.Task {
 	}
 }
 
-// checkNewTasks checks what only the database can know, and returns its clock.
-func checkNewTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask) (time.Time, error) {
-	ids := map[billing.MerchantID]bool{}
+// judgeBy returns what new tasks are judged by and only the database can know: its clock, and which merchants are connected.
+func judgeBy(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask) (now time.Time, connected map[billing.MerchantID]bool, err error) {
+	named := map[billing.MerchantID]bool{}
+	var list []string
 	for _, task := range tasks {
-		ids[task.MerchantID] = false
+		if !named[task.MerchantID] {
+			named[task.MerchantID] = true
+			list = append(list, string(task.MerchantID))
+		}
 	}
-	list := make([]string, 0, len(ids))
-	for id := range ids {
-		list = append(list, string(id))
-	}
-	var now time.Time
 	var known pq.StringArray
-	err := tx.QueryRowxContext(ctx, `
+	err = tx.QueryRowxContext(ctx, `
 		SELECT now(), ARRAY(SELECT id::text FROM merchants WHERE id = ANY($1::uuid[]) AND disconnected_at IS NULL)`,
 		pq.Array(list)).Scan(&now, &known)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, nil, err
 	}
-	now = now.UTC()
+	connected = make(map[billing.MerchantID]bool, len(known))
 	for _, id := range known {
-		ids[billing.MerchantID(id)] = true
+		connected[billing.MerchantID(id)] = true
 	}
+	return now.UTC(), connected, nil
+}
+
+// checkNewTasks finds the faults of the tasks that are new. A replay was judged when it was first sent, and gets that answer
+// however the world has changed since.
+func checkNewTasks(tasks []billing.NewTask, created []billing.CreatedTask, now time.Time, connected map[billing.MerchantID]bool) error {
 	var faults []billing.Fault
 	for i, task := range tasks {
-		if !ids[task.MerchantID] {
+		if created[i].Replayed {
+			continue
+		}
+		if !connected[task.MerchantID] {
 			faults = append(faults, billing.Fault{Pointer: fmt.Sprintf("/%d/merchant_id", i), Code: "unknown_merchant",
 				Detail: "no connected merchant has this id"})
 		}
 		faults = append(faults, runAtFaults(i, task.RunAt, now)...)
 	}
 	if len(faults) > 0 {
-		return time.Time{}, &billing.Error{Code: billing.CodeInvalid, Message: "the task cannot be scheduled", Faults: faults}
+		return &billing.Error{Code: billing.CodeInvalid, Message: "the task cannot be scheduled", Faults: faults}
 	}
-	return now, nil
+	return nil
 }
 
 func runAtFaults(index int, runAt, now time.Time) []billing.Fault {

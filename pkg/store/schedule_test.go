@@ -94,6 +94,28 @@ func TestIdempotencyKeys(t *testing.T) {
 			t.Errorf("the first answer changed:\n%s", diff)
 		}
 	})
+	t.Run("HoldsWhateverBecomesOfTheMerchantOrTheClock", func(t *testing.T) {
+		gone := db.Merchant(t)
+		task := keyed(t, "late", 1)
+		task.MerchantID, task.RunAt = gone.ID, time.Now().Add(30*time.Second)
+		first := schedule(t, db, task)[0]
+		if _, err := db.Store.DisconnectMerchant(ctx, gone.ID); err != nil {
+			t.Fatal(err)
+		}
+		task.RunAt = task.RunAt.Add(-time.Hour) // what an hour later looks like
+		if again := schedule(t, db, task)[0]; !again.Replayed || again.Task.ID != first.Task.ID {
+			t.Errorf("%+v", again)
+		}
+	})
+	t.Run("AnInvalidTaskLeavesItsKeyFree", func(t *testing.T) {
+		bad := keyed(t, "bad", 1)
+		bad.RunAt = time.Now().AddDate(20, 0, 0)
+		_, err := db.Store.CreateTasks(ctx, []billing.NewTask{bad})
+		wantCode(t, err, billing.CodeInvalid)
+		if schedule(t, db, keyed(t, "bad", 2))[0].Replayed {
+			t.Error("the key was kept")
+		}
+	})
 	t.Run("OtherRequestIsRefused", func(t *testing.T) {
 		schedule(t, db, keyed(t, "other", 1))
 		task := keyed(t, "other", 2)

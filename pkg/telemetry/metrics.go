@@ -20,8 +20,11 @@ var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1
 // lagBuckets reach from at once to a day, in seconds.
 var lagBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 900, 3600, 14400, 86400}
 
+// Registry collects a process's metrics. There is no global one.
+type Registry = prometheus.Registry
+
 // NewRegistry returns a registry with the metrics of the process, of its build and of its pool of database connections.
-func NewRegistry(service, version string, pool *sql.DB) *prometheus.Registry {
+func NewRegistry(service, version string, pool *sql.DB) *Registry {
 	registry := prometheus.NewRegistry()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "1, with the build as labels.",
 		ConstLabels: prometheus.Labels{"service": service, "version": version}})
