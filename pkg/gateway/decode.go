@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/stripe/stripe-go/v76/form"
 )
 
 // Stripe's limits on metadata.
@@ -181,14 +183,22 @@ func (d *decoder) list(v value, known field, target reflect.Value, p place) {
 	}
 	list := reflect.MakeSlice(target.Type(), len(v.members), len(v.members))
 	for i, member := range v.members {
-		here := p.element(strconv.Itoa(i))
-		if member.shape == isObject && len(member.names) == 0 {
-			d.fault(here, faultRequired, "must not be empty: nothing of it could be sent")
-			continue
-		}
-		d.value(member, known, list.Index(i), here)
+		d.entry(member, known, list.Index(i), p.element(strconv.Itoa(i)))
 	}
 	target.Set(list)
+}
+
+// entry fills an entry of a list or a map. One of which nothing would be sent is refused: Stripe would see the others
+// move up.
+func (d *decoder) entry(v value, known field, target reflect.Value, p place) {
+	faultsBefore, emptiedBefore := len(d.faults.list), len(d.emptied)
+	d.value(v, known, target, p)
+	var sent form.Values
+	if v.shape == isObject && len(d.faults.list) == faultsBefore && len(d.emptied) == emptiedBefore {
+		if form.AppendToPrefixed(&sent, target.Interface(), []string{"entry"}); sent.Empty() {
+			d.fault(p, faultRequired, "must not be empty: nothing of it could be sent")
+		}
+	}
 }
 
 // named fills a map: metadata, or objects under names of the caller's choice.
@@ -211,7 +221,7 @@ func (d *decoder) named(v value, known field, target reflect.Value, p place) {
 			continue
 		}
 		inner := reflect.New(target.Type().Elem()).Elem()
-		d.value(v.members[i], known, inner, here)
+		d.entry(v.members[i], known, inner, here)
 		if inner.Kind() == reflect.String && utf8.RuneCountInString(inner.String()) > maxMetadataValue {
 			d.fault(here, faultTooLong, fmt.Sprintf("must be at most %d characters", maxMetadataValue))
 		}

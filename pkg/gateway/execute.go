@@ -88,8 +88,20 @@ func (g *Gateway) call(ctx context.Context, backend *stripe.BackendImplementatio
 	}
 	// What stripe-go makes of the answer is not looked at: its errors hold the whole body, and lose the status of answers
 	// that Stripe did not write. The probe has what counts.
-	_ = backend.Do(prepared, bytes.NewBufferString(request.Body), ignored{})
+	_ = backend.Do(prepared, bodyOf(prepared, request), ignored{})
+	if !seen.sent.Load() {
+		seen.unsent = true
+	}
 	return seen.observation
+}
+
+// bodyOf returns the request's bytes, and makes their length known: otherwise they would be sent in chunks.
+func bodyOf(prepared *http.Request, request billing.Request) *bytes.Buffer {
+	if request.Body == "" {
+		return nil
+	}
+	prepared.ContentLength = int64(len(request.Body))
+	return bytes.NewBufferString(request.Body)
 }
 
 // ignored takes an answer and keeps nothing of it.

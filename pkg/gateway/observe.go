@@ -53,6 +53,10 @@ func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 	if !ok || seen.sent.Swap(true) {
 		return nil, errOneRoundTrip
 	}
+	if err := request.Context().Err(); err != nil {
+		seen.unsent = true
+		return nil, err
+	}
 	response, err := o.next.RoundTrip(request)
 	if err != nil {
 		// Proven only by a transport that reports its connections: it looked for one and never had one.

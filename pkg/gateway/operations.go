@@ -130,9 +130,22 @@ const (
 func familyOf(id string) string {
 	for _, known := range []struct{ prefix, family string }{
 		{"sub_sched_", schedule}, // before sub_
-		{"sub_", subscription}, {"in_", invoice}, {"pi_", paymentIntent}, {"ch_", charge}, {"py_", charge}, {"cus_", customer},
-		{"re_", "refund"}, {"cn_", "credit note"}, {"ii_", "invoice item"}, {"tr_", "transfer"}, {"po_", "payout"},
-		{"pm_", "payment method"}, {"price_", "price"}, {"prod_", "product"}, {"acct_", "account"}, {"evt_", "event"},
+		{"sub_", subscription},
+		{"in_", invoice},
+		{"pi_", paymentIntent},
+		{"ch_", charge},
+		{"py_", charge},
+		{"cus_", customer},
+		{"re_", "refund"},
+		{"cn_", "credit note"},
+		{"ii_", "invoice item"},
+		{"tr_", "transfer"},
+		{"po_", "payout"},
+		{"pm_", "payment method"},
+		{"price_", "price"},
+		{"prod_", "product"},
+		{"acct_", "account"},
+		{"evt_", "event"},
 	} {
 		if len(id) > len(known.prefix) && id[:len(known.prefix)] == known.prefix {
 			return known.family

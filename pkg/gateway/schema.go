@@ -32,7 +32,7 @@ var words = [...]struct{ ending, word string }{{"Now", "now"}, {"Unchanged", "un
 // learn reads the form names of a parameter struct and of all that it contains. It panics on a shape that the decoder
 // does not know, which another version of stripe-go might bring: better at start-up than a parameter lost.
 func (s schema) learn(typ reflect.Type) {
-	switch typ.Kind() {
+	switch typ.Kind() { //nolint:exhaustive // the kinds of types are not ours
 	case reflect.Pointer, reflect.Slice, reflect.Map:
 		s.learn(typ.Elem())
 		return
