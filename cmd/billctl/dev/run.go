@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -162,8 +165,22 @@ Schedule a subscription for %s:
 
 Look at the tasks:
 
-  ADMIN_API_KEY_FILE=%s billctl tasks list --url %s
+  ADMIN_API_KEY_FILE=%s %s tasks list --url %s
 
 `, s.apiServer.url, key, s.simulator.url, s.place.log("*"), merchants["acct_alma"].Name, s.apiServer.url, key, merchant,
-		s.place.file("admin_key"), s.apiServer.url)
+		s.place.file("admin_key"), ownPath(), s.apiServer.url)
+}
+
+// ownPath is how the person at this terminal can call this program.
+func ownPath() string {
+	self, err := os.Executable()
+	if err != nil {
+		return "billctl"
+	}
+	if here, err := os.Getwd(); err == nil {
+		if short, err := filepath.Rel(here, self); err == nil && !strings.HasPrefix(short, "..") {
+			return short
+		}
+	}
+	return self
 }
