@@ -95,10 +95,14 @@ func (s *stack) scheduleMix(c *client, merchant string, n int, spread time.Durat
 		}
 		batch = append(batch, task)
 	}
-	data := c.must(201, "POST", "/v1/tasks/batch", map[string]any{"tasks": batch})["data"].([]any)
-	ids := make([]string, len(data))
+	data, _ := c.must(201, "POST", "/v1/tasks/batch", map[string]any{"tasks": batch})["data"].([]any)
+	if len(data) != n {
+		s.t.Fatalf("%d tasks were scheduled, want %d", len(data), n)
+	}
+	ids := make([]string, n)
 	for i, task := range data {
-		ids[i] = task.(map[string]any)["id"].(string)
+		fields, _ := task.(map[string]any)
+		ids[i], _ = fields["id"].(string)
 	}
 	return ids
 }

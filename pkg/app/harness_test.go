@@ -69,7 +69,14 @@ func spawn(t *testing.T, name string, env map[string]string, args ...string) *pr
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, name: name, cmd: exec.Command(filepath.Join(dir, name), args...), done: make(chan struct{}), news: make(chan struct{})}
+	return spawnAt(t, filepath.Join(dir, name), env, args...)
+}
+
+// spawnAt starts the program at a path.
+func spawnAt(t *testing.T, path string, env map[string]string, args ...string) *process {
+	t.Helper()
+	name := filepath.Base(path)
+	p := &process{t: t, name: name, cmd: exec.Command(path, args...), done: make(chan struct{}), news: make(chan struct{})}
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=halt_on_error=1"}
 	for key, value := range env {
 		p.cmd.Env = append(p.cmd.Env, key+"="+value)
@@ -231,7 +238,7 @@ func (s *stack) with(changes ...string) map[string]string {
 func (s *stack) api(changes ...string) (*process, *client) {
 	s.t.Helper()
 	p := spawn(s.t, "api", s.with(changes...))
-	return p, &client{t: s.t, base: "http://" + p.attr("listening", "addr"), key: adminKey}
+	return p, &client{t: s.t, base: "http://" + p.attr("api listening", "address"), key: adminKey}
 }
 
 func (s *stack) worker(changes ...string) *process {
@@ -285,7 +292,7 @@ func (c *client) try(method, path string, body any, headers ...string) (answer, 
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := (&http.Client{}).Do(request)
 	if err != nil {
 		return answer{}, err
 	}

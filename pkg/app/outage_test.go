@@ -148,7 +148,7 @@ func TestServicesStartBeforeTheDatabase(t *testing.T) {
 	api.line("waiting for the database")
 	worker.line("waiting for the database")
 	proxy.open(t)
-	c := &client{t: t, base: "http://" + api.attr("listening", "addr"), key: adminKey}
+	c := &client{t: t, base: "http://" + api.attr("api listening", "address"), key: adminKey}
 	s.pay(c, c.merchant())
 }
 

@@ -93,12 +93,22 @@ func run(service Service, environ []string, stderr io.Writer) error {
 			return err
 		case received := <-signals:
 			if stopping {
-				start.log.Error("second signal, exiting at once", slog.String("signal", received.String()))
-				os.Exit(ExitSecond) //nolint:revive // the promise of a second signal
+				start.log.Error("second signal, exiting at once", slog.String("signal", signalName(received)))
+				os.Exit(ExitSecond) // the promise of a second signal
 			}
 			stopping = true
-			start.log.Info("shutting down", slog.String("signal", received.String()))
+			start.log.Info("shutting down", slog.String("signal", signalName(received)))
 			cancel()
 		}
 	}
+}
+
+func signalName(received os.Signal) string {
+	switch received {
+	case syscall.SIGTERM:
+		return "SIGTERM"
+	case syscall.SIGINT:
+		return "SIGINT"
+	}
+	return received.String()
 }

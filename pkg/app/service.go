@@ -63,8 +63,10 @@ func onFoundation(ctx context.Context, name string, conf config.Common, conns in
 		return &config.Error{Faults: []string{"DATABASE_URL is not a PostgreSQL URL that can be used"}}
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	base := &foundation{conf: conf, log: log, db: db, health: telemetry.NewHealth(),
-		registry: telemetry.NewRegistry(name, Version, db.Pool())}
+	base := &foundation{
+		conf: conf, log: log, db: db,
+		health: telemetry.NewHealth(), registry: telemetry.NewRegistry(name, Version, db.Pool()),
+	}
 	ops, err := telemetry.NewOpsServer(ctx, conf.OpsAddr, base.registry, base.health, log)
 	if err != nil {
 		return err
@@ -196,7 +198,7 @@ func healthcheck(service Service, environ []string) error {
 	if err != nil {
 		return fmt.Errorf("ask /livez: %w", err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := (&http.Client{}).Do(request)
 	if err != nil {
 		return fmt.Errorf("ask /livez: %w", err)
 	}

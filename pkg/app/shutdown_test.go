@@ -37,7 +37,7 @@ func TestSignals(t *testing.T) {
 			if code := worker.exit(); code != 0 {
 				t.Errorf("worker: exit code %d", code)
 			}
-			if !strings.Contains(worker.line(`"msg":"shutting down"`), signalName(sig)) {
+			if !strings.Contains(worker.line(`"msg":"shutting down"`), name) {
 				t.Error("the worker's log does not name the signal")
 			}
 			if task := c.must(200, "GET", "/v1/tasks/"+id, nil); task["status"] != "succeeded" {
@@ -59,7 +59,7 @@ func TestSignals(t *testing.T) {
 			}()
 			awaitLockWaiter(t, db)
 			api.signal(sig)
-			api.line(`"msg":"shutting down"`, signalName(sig))
+			api.line(`"msg":"shutting down"`, name)
 			awaitRefused(t, strings.TrimPrefix(c.base, "http://"))
 			if err := tx.Rollback(); err != nil {
 				t.Fatal(err)
@@ -77,8 +77,6 @@ func TestSignals(t *testing.T) {
 		})
 	}
 }
-
-func signalName(sig syscall.Signal) string { return sig.String() }
 
 func awaitLockWaiter(t *testing.T, db *sqlx.DB) {
 	t.Helper()
@@ -102,7 +100,12 @@ func awaitRefused(t *testing.T, addr string) {
 
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
+	within(t, patience, what, holds)
+}
+
+func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(limit)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {

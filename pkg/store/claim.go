@@ -85,8 +85,9 @@ func (row claimRow) claim(worker billing.WorkerID) billing.Claim {
 	return billing.Claim{
 		ID: billing.TaskID(row.ID.String), MerchantID: billing.MerchantID(row.MerchantID.String),
 		Kind: billing.Kind(row.Kind.String), Target: row.Target.String,
-		Request: billing.Request{Method: row.RequestMethod.String, Path: row.RequestPath.String, Body: row.RequestBody.String,
-			APIVersion: row.Version.String},
+		Request: billing.Request{
+			Method: row.RequestMethod.String, Path: row.RequestPath.String, Body: row.RequestBody.String, APIVersion: row.Version.String,
+		},
 		RequestHash: row.RequestHash, Worker: worker,
 		Attempt: int(row.Attempt.Int64), MaxAttempts: int(row.MaxAttempts.Int64), Released: int(row.Released.Int64),
 		ScheduledFor: row.ScheduledFor.Time.UTC(), ClaimedAt: row.ClaimedAt.Time.UTC(),

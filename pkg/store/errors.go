@@ -10,6 +10,7 @@ import (
 	"net"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"billonce/pkg/billing"
 )
@@ -65,7 +66,7 @@ func violates(err error, constraint string) bool {
 }
 
 // hasState reports whether err carries the given SQLSTATE.
-func hasState(err error, state pq.ErrorCode) bool {
+func hasState(err error, state pqerror.Code) bool {
 	var failure *pq.Error
 	return errors.As(err, &failure) && failure.Code == state
 }

@@ -117,7 +117,7 @@ func answers(conn *pq.ListenerConn) bool {
 		return err == nil
 	case <-time.After(pingPatience):
 		_ = conn.Close()
-		<-answered
+		_ = <-answered // the ping has ended with the connection
 		return false
 	}
 }

@@ -44,6 +44,8 @@ func redact(_ []string, attr slog.Attr) slog.Attr {
 			return attr
 		}
 		text = err.Error()
+	case slog.KindDuration: // as people write it: "1.5s"
+		return slog.String(attr.Key, attr.Value.Duration().String())
 	default:
 		return attr
 	}

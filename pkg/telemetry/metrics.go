@@ -26,8 +26,10 @@ type Registry = prometheus.Registry
 // NewRegistry returns a registry with the metrics of the process, of its build and of its pool of database connections.
 func NewRegistry(service, version string, pool *sql.DB) *Registry {
 	registry := prometheus.NewRegistry()
-	build := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "1, with the build as labels.",
-		ConstLabels: prometheus.Labels{"service": service, "version": version}})
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "build_info", Help: "1, with the build as labels.",
+		ConstLabels: prometheus.Labels{"service": service, "version": version},
+	})
 	build.Set(1)
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewDBStatsCollector(pool, namespace), build)

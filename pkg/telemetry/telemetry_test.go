@@ -79,7 +79,11 @@ func startOps(t *testing.T, registry *prometheus.Registry) ops {
 
 func (o ops) get(t *testing.T, path string) (int, string) {
 	t.Helper()
-	response, err := http.Get(o.base + path) //nolint:noctx // a test's own server
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, o.base+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := (&http.Client{}).Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

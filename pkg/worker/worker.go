@@ -81,7 +81,7 @@ func (w *Worker) Wake() {
 // the database does not answer, it waits and tries again.
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.lease.register(ctx); err != nil {
-		return nil //nolint:nilerr // ctx ended before there was anything to do
+		return nil // ctx ended before there was anything to do
 	}
 	w.deps.Metrics.Slots(w.conf.Concurrency)
 	// What must outlive ctx while the worker drains ends with serve.
