@@ -79,8 +79,10 @@ func (s *stack) scheduleMix(c *client, merchant string, n int, spread time.Durat
 	open := s.invoices(n / 2)
 	var batch []map[string]any
 	for i := range n {
-		task := map[string]any{"merchant_id": merchant, "idempotency_key": fmt.Sprintf("mix-%d", i),
-			"run_at": time.Now().Add(time.Duration(i) * spread / time.Duration(n)).UTC().Format(time.RFC3339Nano)}
+		task := map[string]any{
+			"merchant_id": merchant, "idempotency_key": fmt.Sprintf("mix-%d", i),
+			"run_at": time.Now().Add(time.Duration(i) * spread / time.Duration(n)).UTC().Format(time.RFC3339Nano),
+		}
 		switch {
 		case i%2 == 0:
 			task["kind"], task["target"] = "invoice.pay", open[i/2]

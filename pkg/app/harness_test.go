@@ -323,9 +323,15 @@ func (c *client) must(status int, method, path string, body any, headers ...stri
 // merchant connects the account with a token that the simulator knows.
 func (c *client) merchant() string {
 	c.t.Helper()
-	return c.must(201, "POST", "/v1/merchants", map[string]any{
+	return idOf(c.must(201, "POST", "/v1/merchants", map[string]any{
 		"name": "Acme", "stripe_connect_id": account, "access_token": "sk_test_" + account,
-	})["id"].(string)
+	}))
+}
+
+// idOf returns the id of an object of the API.
+func idOf(object map[string]any) string {
+	id, _ := object["id"].(string)
+	return id
 }
 
 // await polls until the task is in one of the statuses, and returns it.

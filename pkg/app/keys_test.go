@@ -17,7 +17,7 @@ func (s *stack) pay(c *client, merchant string) map[string]any {
 	s.t.Helper()
 	invoice := s.invoices(1)[0]
 	task := c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})
-	done := c.await(task["id"].(string), "succeeded", "failed", "in_doubt")
+	done := c.await(idOf(task), "succeeded", "failed", "in_doubt")
 	if done["status"] != "succeeded" {
 		s.t.Fatalf("%v", done)
 	}
@@ -59,7 +59,7 @@ func TestDevelopmentWithoutAKey(t *testing.T) {
 	s.worker("ENCRYPTION_KEY", "")
 	second := s.invoice("in_after_restart")
 	task := c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": second})
-	c.await(task["id"].(string), "succeeded")
+	c.await(idOf(task), "succeeded")
 }
 
 func TestAnotherKeyIsRefused(t *testing.T) {

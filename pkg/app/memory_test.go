@@ -33,8 +33,10 @@ func TestMemory(t *testing.T) {
 	merchant := c.merchant()
 	batch := make([]map[string]any, tasks)
 	for i := range batch {
-		batch[i] = map[string]any{"merchant_id": merchant, "kind": "invoice_item.create", "idempotency_key": fmt.Sprintf("memory-%d", i),
-			"params": map[string]any{"customer": "cus_ok", "amount": 100, "currency": "usd", "description": "an item of the memory test"}}
+		batch[i] = map[string]any{
+			"merchant_id": merchant, "kind": "invoice_item.create", "idempotency_key": fmt.Sprintf("memory-%d", i),
+			"params": map[string]any{"customer": "cus_ok", "amount": 100, "currency": "usd", "description": "an item of the memory test"},
+		}
 	}
 	began := time.Now()
 	c.must(201, "POST", "/v1/tasks/batch", map[string]any{"tasks": batch})

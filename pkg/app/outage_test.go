@@ -96,7 +96,7 @@ func TestTheDatabaseGoesAwayAndComesBack(t *testing.T) {
 	s.slowStripe(700 * time.Millisecond)
 	var ids []string
 	for _, invoice := range s.invoices(50) {
-		ids = append(ids, c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})["id"].(string))
+		ids = append(ids, idOf(c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})))
 	}
 	eventually(t, "calls to Stripe are in flight", func() bool {
 		return c.must(200, "GET", "/v1/tasks/"+ids[0], nil)["status"] == "running"

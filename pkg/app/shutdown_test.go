@@ -30,7 +30,7 @@ func TestSignals(t *testing.T) {
 			merchant := c.merchant()
 			invoice := s.invoice("in_slow")
 			s.slowStripe(2 * time.Second)
-			id := c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})["id"].(string)
+			id := idOf(c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice}))
 			c.await(id, "running")
 
 			worker.signal(sig)
@@ -125,7 +125,7 @@ func TestASecondSignalExitsAtOnce(t *testing.T) {
 	merchant := c.merchant()
 	invoice := s.invoice("in_stuck")
 	s.slowStripe(8 * time.Second)
-	id := c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})["id"].(string)
+	id := idOf(c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice}))
 	c.await(id, "running")
 	worker.signal(syscall.SIGTERM)
 	worker.line(`"msg":"shutting down"`)
