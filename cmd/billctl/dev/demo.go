@@ -227,9 +227,8 @@ func demoFixtures(mark string) map[string][]fixture {
 	byAccount := map[string][]fixture{}
 	for i, merchant := range demoMerchants() {
 		n := 10 * (i + 1)
-		byAccount[merchant.account] = []fixture{
-			invoice(mark, n, "cus_ok", 2000), invoice(mark, n+1, "cus_declined", 1250), charge(mark, n, 3500),
-		}
+		byAccount[merchant.account] = append(extras(mark, n),
+			invoice(mark, n, "cus_ok", 2000), invoice(mark, n+1, "cus_declined", 1250), charge(mark, n, 3500))
 	}
 	return byAccount
 }
@@ -243,14 +242,33 @@ func demoSamples(mark string) []sample {
 			samples = append(samples, sample{account: merchant.account, kind: kind, target: target, params: params, want: want})
 		}
 		add(billing.SubscriptionCreate, "", subscription(), billing.Succeeded)
+		add(billing.SubscriptionUpdate, subscriptionID(mark, n), metadata("seen by", "the demo"), billing.Succeeded)
+		add(billing.SubscriptionCancel, subscriptionID(mark, n+1), nil, billing.Succeeded)
 		add(billing.InvoicePay, invoiceID(mark, n), nil, billing.Succeeded)
 		add(billing.InvoicePay, invoiceID(mark, n+1), nil, billing.Failed)           // the card is declined
 		add(billing.InvoicePay, "in_missing_"+merchant.account, nil, billing.Failed) // there is no such invoice
+		add(billing.InvoiceFinalize, invoiceID(mark, n+2), nil, billing.Succeeded)
+		add(billing.InvoiceVoid, invoiceID(mark, n+3), nil, billing.Succeeded)
+		add(billing.InvoiceMarkUncollectible, invoiceID(mark, n+4), nil, billing.Succeeded)
+		add(billing.InvoiceItemCreate, "", with(money(250), "customer", "cus_ok"), billing.Succeeded)
+		add(billing.PaymentIntentCreate, "", with(money(1500), "customer", "cus_ok"), billing.Succeeded)
+		add(billing.PaymentIntentCapture, intentID(mark, n), nil, billing.Succeeded)
+		add(billing.PaymentIntentCapture, intentID(mark, n+1), nil, billing.Failed) // there is nothing to capture
+		add(billing.ChargeCapture, chargeID(mark, n+1), nil, billing.Succeeded)
 		add(billing.RefundCreate, "", map[string]any{"charge": chargeID(mark, n), "amount": 500}, billing.Succeeded)
 		add(billing.RefundCreate, "", map[string]any{"charge": chargeID(mark, n), "amount": 99_000}, billing.Failed) // too much
 		add(billing.CustomerUpdate, "cus_ok", map[string]any{"description": "seen by the demo"}, billing.Succeeded)
-		add(billing.PaymentIntentCreate, "", map[string]any{"amount": 1500, "currency": "usd", "customer": "cus_ok"}, billing.Succeeded)
-		add(billing.InvoiceItemCreate, "", map[string]any{"customer": "cus_ok", "amount": 250, "currency": "usd"}, billing.Succeeded)
 	}
 	return samples
+}
+
+func money(amount int) map[string]any { return map[string]any{"amount": amount, "currency": "usd"} }
+
+func metadata(name, value string) map[string]any {
+	return map[string]any{"metadata": map[string]any{name: value}}
+}
+
+func with(params map[string]any, name string, value any) map[string]any {
+	params[name] = value
+	return params
 }

@@ -18,13 +18,17 @@ import (
 )
 
 func task(id string, status billing.Status) client.Task {
-	return client.Task{ID: id, Kind: billing.InvoicePay, Status: status, IdempotencyKey: "task_" + id}
+	done := client.Task{ID: id, Kind: billing.InvoicePay, Status: status, IdempotencyKey: "task_" + id}
+	if status == billing.Succeeded {
+		done.Result = &billing.Result{ID: "in_1"}
+	}
+	return done
 }
 
 func effects(keys ...string) []Effect {
 	list := make([]Effect, len(keys))
 	for i, key := range keys {
-		list[i] = Effect{Seq: int64(i + 1), IdempotencyKey: key}
+		list[i] = Effect{Seq: int64(i + 1), Op: "invoice.pay", Object: "in_1", IdempotencyKey: key}
 	}
 	return list
 }
@@ -46,6 +50,14 @@ func TestAudit(t *testing.T) {
 		},
 		"a success without an effect": {
 			[]client.Task{task("a", billing.Succeeded)}, nil, []string{"task a (invoice.pay) succeeded and has 0 effects, not 1"},
+		},
+		"the effect of another operation": {
+			[]client.Task{task("a", billing.Succeeded)},
+			[]Effect{{Op: "invoice.void", Object: "in_2", IdempotencyKey: "task_a"}},
+			[]string{
+				"task a (invoice.pay) had the effect of invoice.void",
+				"task a (invoice.pay) reports another object than in_2, which it changed",
+			},
 		},
 		"a failure with an effect": {
 			[]client.Task{task("a", billing.Failed)}, effects("task_a"), []string{"task a (invoice.pay) failed and has 1 effects, not 0"},
