@@ -74,29 +74,25 @@ func (d *decoder) parameter(v value, known field, target reflect.Value, p place)
 				return
 			}
 		}
-		if v.text == "" && d.mayBeEmpty(known.typ, p.rule) {
-			d.emptied = append(d.emptied, p.keys)
+		if v.text == "" && d.mayBeEmpty(p.rule) {
+			if known.typ.Kind() == reflect.Slice {
+				target.Field(known.index).Set(reflect.MakeSlice(known.typ, 0, 0))
+			} else {
+				d.emptied = append(d.emptied, p.keys)
+			}
 			return
 		}
 	}
 	d.value(v, known, target.Field(known.index), p)
 }
 
-// mayBeEmpty reports whether Stripe unsets the parameter on an empty string and stripe-go's type cannot say so.
-func (d *decoder) mayBeEmpty(typ reflect.Type, rule string) bool {
-	if typ.Kind() == reflect.Slice {
-		return true
+// mayBeEmpty reports whether Stripe unsets the parameter on an empty value.
+func (d *decoder) mayBeEmpty(rule string) bool {
+	parent := ""
+	if i := strings.LastIndexByte(rule, '/'); i >= 0 {
+		parent = rule[:i]
 	}
-	parent, _, _ := cutLast(rule)
 	return slices.Contains(d.emptyable, rule) || slices.Contains(d.emptyable, join(parent, "*"))
-}
-
-func cutLast(rule string) (parent, name string, found bool) {
-	i := strings.LastIndexByte(rule, '/')
-	if i < 0 {
-		return "", rule, false
-	}
-	return rule[:i], rule[i+1:], true
 }
 
 // value fills anything settable with v.
@@ -176,9 +172,13 @@ func wordsOf(literals []literal) string {
 	return strings.Join(quoted, " or ")
 }
 
-// list fills a slice. An empty list is sent as an empty value, by which Stripe clears one.
+// list fills a slice. An empty list is sent as an empty value, by which Stripe clears some lists; it refuses the others.
 func (d *decoder) list(v value, known field, target reflect.Value, p place) {
 	if !d.is(v, isArray, p, "must be a list") {
+		return
+	}
+	if len(v.members) == 0 && !d.mayBeEmpty(p.rule) {
+		d.fault(p, faultRequired, "must not be empty")
 		return
 	}
 	list := reflect.MakeSlice(target.Type(), len(v.members), len(v.members))

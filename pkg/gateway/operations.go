@@ -20,8 +20,8 @@ type operation struct {
 	family string       // what the target is, a key of prefixes; "" for kinds without a target
 	// required lists what Stripe does not do without: of each group one parameter must be present.
 	required [][]string
-	// emptyable lists the parameters beside texts and arrays that Stripe unsets on an empty string, which stripe-go's
-	// types cannot express. A star stands for an array's element or for any name.
+	// emptyable lists the parameters, beside texts, that Stripe unsets on an empty value, which most of stripe-go's types
+	// cannot express. A star stands for an array's element or for any name.
 	emptyable []string
 }
 
@@ -45,7 +45,7 @@ func all(names ...string) [][]string {
 }
 
 // operations is the table of all kinds. Methods, paths and parameter structs are those of stripe-go's typed clients;
-// required and emptyable parameters are those of Stripe's OpenAPI description of API version 2023-10-16, and of what Stripe
+// required and emptyable parameters are those of Stripe's OpenAPI description of API version 2023-10-16, and what Stripe
 // is known to refuse beyond it.
 func operations() map[billing.Kind]operation {
 	cancel := post[stripe.SubscriptionCancelParams]("/v1/subscriptions/%s", subscription)
@@ -58,17 +58,19 @@ func operations() map[billing.Kind]operation {
 		billing.SubscriptionResume: post[stripe.SubscriptionResumeParams]("/v1/subscriptions/%s/resume", subscription),
 
 		billing.InvoiceCreate: post[stripe.InvoiceParams]("/v1/invoices", "", []string{"customer", "subscription", "from_invoice"}).
-			empties(settingsEmpties(), []string{"metadata", "payment_settings/payment_method_options/card/installments/plan"}),
+			empties(settingsEmpties(), []string{
+				"account_tax_ids", "custom_fields", "discounts", "metadata", "payment_settings/payment_method_options/card/installments/plan",
+			}),
 		billing.InvoiceFinalize:          post[stripe.InvoiceFinalizeInvoiceParams]("/v1/invoices/%s/finalize", invoice),
 		billing.InvoicePay:               post[stripe.InvoicePayParams]("/v1/invoices/%s/pay", invoice),
 		billing.InvoiceVoid:              post[stripe.InvoiceVoidInvoiceParams]("/v1/invoices/%s/void", invoice),
 		billing.InvoiceSend:              post[stripe.InvoiceSendInvoiceParams]("/v1/invoices/%s/send", invoice),
 		billing.InvoiceMarkUncollectible: post[stripe.InvoiceMarkUncollectibleParams]("/v1/invoices/%s/mark_uncollectible", invoice),
 		billing.InvoiceItemCreate: post[stripe.InvoiceItemParams]("/v1/invoiceitems", "", []string{"customer"},
-			[]string{"amount", "price", "price_data", "unit_amount", "unit_amount_decimal"}).empties([]string{"metadata"}),
+			[]string{"amount", "price", "price_data", "unit_amount", "unit_amount_decimal"}).empties([]string{"discounts", "metadata"}),
 
 		billing.PaymentIntentCreate: post[stripe.PaymentIntentParams]("/v1/payment_intents", "", all("amount", "currency")...).
-			empties(intentEmpties(), []string{"metadata"}),
+			empties(intentEmpties()),
 		billing.PaymentIntentConfirm: post[stripe.PaymentIntentConfirmParams]("/v1/payment_intents/%s/confirm", paymentIntent).
 			empties(intentEmpties(), []string{"shipping"}),
 		billing.PaymentIntentCapture: post[stripe.PaymentIntentCaptureParams]("/v1/payment_intents/%s/capture", paymentIntent).
@@ -79,8 +81,9 @@ func operations() map[billing.Kind]operation {
 		billing.RefundCreate: post[stripe.RefundParams]("/v1/refunds", "", []string{"charge", "payment_intent", "origin"}).
 			empties([]string{"metadata"}),
 		billing.CustomerUpdate: post[stripe.CustomerParams]("/v1/customers/%s", customer).
-			empties([]string{"address", "invoice_settings/rendering_options", "metadata", "shipping"}),
-		billing.CreditNoteCreate: post[stripe.CreditNoteParams]("/v1/credit_notes", "", all("invoice")...),
+			empties([]string{"address", "invoice_settings/custom_fields", "invoice_settings/rendering_options", "metadata", "shipping"}),
+		billing.CreditNoteCreate: post[stripe.CreditNoteParams]("/v1/credit_notes", "", all("invoice")...).
+			empties([]string{"lines/*/tax_amounts", "lines/*/tax_rates"}),
 
 		billing.SubscriptionScheduleCreate: post[stripe.SubscriptionScheduleParams]("/v1/subscription_schedules", "",
 			[]string{"customer", "from_subscription"}).empties(scheduleEmpties()),
@@ -94,11 +97,14 @@ func operations() map[billing.Kind]operation {
 }
 
 func subscriptionEmpties() []string {
-	return append(settingsEmpties(), "application_fee_percent", "billing_thresholds", "items/*/billing_thresholds", "metadata",
-		"pending_invoice_item_interval")
+	return append(settingsEmpties(), "add_invoice_items/*/tax_rates", "application_fee_percent", "billing_thresholds",
+		"default_tax_rates", "discounts", "invoice_settings/account_tax_ids", "items/*/billing_thresholds", "items/*/discounts",
+		"items/*/tax_rates", "metadata", "pending_invoice_item_interval")
 }
 
-func settingsEmpties() []string { return []string{"payment_settings/payment_method_options/*"} }
+func settingsEmpties() []string {
+	return []string{"payment_settings/payment_method_options/*", "payment_settings/payment_method_types"}
+}
 
 func intentEmpties() []string {
 	return []string{
@@ -110,8 +116,10 @@ func intentEmpties() []string {
 
 func scheduleEmpties() []string {
 	return []string{
-		"default_settings/billing_thresholds", "default_settings/transfer_data", "metadata", "phases/*/billing_thresholds",
-		"phases/*/items/*/billing_thresholds",
+		"default_settings/billing_thresholds", "default_settings/invoice_settings/account_tax_ids", "default_settings/transfer_data",
+		"metadata", "phases/*/add_invoice_items/*/tax_rates", "phases/*/billing_thresholds", "phases/*/default_tax_rates",
+		"phases/*/discounts", "phases/*/invoice_settings/account_tax_ids", "phases/*/items/*/billing_thresholds",
+		"phases/*/items/*/discounts", "phases/*/items/*/tax_rates",
 	}
 }
 
