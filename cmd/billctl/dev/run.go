@@ -77,7 +77,7 @@ func (s *stack) stopped(ctx context.Context) error {
 // fails in many ways.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it is the interrupt's doing
 	}
 	return err
 }
