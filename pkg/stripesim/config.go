@@ -1,0 +1,73 @@
+package stripesim
+
+import (
+	"log/slog"
+	"time"
+)
+
+// APIVersion is the only version of Stripe's API that the simulator speaks. A request for another is refused.
+const APIVersion = "2023-10-16"
+
+// DefaultPlatformKey is the platform's secret key where [Config.PlatformKey] says nothing.
+const DefaultPlatformKey = "sk_test_platform"
+
+// Config sets a simulator up. The zero value is a quick, faultless Stripe in test mode.
+type Config struct {
+	PlatformKey string           // the platform's secret key; "": [DefaultPlatformKey]
+	Latency     Latency          // of every call that has none of its own
+	KeyTTL      time.Duration    // how long a key is remembered; 0: 24 h, Stripe's own
+	Now         func() time.Time // the clock that [Simulator.Advance] moves; nil: time.Now
+	Seed        uint64           // of random faults, jitter and identifiers; 0: another one each time
+	Log         *slog.Logger     // control calls and late commits; nil: none
+
+	LockWait  time.Duration // how long a call waits for a busy object before 429 lock_timeout; 0: 2 s, negative: not at all
+	EventLag  time.Duration // how much later than its cause an event is listed, by the simulator's clock
+	SearchLag time.Duration // how much later than its creation an object is found by search, by the simulator's clock
+
+	// Switches for what Stripe does not document.
+
+	StoreLockTimeouts bool // keep a 429 lock_timeout under its key, as was seen in production
+	MismatchFirst     bool // a running key sent with other parameters answers 400 rather than 409
+	KeysPerAuthMode   bool // a key sent with a merchant's token and with the platform's key is two keys
+	BareFromSchedule  bool // from_subscription tolerates no other parameter, not even metadata
+	KeepRequests      int  // entries of the request log kept, the newest; 0: 200,000
+	KeepEvents        int  // events kept for each account, the newest; 0: 100,000
+}
+
+// Latency is how long a call takes between claiming its key and taking effect.
+type Latency struct {
+	Fixed  time.Duration
+	Jitter time.Duration // a random part of this is added
+}
+
+const (
+	defaultKeyTTL       = 24 * time.Hour
+	defaultLockWait     = 2 * time.Second
+	defaultKeepRequests = 200_000
+	defaultKeepEvents   = 100_000
+)
+
+func (c Config) withDefaults() Config {
+	if c.PlatformKey == "" {
+		c.PlatformKey = DefaultPlatformKey
+	}
+	if c.KeyTTL == 0 {
+		c.KeyTTL = defaultKeyTTL
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.LockWait == 0 {
+		c.LockWait = defaultLockWait
+	}
+	if c.KeepRequests == 0 {
+		c.KeepRequests = defaultKeepRequests
+	}
+	if c.KeepEvents == 0 {
+		c.KeepEvents = defaultKeepEvents
+	}
+	return c
+}

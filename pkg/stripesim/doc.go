@@ -1,0 +1,53 @@
+// Package stripesim is a Stripe that keeps its books: a stateful simulator of the API version 2023-10-16, in memory, over
+// HTTP.
+//
+// A request passes the same steps, in the same order, as at Stripe: the edge, authentication, the limiter, validation, the
+// idempotency key, the object's lock, execution, commit, answer. What is refused before the key is not remembered; what
+// comes after it is, declines and server errors included, and is replayed byte for byte. Each execution that changes
+// objects or money enters exactly one [Effect] into an append-only ledger, together with the key under which it came: to
+// prove that a task took effect exactly once is to count the ledger.
+//
+// Faults can be scripted for every point of a request's way: see [Fault].
+//
+// The simulator never bills by itself: moving its clock expires keys, it does not renew subscriptions. It never tells one
+// client from another, it never writes to disk, and it is never to be reached from outside: its control routes ask for no
+// credentials.
+//
+// # Credentials
+//
+// The platform's key ([Config.PlatformKey]) speaks for the platform, or with the header Stripe-Account for any acct_… that
+// has not been revoked. A token sk_test_acct_X or sk_live_acct_X is known as that of account acct_X in that mode; other
+// tokens are registered first. Unknown and revoked ones answer 401.
+//
+// # Fixtures
+//
+// Every account has the customers cus_ok, cus_declined and cus_action, whose default payment methods are pm_ok,
+// pm_decline_insufficient_funds and pm_action, and the prices price_basic (15.00 USD a month) and price_yearly (150.00 USD
+// a year). A payment method's name is its script: pm_ok pays, pm_decline_CODE declines with that code, pm_action asks for
+// the customer, pm_processing leaves the payment under way; Stripe's pm_card_visa and its like work too. Further objects
+// come from the API itself, or with ids of one's choice from [Simulator.Seed].
+//
+// # Control routes
+//
+// All speak JSON; durations are written as in Go, "1.5s".
+//
+//	GET    /_sim/healthz
+//	GET    /_sim/ledger[?key=&account=&op=&after=]   {"data":[effect, …]}
+//	GET    /_sim/requests[?key=]                     {"data":[request, …]}
+//	GET    /_sim/clock                               {"now":"…"}
+//	POST   /_sim/clock                               {"advance":"24h"}
+//	GET    /_sim/latency                             {"data":[{"op":"","fixed":"0s","jitter":"0s"}]}
+//	POST   /_sim/latency                             {"op":"invoice.pay","fixed":"2s","jitter":"0s"}; op "": all others
+//	GET    /_sim/faults                              what can still strike
+//	POST   /_sim/faults                              {"faults":[{"kind":"drop_after","op":"invoice.pay","nth":1,"times":1}]}
+//	DELETE /_sim/faults
+//	GET    /_sim/held                                {"held":1}: calls that a fault holds
+//	POST   /_sim/release                             lets them go on
+//	POST   /_sim/accounts                            {"token":"sk_test_x","account":"acct_x","livemode":false}
+//	POST   /_sim/accounts/{id}/revoke                its tokens answer 401, the platform's key 403
+//	POST   /_sim/accounts/{id}/restore
+//	POST   /_sim/tokens/revoke                       {"token":"sk_test_x"}
+//	POST   /_sim/fixtures                            {"account":"acct_x","livemode":false,"objects":[{"object":"invoice","id":"in_1","status":"open","amount":2000}]}
+//	POST   /_sim/external                            {"account":"acct_x","op":"invoice.pay","id":"in_1","params":"a=b"}: somebody else's doing
+//	POST   /_sim/reset
+package stripesim

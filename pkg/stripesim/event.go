@@ -1,0 +1,123 @@
+package stripesim
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+// shownEvent is an event as the API shows it.
+type shownEvent struct {
+	ID              string       `json:"id"`
+	Object          string       `json:"object"`
+	Account         string       `json:"account,omitempty"`
+	APIVersion      string       `json:"api_version"`
+	Created         int64        `json:"created"`
+	Data            eventData    `json:"data"`
+	Livemode        bool         `json:"livemode"`
+	PendingWebhooks int          `json:"pending_webhooks"`
+	Request         eventRequest `json:"request"`
+	Type            string       `json:"type"`
+}
+
+type eventData struct {
+	Object json.RawMessage `json:"object"`
+}
+
+// eventRequest names the request behind an event. An external actor's has no key, and what nobody asked for no id either.
+type eventRequest struct {
+	ID             *string `json:"id"`
+	IdempotencyKey *string `json:"idempotency_key"`
+}
+
+func (e *event) show() *shownEvent {
+	shown := &shownEvent{
+		ID: e.id, Object: "event", Account: e.account, APIVersion: APIVersion, Created: e.created,
+		Data: eventData{e.data}, Livemode: e.livemode, Type: e.kind,
+	}
+	if e.requestID != "" {
+		shown.Request.ID = &e.requestID
+	}
+	if e.key != "" {
+		shown.Request.IdempotencyKey = &e.key
+	}
+	return shown
+}
+
+// publish turns what happened into events. body is the object's rendering, used again where it is the same.
+func (c *call) publish(result record, body []byte, delay int64) {
+	lag := int64(c.sim.cfg.EventLag.Seconds()) + delay
+	for _, h := range c.happened {
+		data := body
+		if body == nil || h.object != result {
+			data = render(h.object)
+		}
+		c.acct.events = append(c.acct.events, &event{
+			id: c.sim.newID("evt"), kind: h.kind, created: c.now, visible: c.now + lag, requestID: c.requestID, key: c.key,
+			data: data, account: c.acct.tenant.account, livemode: c.acct.live,
+		})
+	}
+	// Half as many again are let grow, so that dropping the oldest costs little.
+	if keep := c.sim.cfg.KeepEvents; len(c.acct.events) > keep+keep/2 {
+		c.acct.events = slices.Clone(c.acct.events[len(c.acct.events)-keep:])
+	}
+}
+
+func (c *call) getEvent() (any, *refusal) {
+	i, ok := c.eventAt(c.id)
+	if !ok || c.acct.events[i].visible > c.now {
+		return nil, missing("event", c.id)
+	}
+	return c.acct.events[i].show(), nil
+}
+
+func (c *call) eventAt(id string) (int, bool) {
+	i := slices.IndexFunc(c.acct.events, func(e *event) bool { return e.id == id })
+	return i, i >= 0
+}
+
+func (c *call) listEvents() (any, *refusal) {
+	var kinds []string
+	for _, kind := range c.params.get("types").elements() {
+		kinds = append(kinds, kind.value())
+	}
+	if kind := c.text("type"); kind != "" {
+		kinds = append(kinds, kind)
+	}
+	span, refused := c.span(len(c.acct.events), c.eventAt, "event")
+	if refused != nil {
+		return nil, refused
+	}
+	data, more := collect(span, func(i int) (*shownEvent, bool) {
+		e := c.acct.events[i]
+		if e.visible > c.now || !c.createdWithin(e.created) || kinds != nil && !slices.Contains(kinds, e.kind) {
+			return nil, false
+		}
+		return e.show(), true
+	})
+	return &page[*shownEvent]{Object: "list", Data: data, HasMore: more, URL: "/v1/events"}, nil
+}
+
+type funds struct {
+	Amount   int64  `json:"amount"`
+	Currency string `json:"currency"`
+}
+
+func (c *call) readBalance() (any, *refusal) {
+	shown := struct {
+		Object    string  `json:"object"`
+		Available []funds `json:"available"`
+		Livemode  bool    `json:"livemode"`
+		Pending   []funds `json:"pending"`
+	}{Object: "balance", Available: []funds{}, Livemode: c.acct.live, Pending: []funds{}}
+	c.acct.funds("usd")
+	for currency, amount := range c.acct.balance {
+		shown.Available = append(shown.Available, funds{amount, currency})
+	}
+	slices.SortFunc(shown.Available, func(a, b funds) int {
+		if a.Currency < b.Currency {
+			return -1
+		}
+		return 1
+	})
+	return shown, nil
+}
