@@ -101,7 +101,7 @@ func (d *decoder) value(v value, known field, target reflect.Value, p place) {
 		d.fault(p, faultNull, "must not be null; leave it out, or send an empty text where Stripe unsets it so")
 		return
 	}
-	switch target.Kind() { //nolint:exhaustive // schema.learn lets no other kind pass
+	switch target.Kind() {
 	case reflect.Pointer:
 		inner := reflect.New(target.Type().Elem())
 		d.value(v, known, inner.Elem(), p)
@@ -127,7 +127,7 @@ func (d *decoder) is(v value, want shape, p place, detail string) bool {
 }
 
 func (d *decoder) scalar(v value, known field, target reflect.Value, p place) {
-	switch target.Kind() { //nolint:exhaustive // schema.learn lets no other kind pass
+	switch target.Kind() {
 	case reflect.String:
 		if d.is(v, isText, p, "must be a text") {
 			target.SetString(v.text)

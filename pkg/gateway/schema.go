@@ -32,7 +32,7 @@ var words = [...]struct{ ending, word string }{{"Now", "now"}, {"Unchanged", "un
 // learn reads the form names of a parameter struct and of all that it contains. It panics on a shape that the decoder
 // does not know, which another version of stripe-go might bring: better at start-up than a parameter lost.
 func (s schema) learn(typ reflect.Type) {
-	switch typ.Kind() { //nolint:exhaustive // the kinds of types are not ours
+	switch typ.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
 		s.learn(typ.Elem())
 		return
@@ -73,7 +73,7 @@ func (s schema) learn(typ reflect.Type) {
 
 // isParameter reports whether absence can be told from a zero value: a pointer, a list of pointers, or a map.
 func isParameter(typ reflect.Type) bool {
-	switch typ.Kind() { //nolint:exhaustive // the kinds of types are not ours
+	switch typ.Kind() {
 	case reflect.Pointer:
 		return slices.Contains([]reflect.Kind{reflect.String, reflect.Bool, reflect.Int64, reflect.Float64, reflect.Struct}, typ.Elem().Kind())
 	case reflect.Slice:

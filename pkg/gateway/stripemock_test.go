@@ -45,28 +45,16 @@ func buildMock(t *testing.T) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		cache = os.TempDir()
+		t.Fatal(err)
 	}
 	version := tool(t, "list", "-m", "-f", "{{.Version}}", "github.com/stripe/stripe-mock")
 	program := filepath.Join(cache, "billonce", "stripe-mock-"+version)
 	if _, err := os.Stat(program); err == nil {
 		return program
 	}
-	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	fresh, err := os.MkdirTemp(filepath.Dir(program), "building")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(fresh) })
-	built := filepath.Join(fresh, "stripe-mock")
-	absolute, err := filepath.Abs(built)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tool(t, "build", "-o", absolute, "github.com/stripe/stripe-mock")
-	if err := os.Rename(built, program); err != nil { // in one step: two builds at once do no harm
+	fresh := fmt.Sprintf("%s.%d.%s", program, os.Getpid(), t.Name())
+	tool(t, "build", "-o", fresh, "github.com/stripe/stripe-mock")
+	if err := os.Rename(fresh, program); err != nil { // in one step: two builds at once do no harm
 		t.Fatal(err)
 	}
 	return program
