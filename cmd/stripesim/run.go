@@ -124,7 +124,7 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 	server := &http.Server{Handler: sim.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
-	log.InfoContext(ctx, "serving", slog.String("addr", listener.Addr().String()))
+	log.InfoContext(ctx, "listening", slog.String("addr", listener.Addr().String()))
 	select {
 	case err := <-ended:
 		sim.Close()
@@ -134,12 +134,12 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 	log.InfoContext(ctx, "shutting down", slog.Int("effects", len(sim.Ledger())))
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	err = server.Shutdown(stopping)
-	sim.Close()
-	<-ended
-	if err != nil {
-		_ = server.Close()
-		return fmt.Errorf("shut down: %w", err)
+	sim.Close() // what is stalled is committed and answered now
+	if err := server.Shutdown(stopping); err != nil {
+		return fmt.Errorf("shut down: %w", errors.Join(err, server.Close()))
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
 	}
 	log.InfoContext(ctx, "stopped")
 	return nil

@@ -107,12 +107,12 @@ func mergeMetadata(old map[string]string, sent *form) map[string]string {
 	return merged
 }
 
-// customer finds the customer that a parameter names.
-func (c *call) customer(param string) (*customer, *refusal) {
-	id := c.text(param)
+// customer finds the customer that the parameter of that name names.
+func (c *call) customer() (*customer, *refusal) {
+	id := c.text("customer")
 	found, ok := c.acct.customers.get(id)
 	if !ok || found.Deleted {
-		return nil, noSuch(param, "customer", id)
+		return nil, noSuch("customer", "customer", id)
 	}
 	return found, nil
 }

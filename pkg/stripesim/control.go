@@ -43,6 +43,9 @@ func (s *Simulator) controlRoutes() *http.ServeMux {
 	return mux
 }
 
+// maxControlBody has room for the fixtures of a large test.
+const maxControlBody = 64 << 20
+
 // reply answers with JSON without spaces, so that scripts can search it.
 func reply(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
@@ -56,7 +59,7 @@ func replyError(w http.ResponseWriter, err error) {
 
 // take decodes the body strictly; on failure it has answered.
 func take(w http.ResponseWriter, r *http.Request, into any) bool {
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlBody))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(into)
 	if err == nil {

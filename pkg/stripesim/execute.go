@@ -221,8 +221,10 @@ func (s *Simulator) insteadOf(f *Fault, x *exchange, c *call) *answer {
 		refused = declined(code, "", nil)
 	case ErrorRolledBack:
 		refused = serverError()
-	default: // ErrorKept lets the operation run; the others strike elsewhere
+	case ErrorKept: // lets the operation run
 		return nil
+	case NoFault, Refuse, Hang, EdgeBefore, Redirect, DropBefore, Reject, Stall, EdgeAfter, DropAfter, HalfBody, Garbage, SlowHeaders:
+		return nil // strike elsewhere
 	}
 	a := refused.answer(x.requestID)
 	a.settled = true

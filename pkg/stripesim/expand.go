@@ -16,7 +16,7 @@ func (c *call) expand(body []byte) ([]byte, *refusal) {
 	}
 	tree, err := parseJSON(body)
 	if err != nil {
-		return body, nil //nolint:nilerr // what cannot be read back has nothing to expand
+		return body, nil // what cannot be read back has nothing to expand
 	}
 	for _, path := range paths {
 		parts := strings.Split(path.value(), ".")

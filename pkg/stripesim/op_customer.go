@@ -129,7 +129,7 @@ func (c *call) attachMethod() (record, *refusal) {
 	if !ok {
 		return nil, missing("PaymentMethod", c.id)
 	}
-	person, refused := c.customer("customer")
+	person, refused := c.customer()
 	if refused != nil {
 		return nil, refused
 	}

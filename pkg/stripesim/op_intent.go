@@ -8,7 +8,7 @@ func (c *call) createIntent() (record, *refusal) {
 		return nil, refused
 	}
 	if c.has("customer") {
-		if _, refused := c.customer("customer"); refused != nil {
+		if _, refused := c.customer(); refused != nil {
 			return nil, refused
 		}
 	}

@@ -38,7 +38,7 @@ func (c *call) createInvoice() (record, *refusal) {
 	case c.has("subscription") && !ok:
 		return nil, noSuch("subscription", "subscription", c.text("subscription"))
 	case c.has("customer"):
-		if person, refused = c.customer("customer"); refused != nil {
+		if person, refused = c.customer(); refused != nil {
 			return nil, refused
 		}
 		if ok && sub.Customer != person.ID {
@@ -98,7 +98,7 @@ func (c *call) attach(item *invoiceItem, to *invoice) {
 }
 
 func (c *call) createInvoiceItem() (record, *refusal) {
-	person, refused := c.customer("customer")
+	person, refused := c.customer()
 	if refused != nil {
 		return nil, refused
 	}

@@ -8,7 +8,7 @@ func (c *call) createSchedule() (record, *refusal) {
 	if c.has("from_subscription") {
 		return c.scheduleFrom(c.text("from_subscription"))
 	}
-	person, refused := c.customer("customer")
+	person, refused := c.customer()
 	if refused != nil {
 		return nil, refused
 	}

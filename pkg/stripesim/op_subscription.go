@@ -33,7 +33,7 @@ func (c *call) expire(sub *subscription) {
 }
 
 func (c *call) createSubscription() (record, *refusal) {
-	person, refused := c.customer("customer")
+	person, refused := c.customer()
 	if refused != nil {
 		return nil, refused
 	}
@@ -51,7 +51,7 @@ func (c *call) createSubscription() (record, *refusal) {
 	if len(sub.Items.Data) == 0 {
 		return nil, invalid("parameter_missing", "items", "Missing required param: items.")
 	}
-	if refused := c.payable(sub, person, method); refused != nil {
+	if refused := c.payable(sub, method); refused != nil {
 		return nil, refused
 	}
 	sub.common = c.create("sub", "subscription")
@@ -142,7 +142,7 @@ func (c *call) fillItem(item *subscriptionItem, sent *form, i int) *refusal {
 }
 
 // payable refuses a subscription whose first invoice nobody could pay.
-func (c *call) payable(sub *subscription, person *customer, method *paymentMethod) *refusal {
+func (c *call) payable(sub *subscription, method *paymentMethod) *refusal {
 	behavior := c.text("payment_behavior")
 	charged := sub.CollectionMethod == "charge_automatically" && sub.Status != "trialing" && sum(sub) > 0
 	if charged && method == nil && behavior != "default_incomplete" {

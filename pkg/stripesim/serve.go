@@ -209,7 +209,8 @@ func (x *exchange) respond(a *answer) {
 			x.pause(f.Delay)
 		case Garbage:
 			a.status, body = http.StatusOK, []byte("\x1f\x8b{\"id\": \"in_")
-		default: // strikes elsewhere
+		case NoFault, Refuse, Hang, EdgeBefore, Redirect, DropBefore, Reject, Stall, LockTimeout, Decline, External, ErrorRolledBack, ErrorKept:
+			// strike elsewhere
 		}
 	}
 	x.finish(a.status, "application/json", body)
@@ -243,7 +244,7 @@ func (x *exchange) half(a *answer) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(a.body)))
 	x.w.WriteHeader(a.status)
-	_, _ = x.w.Write(a.body[:len(a.body)/2]) //nolint:gosec // JSON of our own
+	_, _ = x.w.Write(a.body[:len(a.body)/2])
 	_ = http.NewResponseController(x.w).Flush()
 	panic(http.ErrAbortHandler)
 }
@@ -272,5 +273,5 @@ func (x *exchange) finish(status int, kind string, body []byte) {
 	x.w.Header().Set("Content-Type", kind)
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(status)
-	_, _ = x.w.Write(body) //nolint:gosec // JSON of our own, or a fixed page
+	_, _ = x.w.Write(body)
 }

@@ -2,6 +2,7 @@ package stripesim
 
 import (
 	"context"
+	crand "crypto/rand"
 	"encoding/binary"
 	"log/slog"
 	"math/rand/v2"
@@ -10,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	crand "crypto/rand"
 )
 
 // Simulator is a Stripe in memory. All of its methods may be called at any time from any goroutine.
