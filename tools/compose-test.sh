@@ -53,8 +53,8 @@ compose up -d --build --scale worker=4 >/tmp/"$COMPOSE_PROJECT_NAME".log 2>&1 ||
 rm -f /tmp/"$COMPOSE_PROJECT_NAME".log
 
 api=$(published api 8080)
-key=$(compose run --rm -T billctl keys show admin_api_key --dir /keys </dev/null 2>/dev/null | tr -d '\r')
-[[ $key == billonce_admin_* ]] || fail "billctl does not show the admin key"
+key=$(compose run --rm -T keys keys show admin_api_key --dir /keys </dev/null 2>/dev/null | tr -d '\r')
+[[ $key == billonce_admin_* ]] || fail "the admin key is not shown"
 curl --silent --fail --retry 60 --retry-delay 1 --retry-all-errors --max-time 5 "http://$api/readyz" >/dev/null ||
   fail "the api does not become ready"
 
@@ -94,6 +94,10 @@ say "one effect each"
 effects=$(curl --silent --fail --max-time 30 "http://$(published stripesim 12111)/_sim/ledger" | grep -o '"idempotency_key":"task_[^"]*"' | sort)
 [[ $(wc -l <<<"$effects") == "$total" ]] || fail "the ledger has $(wc -l <<<"$effects") effects, not $total"
 [[ $(uniq <<<"$effects" | wc -l) == "$total" ]] || fail "a task had two effects"
+
+say "the operator's command"
+compose build billctl >/dev/null 2>&1
+compose run --rm -T billctl merchants list </dev/null 2>/dev/null | grep -q "Merchant 0" || fail "billctl does not list the merchants"
 
 say "no token in clear"
 if compose exec -T postgres pg_dump --username=billonce billonce </dev/null | grep -q sk_test_acct_compose; then
