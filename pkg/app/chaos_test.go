@@ -33,7 +33,7 @@ func TestKilledWorkersLoseAndDoubleNothing(t *testing.T) {
 	s := newStack(t)
 	_, c := s.api()
 	merchant := c.merchant()
-	s.simulator().must(200, "POST", "/_sim/latency", map[string]any{"latency": "20ms", "jitter": "60ms"})
+	s.simulator().must(200, "POST", "/_sim/latency", map[string]any{"fixed": "20ms", "jitter": "60ms"})
 	ids := s.scheduleMix(c, merchant, tasks, chaos)
 
 	env := []string{"WORKER_LEASE", "1s", "WORKER_CONCURRENCY", "16"}

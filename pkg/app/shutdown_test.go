@@ -15,7 +15,7 @@ import (
 // slowStripe makes every call take d.
 func (s *stack) slowStripe(d time.Duration) {
 	s.t.Helper()
-	s.simulator().must(200, "POST", "/_sim/latency", map[string]any{"latency": d.String()})
+	s.simulator().must(200, "POST", "/_sim/latency", map[string]any{"fixed": d.String()})
 }
 
 // TestSignals stops both services while a request and a two-second call to Stripe are in flight.
