@@ -58,8 +58,10 @@ func get(t testing.TB, db *storetest.DB, id billing.TaskID) billing.Task {
 }
 
 func settlement(c billing.Claim, status billing.Status, outcome billing.Outcome, reason billing.Reason) billing.Settlement {
-	s := billing.Settlement{ID: c.ID, Worker: c.Worker, Attempt: c.Attempt, ClaimedAt: c.ClaimedAt, Status: status,
-		Answer: billing.Answer{Outcome: outcome, Reason: reason}}
+	s := billing.Settlement{
+		ID: c.ID, Worker: c.Worker, Attempt: c.Attempt, ClaimedAt: c.ClaimedAt, Status: status,
+		Answer: billing.Answer{Outcome: outcome, Reason: reason},
+	}
 	if outcome == billing.OutcomeSucceeded {
 		s.Answer.Result = &billing.Result{Object: "invoice", ID: "in_1", Status: "paid", RequestID: "req_1"}
 	} else {

@@ -266,8 +266,10 @@ func (s *Store) open(row merchantRow) (billing.Merchant, error) {
 		}
 		text, err := s.cipher.Decrypt(field.sealed.String)
 		if err != nil {
-			return billing.Merchant{}, &billing.Error{Code: billing.CodeTokenUnreadable,
-				Err: fmt.Errorf("open %s of merchant %s: %w", field.column, row.ID, err)}
+			return billing.Merchant{}, &billing.Error{
+				Code: billing.CodeTokenUnreadable,
+				Err:  fmt.Errorf("open %s of merchant %s: %w", field.column, row.ID, err),
+			}
 		}
 		*field.into = secret.New(text)
 	}

@@ -15,8 +15,10 @@ var envelope = regexp.MustCompile(`^[0-9a-f]{24}:[0-9a-f]{32}:[0-9a-f]+$`)
 
 func newMerchant(t testing.TB, account string) billing.NewMerchant {
 	t.Helper()
-	return billing.NewMerchant{ID: billing.MerchantID(storetest.NewID(t)), Name: "Acme", StripeConnectID: account,
-		AccessToken: secret.New("sk_test_canary_access"), RefreshToken: secret.New("rt_canary_refresh")}
+	return billing.NewMerchant{
+		ID: billing.MerchantID(storetest.NewID(t)), Name: "Acme", StripeConnectID: account,
+		AccessToken: secret.New("sk_test_canary_access"), RefreshToken: secret.New("rt_canary_refresh"),
+	}
 }
 
 func TestMerchantTokens(t *testing.T) {

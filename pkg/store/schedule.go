@@ -145,8 +145,10 @@ func checkNewTasks(tasks []billing.NewTask, created []billing.CreatedTask, now t
 			continue
 		}
 		if !connected[task.MerchantID] {
-			faults = append(faults, billing.Fault{Pointer: fmt.Sprintf("/%d/merchant_id", i), Code: "unknown_merchant",
-				Detail: "no connected merchant has this id"})
+			faults = append(faults, billing.Fault{
+				Pointer: fmt.Sprintf("/%d/merchant_id", i), Code: "unknown_merchant",
+				Detail: "no connected merchant has this id",
+			})
 		}
 		faults = append(faults, runAtFaults(i, task.RunAt, now)...)
 	}

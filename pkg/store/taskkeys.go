@@ -90,8 +90,10 @@ func replay(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, created [
 			return &billing.Error{Code: billing.CodeKeyInProgress, Message: "a request with this Idempotency-Key is in progress"}
 		}
 		if !bytes.Equal(first.fingerprint, task.Fingerprint) {
-			faults = append(faults, billing.Fault{Pointer: fmt.Sprintf("/%d/idempotency_key", i), Code: "key_reused",
-				Detail: "was first used with another request"})
+			faults = append(faults, billing.Fault{
+				Pointer: fmt.Sprintf("/%d/idempotency_key", i), Code: "key_reused",
+				Detail: "was first used with another request",
+			})
 			continue
 		}
 		created[i] = billing.CreatedTask{Task: first.task, Replayed: true}

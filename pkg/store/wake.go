@@ -110,14 +110,18 @@ func (s *Store) listenOnce(ctx context.Context, due func()) {
 
 // answers pings conn and closes it when no answer comes in time, which also ends the ping.
 func answers(conn *pq.ListenerConn) bool {
-	answered := make(chan error, 1)
-	go func() { answered <- conn.Ping() }()
+	var err error
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		err = conn.Ping()
+	}()
 	select {
-	case err := <-answered:
+	case <-answered:
 		return err == nil
 	case <-time.After(pingPatience):
 		_ = conn.Close()
-		_ = <-answered // the ping has ended with the connection
+		<-answered
 		return false
 	}
 }

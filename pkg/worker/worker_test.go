@@ -42,8 +42,10 @@ func (g *gateway) sent(id billing.TaskID) int {
 }
 
 func done(context.Context, billing.Claim, billing.Credential) billing.Answer {
-	return billing.Answer{Outcome: billing.OutcomeSucceeded, Reason: billing.ReasonDone,
-		Result: &billing.Result{Object: "invoice", ID: "in_1", Status: "paid", RequestID: "req_1"}}
+	return billing.Answer{
+		Outcome: billing.OutcomeSucceeded, Reason: billing.ReasonDone,
+		Result: &billing.Result{Object: "invoice", ID: "in_1", Status: "paid", RequestID: "req_1"},
+	}
 }
 
 // queue is the store with faults: each hook may turn a call that succeeded into an error, as a lost answer does.
@@ -82,7 +84,8 @@ func (*quiet) Claimed(int, time.Duration)                                       
 func (*quiet) Started(time.Duration)                                                    {}
 func (*quiet) AttemptDone(billing.Kind, billing.Outcome, billing.Reason, time.Duration) {}
 func (q *quiet) Settled(_, lost int, _ time.Duration)                                   { q.lost.Add(int64(lost)) }
-func (q *quiet) TakenOver(n int)                                                        { q.takenOver.Add(int64(n)) }
+
+func (q *quiet) TakenOver(n int) { q.takenOver.Add(int64(n)) }
 
 type rig struct {
 	db      *storetest.DB
