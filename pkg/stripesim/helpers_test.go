@@ -2,6 +2,7 @@ package stripesim_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -167,4 +168,13 @@ func stripeError(t *testing.T, err error) *stripe.Error {
 		t.Fatalf("got %v, want an error of Stripe's", err)
 	}
 	return e
+}
+
+func decode(t *testing.T, body string) map[string]any {
+	t.Helper()
+	var object map[string]any
+	if err := json.Unmarshal([]byte(body), &object); err != nil {
+		t.Fatalf("%v: %.200s", err, body)
+	}
+	return object
 }
