@@ -57,7 +57,7 @@ func at(pointer, name string) string {
 	if len(name) > maxNameBytes {
 		return pointer
 	}
-	return pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return pointer + "/" + strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
 // shape is the type of a JSON value.

@@ -338,3 +338,17 @@ func FuzzFreeze(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkFreeze(b *testing.B) {
+	freezer := gateway.NewFreezer(true)
+	for _, s := range samples()[:3] {
+		b.Run(string(s.kind), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := freezer.Freeze(taskID, s.kind, s.target, json.RawMessage(s.params)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

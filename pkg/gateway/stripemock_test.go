@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -165,6 +166,7 @@ type description struct {
 
 type parameter struct {
 	Type, Format         string
+	Required             []string
 	Enum                 []string
 	AnyOf                []parameter
 	Properties           map[string]parameter
@@ -245,7 +247,7 @@ var absentFromStripeGo = map[string]bool{
 var numbersInStripeGo = map[string]bool{"subscription.update /params/billing_cycle_anchor": true}
 
 // TestParametersAgreeWithStripesDescription walks all parameters of all kinds in Stripe's description: the freezer must
-// know each, take an empty text exactly where Stripe unsets by one, and refuse it everywhere else.
+// know each, miss each that is required, take an empty text exactly where Stripe unsets by one, and refuse it everywhere else.
 func TestParametersAgreeWithStripesDescription(t *testing.T) {
 	t.Parallel()
 	file, err := os.ReadFile(filepath.Join(tool(t, "list", "-m", "-f", "{{.Dir}}", "github.com/stripe/stripe-mock"), "embedded/openapi/spec3.json"))
@@ -262,6 +264,12 @@ func TestParametersAgreeWithStripesDescription(t *testing.T) {
 		root, err := described.find(request)
 		if err != nil {
 			t.Fatalf("%s: %v", s.kind, err)
+		}
+		_, err = freezer.Freeze(taskID, s.kind, s.target, nil)
+		for _, name := range root.Required {
+			if !slices.ContainsFunc(billing.FaultsOf(err), func(f billing.Fault) bool { return f.Pointer == "/params/"+name && f.Code == "required" }) {
+				t.Errorf("%s: %s is not required", s.kind, name)
+			}
 		}
 		visited := 0
 		root.walk(nil, func(steps []step, types []parameter, emptyable bool) {

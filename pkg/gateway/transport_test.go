@@ -290,6 +290,29 @@ func TestDeadConnection(t *testing.T) {
 	}
 }
 
+// TestDeadConnectionAndNoOther kills a kept connection with a request on it, and refuses the one that net/http then asks
+// for: that nothing was sent over the second connection says nothing of the first.
+func TestDeadConnectionAndNoOther(t *testing.T) {
+	t.Parallel()
+	var hits atomic.Int32
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if hits.Add(1) == 2 {
+			_ = server.Listener.Close()
+			abort()
+		}
+		_, _ = io.WriteString(w, paid)
+	}))
+	t.Cleanup(server.Close)
+	gate := open(t, gateway.Config{BaseURL: server.URL})
+	check(t, gate.Execute(t.Context(), pay(t), tokenCredential()), billing.OutcomeSucceeded, billing.ReasonDone)
+	check(t, gate.Execute(t.Context(), pay(t), tokenCredential()), billing.OutcomeUnknown, billing.ReasonNoAnswer)
+	check(t, gate.Execute(t.Context(), pay(t), tokenCredential()), billing.OutcomeNotSent, billing.ReasonUnreachable)
+	if hits.Load() != 2 {
+		t.Errorf("%d requests", hits.Load())
+	}
+}
+
 // TestHTTP2 plays the traces whose form differs there.
 func TestHTTP2(t *testing.T) {
 	t.Parallel()
