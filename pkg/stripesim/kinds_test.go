@@ -58,8 +58,13 @@ func fixturesForAll() []stripesim.Object {
 		{Object: "subscription", ID: "sub_u"},
 		{Object: "subscription", ID: "sub_c"},
 		{Object: "subscription", ID: "sub_p", Status: "paused"},
-		{Object: "invoice", ID: "in_f", Amount: 700}, {Object: "invoice", ID: "in_d"},
-		openInvoice("in_p"), openInvoice("in_v"), openInvoice("in_s"), openInvoice("in_m"), openInvoice("in_n"),
+		{Object: "invoice", ID: "in_f", Amount: 700},
+		{Object: "invoice", ID: "in_d"},
+		openInvoice("in_p"),
+		openInvoice("in_v"),
+		openInvoice("in_s"),
+		openInvoice("in_m"),
+		openInvoice("in_n"),
 		{Object: "payment_intent", ID: "pi_c", Status: "requires_confirmation", Amount: 900},
 		{Object: "payment_intent", ID: "pi_h", Status: "requires_capture", Amount: 1000},
 		{Object: "payment_intent", ID: "pi_x", Status: "requires_payment_method", Amount: 1000},
@@ -171,7 +176,9 @@ func TestASecondIntentIsRefusedWhereStripeRefusesIt(t *testing.T) {
 			b.seed(t, fixturesForAll()...)
 			first := b.post(t, one.first, "task_1", one.form)
 			if name == "update canceled" {
-				b.send(t, http.MethodDelete, "/v1/subscriptions/sub_u", "")
+				if _, err := b.send(t, http.MethodDelete, "/v1/subscriptions/sub_u", ""); err != nil {
+					t.Fatal(err)
+				}
 				one.then.path, one.then.form = "/v1/subscriptions/sub_u", "cancel_at_period_end=true"
 				one.then.message = "A canceled subscription can only update its cancellation_details and metadata."
 			} else if first.status != http.StatusOK {
