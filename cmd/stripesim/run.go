@@ -35,6 +35,7 @@ type options struct {
 	platformKey string
 	latency     stripesim.Latency
 	seed        uint64
+	rate        int
 }
 
 // errEnvironment marks a variable that cannot be read.
@@ -68,6 +69,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (options, e
 	flags.DurationVar(&opts.latency.Jitter, "jitter", opts.latency.Jitter, "how much longer it may take, at random")
 	flags.StringVar(&opts.platformKey, "platform-key", opts.platformKey, "the platform's secret key")
 	flags.Uint64Var(&opts.seed, "seed", 0, "seed of everything random; 0: another each time")
+	flags.IntVar(&opts.rate, "rate", 0, "calls that an account is served each second before it is answered 429; 0: any number")
 	flags.BoolVar(&opts.probe, "healthcheck", false, "ask the simulator at the address whether it answers, and exit")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
@@ -120,7 +122,7 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 		log.WarnContext(ctx, "reachable from other machines, and the control routes ask for no credentials",
 			slog.String("addr", listener.Addr().String()))
 	}
-	sim := stripesim.New(stripesim.Config{PlatformKey: opts.platformKey, Latency: opts.latency, Seed: opts.seed, Log: log})
+	sim := stripesim.New(stripesim.Config{PlatformKey: opts.platformKey, Latency: opts.latency, Seed: opts.seed, RateLimit: opts.rate, Log: log})
 	server := &http.Server{Handler: sim.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()

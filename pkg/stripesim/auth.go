@@ -134,6 +134,26 @@ func fingerprint(token string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
+func rateLimited() *refusal {
+	r := invalid("rate_limit", "", "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.")
+	r.status, r.reason = http.StatusTooManyRequests, "global-rate"
+	return r
+}
+
+// tooFast counts the tenant's calls in this second, and reports whether there are more than [Config.RateLimit]. The caller
+// holds s.mu.
+func (s *Simulator) tooFast(who tenant) bool {
+	if s.cfg.RateLimit == 0 {
+		return false
+	}
+	if second := s.now().Unix(); second != s.second {
+		s.second = second
+		clear(s.served)
+	}
+	s.served[who]++
+	return s.served[who] > s.cfg.RateLimit
+}
+
 // inject is a refusal that the script asks for.
 func inject(f *Fault) *refusal {
 	switch f.Status {
@@ -148,9 +168,7 @@ func inject(f *Fault) *refusal {
 		}
 		return r
 	case 0, http.StatusTooManyRequests:
-		r := invalid("rate_limit", "", "Request rate limit exceeded.")
-		r.status, r.reason = http.StatusTooManyRequests, "global-rate"
-		return r
+		return rateLimited()
 	}
 	r := invalid(f.Code, "", "%s", fmt.Sprint("injected ", f.Status))
 	r.status = f.Status

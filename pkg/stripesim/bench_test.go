@@ -4,11 +4,26 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
 	"billonce/pkg/stripesim"
 )
+
+// retained reports what the simulator keeps of each call.
+func retained(b *testing.B, before uint64) {
+	b.Helper()
+	b.StopTimer()
+	b.ReportMetric(float64(heap()-before)/float64(b.N), "kept-B/op")
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}
 
 // BenchmarkPayInvoice is the simulator's own share of a call, without a network.
 func BenchmarkPayInvoice(b *testing.B) {
@@ -23,6 +38,7 @@ func BenchmarkPayInvoice(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
+	before := heap()
 	b.ResetTimer()
 	for i := range b.N {
 		request := httptest.NewRequestWithContext(b.Context(), http.MethodPost, fmt.Sprint("/v1/invoices/in_", i, "/pay"), http.NoBody)
@@ -34,6 +50,8 @@ func BenchmarkPayInvoice(b *testing.B) {
 			b.Fatal(answer.Code, answer.Body)
 		}
 	}
+	retained(b, before)
+	runtime.KeepAlive(sim)
 }
 
 func BenchmarkCreateSubscription(b *testing.B) {
@@ -41,6 +59,7 @@ func BenchmarkCreateSubscription(b *testing.B) {
 	b.Cleanup(sim.Close)
 	handler := sim.Handler()
 	b.ReportAllocs()
+	before := heap()
 	for i := range b.N {
 		request := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/v1/subscriptions",
 			strings.NewReader("customer=cus_ok&items[0][price]=price_basic&metadata[billonce_task_id]=7"))
@@ -52,4 +71,6 @@ func BenchmarkCreateSubscription(b *testing.B) {
 			b.Fatal(answer.Code, answer.Body)
 		}
 	}
+	retained(b, before)
+	runtime.KeepAlive(sim)
 }

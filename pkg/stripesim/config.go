@@ -20,6 +20,7 @@ type Config struct {
 	Seed        uint64           // of random faults, jitter and identifiers; 0: another one each time
 	Log         *slog.Logger     // control calls and late commits; nil: none
 
+	RateLimit int           // calls that an account is served each second, by the simulator's clock, before 429; 0: any number
 	LockWait  time.Duration // how long a call waits for a busy object before 429 lock_timeout; 0: 2 s, negative: not at all
 	EventLag  time.Duration // how much later than its cause an event is listed, by the simulator's clock
 	SearchLag time.Duration // how much later than its creation an object is found by search, by the simulator's clock

@@ -43,13 +43,19 @@ func (e *event) show() *shownEvent {
 	return shown
 }
 
-// publish turns what happened into events. body is the object's rendering, used again where it is the same.
+// publish turns what happened into events. body is the result's rendering. An object that several events are about is
+// rendered once: all of them show it as the call left it.
 func (c *call) publish(result record, body []byte, delay int64) {
 	lag := int64(c.sim.cfg.EventLag.Seconds()) + delay
+	rendered := make(map[record][]byte, len(c.happened))
+	if result != nil {
+		rendered[result] = body
+	}
 	for _, h := range c.happened {
-		data := body
-		if body == nil || h.object != result {
-			data = render(h.object)
+		data, ok := rendered[h.object]
+		if !ok {
+			data = slices.Clip(render(h.object))
+			rendered[h.object] = data
 		}
 		c.acct.events = append(c.acct.events, &event{
 			id: c.sim.newID("evt"), kind: h.kind, created: c.now, visible: c.now + lag, requestID: c.requestID, key: c.key,

@@ -18,8 +18,8 @@ type stall struct {
 	hold  bool
 }
 
-// perform takes the key, executes and commits. It returns nil if the client has left meanwhile: what it began is done
-// all the same.
+// perform takes the key, executes and commits. It returns nil if the client has left meanwhile, though what it began is
+// done all the same, or if the simulator was reset.
 func (x *exchange) perform() *answer {
 	s := x.sim
 	s.mu.Lock()
@@ -32,8 +32,8 @@ func (x *exchange) perform() *answer {
 		defer s.mu.Unlock()
 		return s.execute(x)
 	}
-	done := make(chan *answer, 1)
-	s.late.Go(func() { done <- s.executeLate(x, wait) })
+	done, epoch := make(chan *answer, 1), s.epoch
+	s.late.Go(func() { done <- s.executeLate(x, wait, epoch) })
 	s.mu.Unlock()
 	select {
 	case a := <-done:
@@ -73,7 +73,7 @@ func (x *exchange) lock() lockID {
 }
 
 // executeLate is an execution that takes its time. It belongs to the simulator, not to the client that asked for it.
-func (s *Simulator) executeLate(x *exchange, wait stall) *answer {
+func (s *Simulator) executeLate(x *exchange, wait stall, epoch int) *answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.lockObject(x) {
@@ -81,6 +81,9 @@ func (s *Simulator) executeLate(x *exchange, wait stall) *answer {
 	}
 	defer s.unlockObject(x)
 	s.waitUnlocked(wait)
+	if s.epoch != epoch {
+		return nil
+	}
 	a := s.execute(x)
 	if x.r.Context().Err() != nil {
 		s.cfg.Log.LogAttrs(x.r.Context(), slog.LevelInfo, "committed after the client had left", slog.String("op", x.route.op),

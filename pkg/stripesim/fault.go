@@ -79,6 +79,9 @@ func (s *Simulator) Script(faults ...Fault) error {
 		if e := s.byOp[f.Code]; f.Kind == External && (e == nil || e.run == nil) {
 			return fmt.Errorf("script an external %q: %w", f.Code, errFault)
 		}
+		if f.Op != allMutations && f.Op != anyOp && s.byOp[f.Op] == nil {
+			return fmt.Errorf("script a fault of operation %q: %w", f.Op, errFault)
+		}
 		if f.Rate < 0 || f.Rate > 1 {
 			return fmt.Errorf("script a fault with rate %v: %w", f.Rate, errFault)
 		}

@@ -230,7 +230,7 @@ func TestFaultsCountAndAim(t *testing.T) {
 	if got := b.post(t, "/v1/payment_intents", "x", "amount=1&currency=usd", "Authorization", "Bearer sk_test_acct_other").status; got != 429 {
 		t.Errorf("by account: %d", got)
 	}
-	for _, wrong := range []stripesim.Fault{{Kind: "nonsense"}, {}, {Kind: stripesim.Reject, Rate: 2}, {Kind: stripesim.External, Code: "invoice.get"}} {
+	for _, wrong := range []stripesim.Fault{{Kind: "nonsense"}, {}, {Kind: stripesim.Reject, Rate: 2}, {Kind: stripesim.External, Code: "invoice.get"}, {Kind: stripesim.Reject, Op: "invoice.pya"}} {
 		if b.Script(wrong) == nil {
 			t.Errorf("%+v is accepted", wrong)
 		}
@@ -345,4 +345,59 @@ func persist(b *bench, key, form string) bool {
 		}
 	}
 	return false
+}
+
+func TestAnAccountThatCallsTooFastIsHeldBack(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	b := start(t, stripesim.Config{RateLimit: 2, Now: func() time.Time { return now }})
+	pay := func(header ...string) int {
+		return b.post(t, "/v1/payment_intents", "", "amount=1&currency=usd", header...).status
+	}
+	if got := fmt.Sprint(pay(), pay(), pay()); got != "200 200 429" {
+		t.Error(got)
+	}
+	if got := pay("Authorization", "Bearer sk_test_acct_other"); got != 200 {
+		t.Errorf("another account: %d", got)
+	}
+	b.Advance(time.Second)
+	if got := pay(); got != 200 {
+		t.Errorf("a second later: %d", got)
+	}
+}
+
+func TestAHungCallHasNoEffect(t *testing.T) {
+	t.Parallel()
+	b := start(t, stripesim.Config{})
+	b.script(t, stripesim.Fault{Kind: stripesim.Hang})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	params := &stripe.PaymentIntentParams{Amount: stripe.Int64(1), Currency: stripe.String("usd")}
+	keyed(&params.Params, "k")
+	params.Context = ctx
+	if _, err := b.stripe(token).PaymentIntents.New(params); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the client saw %v", err)
+	}
+	if got := b.post(t, "/v1/payment_intents", "k", "amount=1&currency=usd"); got.status != 200 || got.header.Get("Idempotent-Replayed") != "" {
+		t.Errorf("again: %d %s", got.status, got.body)
+	}
+}
+
+func TestAResetEndsWhatIsStalled(t *testing.T) {
+	t.Parallel()
+	b := start(t, stripesim.Config{})
+	b.script(t, stripesim.Fault{Kind: stripesim.Stall, Hold: true})
+	gone := make(chan error, 1)
+	go func() {
+		_, err := b.send(t, http.MethodPost, "/v1/payment_intents", "amount=1&currency=usd", "Idempotency-Key", "k")
+		gone <- err
+	}()
+	eventually(t, "held", func() bool { return b.Held() == 1 })
+	b.Reset()
+	if err := <-gone; err == nil {
+		t.Error("it was answered")
+	}
+	if n := len(b.Ledger()); n != 0 {
+		t.Errorf("%d effects", n)
+	}
 }

@@ -31,6 +31,9 @@ func (c *call) add(to *invoice, added *line) {
 }
 
 func (c *call) createInvoice() (record, *refusal) {
+	if c.has("from_invoice") {
+		return c.reviseInvoice()
+	}
 	var person *customer
 	var refused *refusal
 	sub, ok := c.acct.subscriptions.get(c.text("subscription"))

@@ -87,6 +87,33 @@ func (c *call) updateInvoice() (record, *refusal) {
 	return made, nil
 }
 
+// reviseInvoice starts a draft from the lines of an open invoice.
+func (c *call) reviseInvoice() (record, *refusal) {
+	id := c.text("from_invoice", "invoice")
+	old, ok := c.acct.invoices.get(id)
+	switch {
+	case !ok:
+		return nil, noSuch("from_invoice[invoice]", "invoice", id)
+	case old.Status != "open":
+		return nil, invalid("", "from_invoice[invoice]", "Only open invoices can be revised. This invoice is %s.", old.Status)
+	}
+	person, ok := c.acct.customers.get(old.Customer)
+	if !ok {
+		return nil, noSuch("customer", "customer", old.Customer)
+	}
+	made := c.newInvoice(c.create("in", "invoice"), person, "manual")
+	made.CollectionMethod, made.Subscription = old.CollectionMethod, old.Subscription
+	c.set(&made.Description, "description")
+	for _, one := range old.Lines.Data {
+		copied := *one
+		c.add(made, &copied)
+	}
+	c.acct.invoices.put(made)
+	c.emit("invoice.created", made)
+	c.moved(made.Total, made.Currency)
+	return made, nil
+}
+
 // createCreditNote lowers what is still due of an open invoice, or gives back what was paid of a paid one.
 func (c *call) createCreditNote() (record, *refusal) {
 	id := c.text("invoice")

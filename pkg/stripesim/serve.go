@@ -46,8 +46,9 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
 		var tooLong *http.MaxBytesError
 		if errors.As(err, &tooLong) {
 			x.respond(invalid("", "", "The request is too long.").answer(x.requestID))
+			return
 		}
-		return // the client has left
+		panic(http.ErrAbortHandler) // the client has left
 	}
 	a, dropped := x.admit(body)
 	if dropped != nil {
@@ -57,9 +58,10 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
 	if a == nil {
 		a = x.perform()
 	}
-	if a != nil {
-		x.respond(a)
+	if a == nil {
+		panic(http.ErrAbortHandler) // nobody waits; an empty 200 must not be made of it
 	}
+	x.respond(a)
 }
 
 // arrive notes the request and asks for faults at the edge.
@@ -95,6 +97,9 @@ func (x *exchange) admit(body []byte) (*answer, *Fault) {
 	}
 	if f := s.strike(atLimiter, x); f != nil {
 		return inject(f).answer(x.requestID), nil
+	}
+	if s.tooFast(x.who.tenant) {
+		return rateLimited().answer(x.requestID), nil
 	}
 	if refused := x.validate(wrong); refused != nil {
 		return refused.answer(x.requestID), nil
@@ -191,29 +196,29 @@ func (x *exchange) respond(a *answer) {
 	}
 	x.log.Status, x.log.Replayed = a.status, a.replayed
 	x.sim.mu.Unlock()
-	x.headers(a)
-	body := a.body
-	if f != nil {
-		switch f.Kind {
-		case DropAfter:
-			x.lost()
-			x.drop(f)
-			return
-		case EdgeAfter:
-			x.edgePage(f)
-			return
-		case HalfBody:
-			x.half(a)
-			return
-		case SlowHeaders:
-			x.pause(f.Delay)
-		case Garbage:
-			a.status, body = http.StatusOK, []byte("\x1f\x8b{\"id\": \"in_")
-		case NoFault, Refuse, Hang, EdgeBefore, Redirect, DropBefore, Reject, Stall, LockTimeout, Decline, External, ErrorRolledBack, ErrorKept:
-			// strike elsewhere
-		}
+	if f == nil {
+		f = &Fault{}
 	}
-	x.finish(a.status, "application/json", body)
+	switch f.Kind {
+	case DropAfter:
+		x.setStatus(0)
+		x.drop(f)
+	case EdgeAfter:
+		x.edgePage(f)
+	case HalfBody:
+		x.headers(a)
+		x.half(a)
+	case SlowHeaders:
+		x.pause(f.Delay)
+		x.headers(a)
+		x.finish(a.status, "application/json", a.body)
+	case Garbage:
+		x.headers(a)
+		x.finish(http.StatusOK, "application/json", []byte("\x1f\x8b{\"id\": \"in_"))
+	case NoFault, Refuse, Hang, EdgeBefore, Redirect, DropBefore, Reject, Stall, LockTimeout, Decline, External, ErrorRolledBack, ErrorKept:
+		x.headers(a)
+		x.finish(a.status, "application/json", a.body)
+	}
 }
 
 func (x *exchange) headers(a *answer) {
@@ -249,11 +254,11 @@ func (x *exchange) half(a *answer) {
 	panic(http.ErrAbortHandler)
 }
 
-// lost notes that the answer did not leave.
-func (x *exchange) lost() {
+// setStatus notes what left; 0: nothing.
+func (x *exchange) setStatus(status int) {
 	x.sim.mu.Lock()
 	defer x.sim.mu.Unlock()
-	x.log.Status = 0
+	x.log.Status = status
 }
 
 func (x *exchange) pause(d time.Duration) {
@@ -267,9 +272,7 @@ func (x *exchange) pause(d time.Duration) {
 
 // finish writes a whole answer.
 func (x *exchange) finish(status int, kind string, body []byte) {
-	x.sim.mu.Lock()
-	x.log.Status = status
-	x.sim.mu.Unlock()
+	x.setStatus(status)
 	x.w.Header().Set("Content-Type", kind)
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(status)

@@ -39,7 +39,10 @@ type Simulator struct {
 	requests  []*Request
 	received  int64
 	holding   int
-	release   chan struct{} // closed to let held calls go on
+	epoch     int // counts resets
+	second    int64
+	served    map[tenant]int // calls in that second
+	release   chan struct{}  // closed to let held calls go on
 
 	closed  bool
 	closing chan struct{}
@@ -72,6 +75,8 @@ func (s *Simulator) clear() {
 	}
 	s.release = make(chan struct{})
 	s.offset = 0
+	s.epoch++
+	s.served = make(map[tenant]int)
 	s.accounts, s.tokens = make(map[tenant]*account), make(map[string]tenant)
 	s.revoked, s.expired = make(map[string]bool), make(map[string]bool)
 	s.slots, s.slotOrder = make(map[slotID]*slot), nil
@@ -81,7 +86,7 @@ func (s *Simulator) clear() {
 }
 
 // Reset forgets all objects, keys, effects, requests, faults, tokens and clock changes, as if newly made. Calls that are
-// under way commit into the past and are not seen again; quiesce clients first.
+// stalled or wait for a lock end without an answer and without an effect.
 func (s *Simulator) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -164,7 +164,7 @@ func oneOf(op string, params *form) *refusal {
 			return invalid("parameter_missing", "", "One of the following params should be provided for this request: payment_intent or charge.")
 		}
 	case "invoice.create":
-		if !params.has("customer") && !params.has("subscription") {
+		if !params.has("customer") && !params.has("subscription") && !params.has("from_invoice") {
 			return invalid("parameter_missing", "customer", "You must pass either a customer or a subscription.")
 		}
 	case "subscription_schedule.create":
