@@ -22,7 +22,7 @@ ARGS ?=
 # Static binaries, and the same flags for building, vetting and linting, so that they share one build cache.
 GO := CGO_ENABLED=0 go
 BUILDFLAGS := -trimpath
-LDFLAGS := -s -w -X billonce/pkg/app.Version=$(VERSION)
+LDFLAGS := -s -w -X billonce/pkg/app.Version=$(VERSION) -X billonce/cmd/billctl/cli.Version=$(VERSION)
 
 .PHONY: help
 help: ## Print this
