@@ -3,6 +3,8 @@ package stripesim
 import (
 	"fmt"
 	"maps"
+	"math"
+	"strconv"
 )
 
 // call is one execution of one operation. It runs with s.mu held, from the first look at the objects to the last.
@@ -46,6 +48,15 @@ func (c *call) number(name string, other int64) int64 {
 		return n
 	}
 	return other
+}
+
+// unit reads the price of one: unit_amount, or unit_amount_decimal rounded.
+func unit(f *form) (amount int64, ok bool) {
+	if n, ok := f.get("unit_amount").number(); ok {
+		return n, true
+	}
+	decimal, err := strconv.ParseFloat(f.get("unit_amount_decimal").value(), 64)
+	return int64(math.Round(decimal)), err == nil
 }
 
 // moment reads a time in seconds, or the word "now".

@@ -7,6 +7,11 @@
 // objects or money enters exactly one [Effect] into an append-only ledger, together with the key under which it came: to
 // prove that a task took effect exactly once is to count the ledger.
 //
+// As at Stripe, a DELETE has no key: the header is noted in the ledger, so that audits find it, and otherwise ignored.
+//
+// Latency passes between taking the key and the effect: meanwhile the key answers 409, the object is locked, and a client
+// that leaves does not stop the effect. Replays have none.
+//
 // Faults can be scripted for every point of a request's way: see [Fault].
 //
 // The simulator never bills by itself: moving its clock expires keys, it does not renew subscriptions. It never tells one

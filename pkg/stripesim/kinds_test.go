@@ -1,6 +1,7 @@
 package stripesim_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"testing"
 
@@ -97,6 +98,7 @@ func TestEveryKindTakesEffectOnceUnderItsKey(t *testing.T) {
 				t.Fatalf("again: %v %d %s", err, again.status, again.body)
 			}
 			shown := decode(t, first.body)
+			decodeTyped(t, shown["object"], first.body)
 			if status, _ := shown["status"].(string); status != one.status {
 				t.Errorf("status %q, want %q: %s", status, one.status, first.body)
 			}
@@ -117,6 +119,23 @@ func TestEveryKindTakesEffectOnceUnderItsKey(t *testing.T) {
 		if !seen[kind] {
 			t.Errorf("%s is not tried", kind)
 		}
+	}
+}
+
+// decodeTyped reads the object as stripe-go does.
+func decodeTyped(t *testing.T, object any, body string) {
+	t.Helper()
+	into := map[any]any{
+		"subscription": new(stripe.Subscription), "invoice": new(stripe.Invoice), "invoiceitem": new(stripe.InvoiceItem),
+		"payment_intent": new(stripe.PaymentIntent), "charge": new(stripe.Charge), "refund": new(stripe.Refund),
+		"customer": new(stripe.Customer), "credit_note": new(stripe.CreditNote),
+		"subscription_schedule": new(stripe.SubscriptionSchedule), "transfer": new(stripe.Transfer), "payout": new(stripe.Payout),
+	}[object]
+	if into == nil {
+		t.Fatalf("object %v: %s", object, body)
+	}
+	if err := json.Unmarshal([]byte(body), into); err != nil {
+		t.Errorf("stripe-go cannot read %v: %v", object, err)
 	}
 }
 

@@ -26,11 +26,11 @@ type Request struct {
 	At         time.Time `json:"at"`  // by the simulator's clock
 	Method     string    `json:"method"`
 	Path       string    `json:"path"`
-	Op         string    `json:"op"`        // "" for a path that names nothing
-	Account    string    `json:"account"`   // whom it was for; "" where that could not be told
-	Livemode   bool      `json:"livemode"`  //
-	AuthMode   string    `json:"auth_mode"` // [AuthPlatform], [AuthPlatformAccount], [AuthToken] or ""
-	Credential string    `json:"credential"`
+	Op         string    `json:"op"`      // "" for a path that names nothing
+	Account    string    `json:"account"` // whom it was for; "" where that could not be told
+	Livemode   bool      `json:"livemode"`
+	AuthMode   string    `json:"auth_mode"`  // [AuthPlatform], [AuthPlatformAccount], [AuthToken] or ""
+	Credential string    `json:"credential"` // tells tokens apart without showing them
 	Key        string    `json:"idempotency_key"`
 	BodyHash   string    `json:"body_hash"` // SHA-256 of the bytes of the body, in hex; "" where it was not read
 	Version    string    `json:"stripe_version"`

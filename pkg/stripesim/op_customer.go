@@ -139,9 +139,9 @@ func (c *call) attachMethod() (record, *refusal) {
 }
 
 func (c *call) createPrice() (record, *refusal) {
-	amount, ok := c.params.get("unit_amount").number()
+	amount, ok := unit(c.params)
 	if !ok {
-		return nil, invalid("parameter_missing", "unit_amount", "The simulator needs `unit_amount`.")
+		return nil, invalid("parameter_missing", "unit_amount", "The simulator needs `unit_amount` or `unit_amount_decimal`.")
 	}
 	made := newPrice(c.create("price", "price"), amount, c.text("currency"), c.text("recurring", "interval"))
 	if made.Recurring != nil {

@@ -151,9 +151,9 @@ func (c *call) priceItem(item *invoiceItem) *refusal {
 		item.Price, item.Currency, item.UnitAmount = named, named.Currency, named.UnitAmount
 	case c.has("price_data"):
 		item.Currency = c.text("price_data", "currency")
-		item.UnitAmount, _ = c.params.get("price_data", "unit_amount").number()
-	case c.has("unit_amount"):
-		item.UnitAmount = c.number("unit_amount", 0)
+		item.UnitAmount, _ = unit(c.params.get("price_data"))
+	case c.has("unit_amount"), c.has("unit_amount_decimal"):
+		item.UnitAmount, _ = unit(c.params)
 	case c.has("amount"):
 		item.Amount, item.UnitAmount, item.Quantity = c.number("amount", 0), c.number("amount", 0), 1
 		return nil

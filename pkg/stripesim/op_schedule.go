@@ -80,7 +80,7 @@ func (c *call) setPhases(made *schedule, start int64) *refusal {
 			named, ok := c.acct.prices.get(id)
 			switch {
 			case id == "" && item.has("price_data"):
-				amount, _ := item.get("price_data", "unit_amount").number()
+				amount, _ := unit(item.get("price_data"))
 				named = newPrice(c.derive("price", "price"), amount, item.get("price_data", "currency").value(), "month")
 				c.acct.prices.put(named)
 			case !ok:

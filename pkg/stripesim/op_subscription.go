@@ -119,7 +119,7 @@ func (c *call) fillItem(item *subscriptionItem, sent *form, i int) *refusal {
 		item.Metadata = mergeMetadata(item.Metadata, f)
 	}
 	if data := sent.get("price_data"); data != nil {
-		amount, _ := data.get("unit_amount").number()
+		amount, _ := unit(data)
 		made := newPrice(c.derive("price", "price"), amount, data.get("currency").value(), data.get("recurring", "interval").value())
 		made.Product = data.get("product").value()
 		c.acct.prices.put(made)
