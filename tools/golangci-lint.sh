@@ -9,7 +9,8 @@ version=v2.15.0
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # The same settings as the build's, so that both use one build cache.
-export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath"
+GOFLAGS="$(go env GOFLAGS) -trimpath"
+export CGO_ENABLED=0 GOFLAGS
 
 # A linter built with an older Go refuses newer source, so the Go version is a part of the name.
 tools=${XDG_CACHE_HOME:-${HOME:-$PWD/.dev}/.cache}/billonce/bin
