@@ -54,14 +54,14 @@ compose-up: ## Build the images and run them with docker-compose
 ## Working on it
 
 .PHONY: test
-test: needs-go needs-cc build vet fmt-check tidy-check lint test-race ## Everything that CI runs
+test: needs-go needs-cc needs-curl build vet fmt-check tidy-check lint test-race ## Everything that CI runs
 
 .PHONY: test-race
-test-race: needs-go needs-cc build ## All tests under the race detector, against a PostgreSQL of their own
+test-race: needs-go needs-cc needs-curl build ## All tests under the race detector, against a PostgreSQL of their own
 	CGO_ENABLED=1 bin/billctl dev exec -- go test -race -timeout $(TEST_TIMEOUT) $(PKG)
 
 .PHONY: test-fast
-test-fast: build ## The tests of PKG without the race detector
+test-fast: needs-curl build ## The tests of PKG without the race detector
 	bin/billctl dev exec -- go test -timeout $(TEST_TIMEOUT) $(PKG)
 
 .PHONY: vet
@@ -108,3 +108,7 @@ needs-go:
 .PHONY: needs-cc
 needs-cc:
 	@tools/needs.sh cc
+
+.PHONY: needs-curl
+needs-curl:
+	@tools/needs.sh curl

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that this machine has a tool, or says what to do: needs.sh go | cc
+# Makes sure that this machine has a tool, or says what to do: needs.sh go | cc | curl
 set -euo pipefail
 
 case ${1:?which tool} in
@@ -20,6 +20,18 @@ case ${1:?which tool} in
       exit 0
     fi
     echo "A C compiler is missing, which Go's race detector needs: apt-get install gcc libc6-dev" >&2
+    exit 1
+    ;;
+  curl)
+    command -v curl >/dev/null && exit 0
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+      echo "installing curl: a test runs the README's session" >&2
+      export DEBIAN_FRONTEND=noninteractive
+      apt-get update -qq </dev/null
+      apt-get install -y -qq --no-install-recommends curl </dev/null >/dev/null
+      exit 0
+    fi
+    echo "curl is missing, with which a test runs the README's session: install it with your package manager." >&2
     exit 1
     ;;
   *)

@@ -31,7 +31,7 @@ func TestSignals(t *testing.T) {
 			invoice := s.invoice("in_slow")
 			s.slowStripe(2 * time.Second)
 			id := idOf(c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice}))
-			c.await(id, "running")
+			s.awaitSent(id)
 
 			worker.signal(sig)
 			if code := worker.exit(); code != 0 {
@@ -76,6 +76,16 @@ func TestSignals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// awaitSent waits until the simulator has received the task's request. A task that is running may not have been sent yet.
+func (s *stack) awaitSent(id string) {
+	s.t.Helper()
+	simulator := s.simulator()
+	eventually(s.t, "the request reaches Stripe", func() bool {
+		received, _ := simulator.must(200, "GET", "/_sim/requests?key=task_"+id, nil)["data"].([]any)
+		return len(received) > 0
+	})
 }
 
 func awaitLockWaiter(t *testing.T, db *sqlx.DB) {
@@ -126,7 +136,7 @@ func TestASecondSignalExitsAtOnce(t *testing.T) {
 	invoice := s.invoice("in_stuck")
 	s.slowStripe(8 * time.Second)
 	id := idOf(c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice}))
-	c.await(id, "running")
+	s.awaitSent(id)
 	worker.signal(syscall.SIGTERM)
 	worker.line(`"msg":"shutting down"`)
 	began := time.Now()
