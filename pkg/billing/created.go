@@ -1,5 +1,7 @@
 package billing
 
+import "time"
+
 // CreatedTask is the answer to a request that schedules a task. Replayed is true when the task was scheduled by an earlier
 // request under the same Idempotency-Key; Task then is as it was answered at that time.
 type CreatedTask struct {
@@ -12,4 +14,5 @@ type Resolution struct {
 	Outcome   Status // Succeeded or Failed
 	Note      string // why, 1 to 2000 characters
 	RequestID string // of the request that carried the decision
+	At        time.Time
 }

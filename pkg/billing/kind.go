@@ -64,6 +64,10 @@ func (k Kind) Creates() bool {
 	return false
 }
 
+// MovesMoneyOut reports whether a second execution would give money away that is hard to get back. Nothing but a person
+// declares such a task failed once it is in doubt.
+func (k Kind) MovesMoneyOut() bool { return k.PaysOut() || k == RefundCreate || k == CreditNoteCreate }
+
 // PaysOut reports whether k moves money out of the merchant's Stripe balance. Such kinds are refused unless the operator
 // has switched them on.
 func (k Kind) PaysOut() bool { return k == TransferCreate || k == PayoutCreate }

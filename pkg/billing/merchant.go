@@ -26,10 +26,8 @@ type PauseReason string
 const (
 	// PauseRequested: somebody asked for it over the API.
 	PauseRequested PauseReason = "requested"
-	// PauseNeedsReauth: Stripe no longer accepts the merchant's credentials.
+	// PauseNeedsReauth: Stripe no longer accepts the merchant's credentials, or the stored ones do not open.
 	PauseNeedsReauth PauseReason = "needs_reauth"
-	// PauseTokenUnreadable: the stored token does not open under any key that the worker holds.
-	PauseTokenUnreadable PauseReason = "token_unreadable"
 )
 
 // NewMerchant is a merchant to be connected.
@@ -58,6 +56,7 @@ type Merchant struct {
 	Livemode        bool
 	Status          MerchantStatus
 	PauseReason     PauseReason // "" unless paused
+	PauseDetail     string      // what is wrong and what to do, in our own words; "" unless paused
 	HasAccessToken  bool
 	HasRefreshToken bool
 	AccessToken     secret.Text

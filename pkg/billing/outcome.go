@@ -63,12 +63,23 @@ const (
 	ReasonCredentialChanged Reason = "credential_changed"
 	// ReasonRequestChanged: the request is not the one that was frozen when the task was scheduled.
 	ReasonRequestChanged Reason = "request_changed"
+	// ReasonReconciled: a look at Stripe found the task's own effect.
+	ReasonReconciled Reason = "reconciled"
+	// ReasonAbsent: looks at Stripe have proven that the operation never took effect.
+	ReasonAbsent Reason = "absent"
+	// ReasonNoTrace: a look found no effect, which is no proof yet.
+	ReasonNoTrace Reason = "no_trace"
+	// ReasonUnattributed: the object is as the task asks for, and nothing tells by whose hand.
+	ReasonUnattributed Reason = "unattributed"
+	// ReasonLookFailed: Stripe could not be looked at.
+	ReasonLookFailed Reason = "look_failed"
 )
 
 var reasons = []Reason{
 	ReasonDone, ReasonDeclined, ReasonInvalid, ReasonSatisfied, ReasonUnreachable, ReasonRateLimited, ReasonLocked,
 	ReasonUnauthorized, ReasonNoAnswer, ReasonServerError, ReasonUnreadable, ReasonInProgress, ReasonKeyMismatch,
 	ReasonUnexpected, ReasonWorkerLost, ReasonWindowClosed, ReasonCredentialChanged, ReasonRequestChanged,
+	ReasonReconciled, ReasonAbsent, ReasonNoTrace, ReasonUnattributed, ReasonLookFailed,
 }
 
 // Reasons returns every reason. The caller owns the slice.

@@ -3,6 +3,7 @@ package billing
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,13 @@ func (r Request) Hash() [sha256.Size]byte {
 	return [sha256.Size]byte(sum.Sum(nil))
 }
 
+// For returns the request of a task that repeats another one: the same bytes, except that a creating kind marks what it
+// makes with the new task's id.
+func (r Request) For(old, next TaskID) Request {
+	r.Body = strings.ReplaceAll(r.Body, string(old), string(next))
+	return r
+}
+
 // NewTask is a task to be scheduled, already checked and frozen.
 type NewTask struct {
 	ID          TaskID
@@ -44,6 +52,9 @@ type NewTask struct {
 	MaxAttempts int               // 1 to MaxAttemptsLimit
 	Request     Request
 	RetryOf     TaskID // "" unless the task repeats another
+	Intent      string // what is to happen once, in the caller's words; "" for none
+	OnDecline   *Dunning
+	Declines    int // declines that led to this task
 
 	// Key is the caller's Idempotency-Key, "" for none; Fingerprint tells whether two requests under one key are the same.
 	Key         string
@@ -64,12 +75,19 @@ type Task struct {
 	Attempt      int       // attempts begun so far
 	MaxAttempts  int
 	RetryOf      TaskID
+	RetriedBy    TaskID // the task that repeats this one, "" for none
+	Intent       string
+	OnDecline    *Dunning
+	Declines     int        // declines that led to this task: its place in OnDecline
 	FirstSentAt  *time.Time // since when something may have reached Stripe; nil: nothing has
 	Result       *Result
 	LastError    *StripeError
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 	FinishedAt   *time.Time // set exactly when Status is terminal
+	WaitingSince *time.Time // set while another task acts on the same object
+	LookAt       *time.Time // when Stripe is looked at next, while Status is InDoubt; nil: a person decides
+	Resolution   *Resolution
 }
 
 // TaskFilter narrows a list; empty fields match everything.
@@ -80,9 +98,19 @@ type TaskFilter struct {
 	Target     string
 }
 
-// Attempt is one send of a task, or one claim that ended otherwise. Attempts are only ever added.
+// AttemptKind tells a send from a look.
+type AttemptKind string
+
+// The kinds of attempts.
+const (
+	AttemptSend AttemptKind = "send" // or a claim that ended otherwise
+	AttemptLook AttemptKind = "look" // Stripe was only read
+)
+
+// Attempt is one send of a task, one claim that ended otherwise, or one look at Stripe. Attempts are only ever added.
 type Attempt struct {
 	Number     int
+	Kind       AttemptKind
 	WorkerID   WorkerID
 	StartedAt  time.Time
 	FinishedAt time.Time
@@ -91,6 +119,7 @@ type Attempt struct {
 	Replayed   bool
 	Error      *StripeError // nil on success
 	RequestID  string
+	Evidence   []Evidence // of a look
 }
 
 // AuthMode is the way in which a merchant's calls are authenticated. It never changes between the sends of one task.
@@ -124,6 +153,8 @@ type Claim struct {
 	Lag          time.Duration // how long after run_at the claim was made, by the database's clock
 	Resend       bool          // an earlier attempt may have reached Stripe: its unknown outcome sticks
 	SinceSent    time.Duration // age of first_sent_at at the claim, by the database's clock; 0 unless Resend
+	OnDecline    *Dunning
+	Declines     int
 }
 
 // Exhausted reports whether the claim is the task's last permitted attempt.
@@ -141,4 +172,13 @@ type Settlement struct {
 	Unsent    bool
 	ClaimedAt time.Time
 	Answer    Answer
+	LookIn    time.Duration // until Stripe is looked at, when Status is InDoubt
+	Next      *Successor    // set when a decline is followed up
+}
+
+// Successor is the task that follows up a decline. Everything but these fields it takes over from the declined one.
+type Successor struct {
+	ID      TaskID
+	Request Request
+	After   time.Duration // from the settlement on
 }

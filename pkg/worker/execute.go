@@ -17,7 +17,7 @@ func (w *Worker) execute(ctx, send context.Context, held holding, merchant billi
 	if failure != nil {
 		w.deps.Log.ErrorContext(ctx, "credentials do not open, pausing the merchant",
 			slog.String("merchant_id", string(claim.MerchantID)), slog.Any("error", failure))
-		w.pause(claim.MerchantID, billing.PauseTokenUnreadable)
+		w.pause(claim.MerchantID, billing.PauseNeedsReauth)
 		w.giveBack(claim)
 		return
 	}

@@ -348,7 +348,7 @@ func TestWhatMayNotBeSent(t *testing.T) {
 		r.await(t, other, status(billing.Succeeded))
 		task := r.await(t, id, func(task billing.Task) bool { return task.Status == billing.Pending && task.FirstSentAt == nil })
 		merchant, err := r.db.Store.ViewMerchant(context.Background(), broken.ID)
-		if err != nil || merchant.PauseReason != billing.PauseTokenUnreadable || r.gateway.sent(id) != 0 || task.Attempt != 0 {
+		if err != nil || merchant.PauseReason != billing.PauseNeedsReauth || r.gateway.sent(id) != 0 || task.Attempt != 0 {
 			t.Errorf("%+v, sent %d times, %+v, %v", merchant, r.gateway.sent(id), task, err)
 		}
 	})

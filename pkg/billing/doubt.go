@@ -1,0 +1,55 @@
+package billing
+
+import "time"
+
+// Doubt is a task in doubt that one worker looks at. (Attempt, status in_doubt) is the fencing token: a finding that names
+// another attempt than the database holds changes nothing.
+type Doubt struct {
+	ID          TaskID
+	MerchantID  MerchantID
+	Kind        Kind
+	Target      string
+	Request     Request
+	Auth        AuthMode  // as whom the task was sent
+	Account     string    // to which account the task was sent
+	FirstSentAt time.Time // by the database's clock
+	Worker      WorkerID
+	Attempt     int
+	Looks       int // looks begun so far, this one included
+}
+
+// Finding is what one look at Stripe learned about a task in doubt.
+type Finding struct {
+	// Outcome is OutcomeSucceeded when the task's own effect was found, OutcomeRefused when it is proven that there is none
+	// and never will be, and OutcomeUnknown otherwise.
+	Outcome Outcome
+	Reason  Reason
+	Result  *Result      // set when Outcome is OutcomeSucceeded
+	Error   *StripeError // set otherwise
+	// Absent is true when a consistent read, complete over the time since the first send, shows no effect. It becomes a proof
+	// only once no send can still be under way and Stripe has had the time to roll a stored server error forward.
+	Absent   bool
+	Evidence []Evidence // what was read, in the order of reading
+}
+
+// Evidence is one thing that was read at Stripe, as far as it may be stored: nothing in it comes from a customer's data.
+type Evidence struct {
+	Source         string     `json:"source"`          // "events", "object" or "list"
+	HTTPStatus     int        `json:"http_status"`     // of the read; 0: no answer
+	Object         string     `json:"object"`          // an object's type, or an event's: invoice.paid
+	ID             string     `json:"id"`              // of the object, "" when nothing was found
+	EventID        string     `json:"event_id"`        // "evt_…", for events
+	Status         string     `json:"status"`          // the object's own status
+	RequestID      string     `json:"request_id"`      // of the request behind an event; of the read itself otherwise
+	IdempotencyKey string     `json:"idempotency_key"` // of the request behind an event, if it is a task's; "" otherwise
+	At             *time.Time `json:"at"`              // when it happened, by Stripe's clock
+	Note           string     `json:"note"`            // what it means, in our words
+}
+
+// LookSettlement is what a worker decides after a look.
+type LookSettlement struct {
+	Doubt   Doubt
+	Status  Status        // Succeeded, Failed or InDoubt
+	NextIn  time.Duration // until the next look, when Status is InDoubt; 0: no further look, a person decides
+	Finding Finding
+}
