@@ -7,6 +7,7 @@
 SET LOCAL lock_timeout = '5s';
 
 ALTER TABLE scheduled_tasks
+    ALTER COLUMN target TYPE text COLLATE "C", -- compared a lot, never sorted for people
     -- What the caller wants to happen once, whatever requests ask for it: renewal:sub_123:2026-12.
     ADD COLUMN intent         text        NOT NULL DEFAULT '',
     -- How a decline is followed up, and how many declines lie behind this task.
@@ -30,7 +31,7 @@ COMMENT ON COLUMN scheduled_tasks.declines IS 'Declines that led to this task: i
 -- One at a time per object: at most one task of a merchant and target may have reached Stripe without its outcome being known.
 CREATE UNIQUE INDEX scheduled_tasks_one_per_object ON scheduled_tasks (target, merchant_id)
     WHERE target <> '' AND first_sent_at IS NOT NULL AND finished_at IS NULL;
-CREATE INDEX idx_scheduled_tasks_waiting ON scheduled_tasks (target, merchant_id) WHERE waiting_since IS NOT NULL;
+CREATE INDEX idx_scheduled_tasks_waiting ON scheduled_tasks (target, merchant_id, scheduled_for, id) WHERE waiting_since IS NOT NULL;
 CREATE INDEX idx_scheduled_tasks_look_at ON scheduled_tasks (look_at) WHERE look_at IS NOT NULL;
 CREATE UNIQUE INDEX scheduled_tasks_one_per_intent ON scheduled_tasks (merchant_id, intent)
     WHERE intent <> '' AND status NOT IN ('failed', 'canceled');
@@ -39,6 +40,8 @@ ALTER TABLE task_attempts
     ADD COLUMN kind      text NOT NULL DEFAULT 'send',
     -- What a look found, without anything of a customer's.
     ADD COLUMN evidence  jsonb,
+    -- Each attempt is written by the statement that changes its task; checking that once more costs a settlement a tenth.
+    DROP CONSTRAINT task_attempts_task_id_fkey,
     ADD CONSTRAINT task_attempts_kind_known CHECK (kind IN ('send', 'look'));
 
 ALTER TABLE merchants ADD COLUMN pause_detail text NOT NULL DEFAULT '';
@@ -48,7 +51,8 @@ UPDATE merchants SET pause_reason = 'needs_reauth' WHERE pause_reason = 'token_u
 -- +goose Down
 SET LOCAL lock_timeout = '5s';
 ALTER TABLE merchants DROP COLUMN pause_detail;
-ALTER TABLE task_attempts DROP COLUMN kind, DROP COLUMN evidence;
+ALTER TABLE task_attempts DROP COLUMN kind, DROP COLUMN evidence,
+    ADD CONSTRAINT task_attempts_task_id_fkey FOREIGN KEY (task_id) REFERENCES scheduled_tasks (id) ON DELETE CASCADE;
 DROP INDEX scheduled_tasks_one_per_intent;
 DROP INDEX idx_scheduled_tasks_look_at;
 DROP INDEX idx_scheduled_tasks_waiting;
@@ -57,6 +61,7 @@ DROP INDEX scheduled_tasks_one_per_object;
 UPDATE scheduled_tasks SET released = released + looks WHERE looks > 0;
 ALTER TABLE scheduled_tasks
     DROP CONSTRAINT scheduled_tasks_attempts,
+    ALTER COLUMN target TYPE text COLLATE "default",
     DROP COLUMN intent, DROP COLUMN on_decline, DROP COLUMN declines, DROP COLUMN waiting_since, DROP COLUMN look_at,
     DROP COLUMN looks,
     ADD CONSTRAINT scheduled_tasks_attempts CHECK (attempt >= 0 AND released BETWEEN 0 AND attempt);

@@ -11,8 +11,8 @@ type CreatedTask struct {
 
 // Resolution is a person's decision about a task in doubt.
 type Resolution struct {
-	Outcome   Status // Succeeded or Failed
-	Note      string // why, 1 to 2000 characters
-	RequestID string // of the request that carried the decision
-	At        time.Time
+	Outcome   Status    `json:"outcome"`     // Succeeded or Failed
+	Note      string    `json:"note"`        // why, 1 to 2000 characters
+	RequestID string    `json:"request_id"`  // of the request that carried the decision
+	At        time.Time `json:"resolved_at"` // by the database's clock
 }

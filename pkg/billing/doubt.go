@@ -14,8 +14,11 @@ type Doubt struct {
 	Account     string    // to which account the task was sent
 	FirstSentAt time.Time // by the database's clock
 	Worker      WorkerID
+	StartedAt   time.Time // of the look, by the database's clock
 	Attempt     int
 	Looks       int // looks begun so far, this one included
+	OnDecline   *Dunning
+	Declines    int
 }
 
 // Finding is what one look at Stripe learned about a task in doubt.
@@ -52,4 +55,6 @@ type LookSettlement struct {
 	Status  Status        // Succeeded, Failed or InDoubt
 	NextIn  time.Duration // until the next look, when Status is InDoubt; 0: no further look, a person decides
 	Finding Finding
+	Void    bool       // Stripe could not be looked at: the look does not count
+	Next    *Successor // set when the look found a decline that is followed up
 }

@@ -22,6 +22,7 @@ const (
 	CodeKeyReused       Code = "key_reused"       // same Idempotency-Key, other request
 	CodeKeyInProgress   Code = "key_in_progress"  // same Idempotency-Key, still being handled
 	CodeKeyRequired     Code = "key_required"     // no Idempotency-Key where one is demanded
+	CodeIntentTaken     Code = "intent_taken"     // another task has this intent
 	CodeLeaseLost       Code = "lease_lost"       // the worker no longer owns the task
 	CodeTokenUnreadable Code = "token_unreadable" // a stored token does not open
 	CodeUnavailable     Code = "unavailable"      // a dependency does not answer; try again
@@ -30,7 +31,7 @@ const (
 
 var codes = []Code{
 	CodeInvalid, CodeMalformed, CodeTooLarge, CodeUnsupportedType, CodeUnauthenticated, CodeForbidden, CodeNotFound,
-	CodeMethod, CodeConflict, CodeKeyReused, CodeKeyInProgress, CodeKeyRequired, CodeLeaseLost, CodeTokenUnreadable,
+	CodeMethod, CodeConflict, CodeKeyReused, CodeKeyInProgress, CodeKeyRequired, CodeIntentTaken, CodeLeaseLost, CodeTokenUnreadable,
 	CodeUnavailable, CodeInternal,
 }
 

@@ -166,14 +166,13 @@ type Settlement struct {
 	Worker  WorkerID
 	Attempt int
 	Status  Status        // Pending (to be sent again), Succeeded, Failed or InDoubt
-	Delay   time.Duration // until the next attempt, when Status is Pending
+	Delay   time.Duration // until the next attempt when Status is Pending, until Stripe is looked at when it is InDoubt
 	// Unsent is true when nothing can have reached Stripe in this attempt. If nothing did before either, first_sent_at is
 	// cleared and the task may be canceled again.
 	Unsent    bool
 	ClaimedAt time.Time
 	Answer    Answer
-	LookIn    time.Duration // until Stripe is looked at, when Status is InDoubt
-	Next      *Successor    // set when a decline is followed up
+	Next      *Successor // set when a decline is followed up
 }
 
 // Successor is the task that follows up a decline. Everything but these fields it takes over from the declined one.

@@ -15,7 +15,7 @@ import (
 // [billing.CodeConflict] once something may have reached Stripe or the task is settled. Canceling twice is no error.
 func (s *Store) CancelTask(ctx context.Context, id billing.TaskID) (billing.Task, error) {
 	task, err := s.changeTask(ctx, id, "cancel task", "it can be canceled only before anything may have been sent", `
-		UPDATE scheduled_tasks SET status = 'canceled', finished_at = now(), held_at = NULL, updated_at = now()
+		UPDATE scheduled_tasks SET status = 'canceled', finished_at = now(), held_at = NULL, waiting_since = NULL, updated_at = now()
 		WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns, id)
 	if billing.CodeOf(err) == billing.CodeConflict {
 		if now, getErr := s.GetTask(ctx, id); getErr == nil && now.Status == billing.Canceled {
@@ -37,7 +37,7 @@ func (s *Store) RescheduleTask(ctx context.Context, id billing.TaskID, runAt tim
 	}
 	task, err := s.changeTask(ctx, id, "reschedule task", "it can be rescheduled only before anything may have been sent", `
 		UPDATE scheduled_tasks SET run_at = greatest($2::timestamptz, now()), scheduled_for = $2::timestamptz, held_at = NULL,
-			updated_at = now()
+			waiting_since = NULL, updated_at = now()
 		WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns, id, runAt.UTC())
 	if err == nil && !task.RunAt.After(task.UpdatedAt) {
 		s.Wake()
@@ -45,20 +45,25 @@ func (s *Store) RescheduleTask(ctx context.Context, id billing.TaskID, runAt tim
 	return task, err
 }
 
-// ResolveTask records a person's decision about a task in doubt, with its note. The error has code [billing.CodeNotFound],
-// or [billing.CodeConflict] when the task is not in doubt.
+// ResolveTask records a person's decision about a task in doubt, with its note, and lets the next task at the same object. The
+// error has code [billing.CodeNotFound], or [billing.CodeConflict] when the task is not in doubt.
 func (s *Store) ResolveTask(ctx context.Context, id billing.TaskID, resolution billing.Resolution) (billing.Task, error) {
-	row := taskRow{}
+	row, freed := taskRow{}, 0
 	err := s.db.inTx(ctx, "resolve task", func(tx *sqlx.Tx) error {
-		err := tx.GetContext(ctx, &row, `
-			UPDATE scheduled_tasks SET status = $2, finished_at = now(), updated_at = now()
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO task_resolutions (task_id, outcome, note, request_id)
+			SELECT id, $2, $3, $4 FROM scheduled_tasks WHERE id = $1 AND status = 'in_doubt' FOR UPDATE`,
+			id, resolution.Outcome, resolution.Note, resolution.RequestID)
+		if err != nil {
+			return err
+		}
+		err = tx.GetContext(ctx, &row, `
+			UPDATE scheduled_tasks SET status = $2, look_at = NULL, finished_at = now(), updated_at = now()
 			WHERE id = $1 AND status = 'in_doubt' RETURNING `+taskColumns, id, resolution.Outcome)
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `
-			INSERT INTO task_resolutions (task_id, outcome, note, request_id) VALUES ($1, $2, $3, $4)`,
-			id, resolution.Outcome, resolution.Note, resolution.RequestID)
+		freed, err = freeWaiting(ctx, tx, object{MerchantID: row.MerchantID, Target: row.Target})
 		return err
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -66,6 +71,9 @@ func (s *Store) ResolveTask(ctx context.Context, id billing.TaskID, resolution b
 	}
 	if err != nil {
 		return billing.Task{}, err
+	}
+	if freed > 0 {
+		s.Wake()
 	}
 	return row.task()
 }

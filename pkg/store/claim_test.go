@@ -96,7 +96,7 @@ func TestClaim(t *testing.T) {
 		worker := register(t, db, time.Minute)
 		held := schedule(t, db, newTask(t, paused.ID), newTask(t, paused.ID))
 		ready := schedule(t, db, newTask(t, active.ID))
-		if _, err := db.Store.PauseMerchant(ctx, paused.ID, billing.PauseRequested); err != nil {
+		if _, err := db.Store.PauseMerchant(ctx, paused.ID, billing.PauseRequested, ""); err != nil {
 			t.Fatal(err)
 		}
 		claims, more, err := db.Store.Claim(ctx, worker, 2)

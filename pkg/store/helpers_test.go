@@ -13,8 +13,9 @@ import (
 // newTask returns a task that pays an invoice now.
 func newTask(t testing.TB, merchant billing.MerchantID) billing.NewTask {
 	t.Helper()
+	id := storetest.NewID(t)
 	return billing.NewTask{
-		ID: billing.TaskID(storetest.NewID(t)), MerchantID: merchant, Kind: billing.InvoicePay, Target: "in_1",
+		ID: billing.TaskID(id), MerchantID: merchant, Kind: billing.InvoicePay, Target: "in_" + id, // no two at one object
 		Params: json.RawMessage(`{}`), MaxAttempts: 5,
 		Request: billing.Request{Method: "POST", Path: "/v1/invoices/in_1/pay", APIVersion: "2023-10-16"},
 	}

@@ -19,7 +19,7 @@ const oneConnected = "merchants_one_connected"
 
 // merchantProfile are the columns that say everything of a merchant but the tokens.
 const merchantProfile = `id, name, stripe_connect_id, livemode, access_token IS NOT NULL AS has_access_token,
-	refresh_token IS NOT NULL AS has_refresh_token, coalesce(pause_reason, '') AS pause_reason,
+	refresh_token IS NOT NULL AS has_refresh_token, coalesce(pause_reason, '') AS pause_reason, pause_detail,
 	disconnected_at IS NOT NULL AS disconnected, created_at, updated_at`
 
 // merchantRow is a merchant as stored. The token columns hold ciphertext and are filled by the Get methods alone.
@@ -31,6 +31,7 @@ type merchantRow struct {
 	HasAccessToken  bool           `db:"has_access_token"`
 	HasRefreshToken bool           `db:"has_refresh_token"`
 	PauseReason     string         `db:"pause_reason"`
+	PauseDetail     string         `db:"pause_detail"`
 	Disconnected    bool           `db:"disconnected"`
 	CreatedAt       time.Time      `db:"created_at"`
 	UpdatedAt       time.Time      `db:"updated_at"`
@@ -48,7 +49,7 @@ func (row merchantRow) merchant() billing.Merchant {
 	}
 	return billing.Merchant{
 		ID: billing.MerchantID(row.ID), Name: row.Name, StripeConnectID: row.StripeConnectID, Livemode: row.Livemode,
-		Status: status, PauseReason: billing.PauseReason(row.PauseReason),
+		Status: status, PauseReason: billing.PauseReason(row.PauseReason), PauseDetail: row.PauseDetail,
 		HasAccessToken: row.HasAccessToken, HasRefreshToken: row.HasRefreshToken,
 		CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
 	}
@@ -185,19 +186,20 @@ func (s *Store) DisconnectMerchant(ctx context.Context, id billing.MerchantID) (
 		WHERE id = $1 RETURNING `+merchantProfile, id)
 }
 
-// PauseMerchant holds the merchant's tasks until [Store.ResumeMerchant]. A merchant that is paused already keeps its first
-// reason. The error has code [billing.CodeNotFound], or [billing.CodeConflict] for a disconnected merchant.
-func (s *Store) PauseMerchant(ctx context.Context, id billing.MerchantID, reason billing.PauseReason) (billing.Merchant, error) {
+// PauseMerchant holds the merchant's tasks until [Store.ResumeMerchant]; detail says what is wrong and what to do, in our own
+// words. A merchant that is paused already keeps its first reason. The error has code [billing.CodeNotFound], or [billing.CodeConflict] for a disconnected merchant.
+func (s *Store) PauseMerchant(ctx context.Context, id billing.MerchantID, reason billing.PauseReason, detail string) (billing.Merchant, error) {
 	return s.changeConnected(ctx, id, "pause merchant", `
-		UPDATE merchants SET paused_at = coalesce(paused_at, now()), pause_reason = coalesce(pause_reason, $2), updated_at = now()
-		WHERE id = $1 AND disconnected_at IS NULL RETURNING `+merchantProfile, id, reason)
+		UPDATE merchants SET paused_at = coalesce(paused_at, now()), pause_reason = coalesce(pause_reason, $2),
+			pause_detail = CASE WHEN paused_at IS NULL THEN $3 ELSE pause_detail END, updated_at = now()
+		WHERE id = $1 AND disconnected_at IS NULL RETURNING `+merchantProfile, id, reason, detail)
 }
 
 // ResumeMerchant ends a pause: held tasks that are due run at once, in the order for which they were scheduled. Resuming
 // twice is no error. The error has code [billing.CodeNotFound], or [billing.CodeConflict] for a disconnected merchant.
 func (s *Store) ResumeMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error) {
 	merchant, err := s.changeConnected(ctx, id, "resume merchant", `
-		UPDATE merchants SET paused_at = NULL, pause_reason = NULL, resumed_at = now(), updated_at = now()
+		UPDATE merchants SET paused_at = NULL, pause_reason = NULL, pause_detail = '', resumed_at = now(), updated_at = now()
 		WHERE id = $1 AND disconnected_at IS NULL RETURNING `+merchantProfile, id)
 	if err != nil {
 		return billing.Merchant{}, err

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -25,7 +24,8 @@ const (
 // same Fingerprint is not made again: the first one is returned as it was answered then, marked Replayed.
 //
 // Errors have code [billing.CodeInvalid] (with faults at "/<index>/<field>"), [billing.CodeKeyReused] (key known with
-// another fingerprint) or [billing.CodeKeyInProgress] (another transaction is using the key now).
+// another fingerprint), [billing.CodeKeyInProgress] (another transaction is using the key now) or [billing.CodeIntentTaken]
+// (a task with the intent exists that neither failed nor was canceled; the faults name it).
 func (s *Store) CreateTasks(ctx context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
 	var created []billing.CreatedTask
 	err := s.db.inTx(ctx, "create tasks", func(tx *sqlx.Tx) error {
@@ -108,7 +108,8 @@ func asCreated(task billing.NewTask, now time.Time) billing.Task {
 	return billing.Task{
 		ID: task.ID, MerchantID: task.MerchantID, Kind: task.Kind, Target: task.Target, Params: task.Params,
 		Metadata: task.Metadata, Status: billing.Pending, RunAt: runAt, ScheduledFor: scheduledFor,
-		MaxAttempts: task.MaxAttempts, RetryOf: task.RetryOf, CreatedAt: now, UpdatedAt: now,
+		MaxAttempts: task.MaxAttempts, RetryOf: task.RetryOf, Intent: task.Intent, OnDecline: task.OnDecline,
+		Declines: task.Declines, CreatedAt: now, UpdatedAt: now,
 	}
 }
 
@@ -140,9 +141,18 @@ func judgeBy(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask) (now tim
 // however the world has changed since.
 func checkNewTasks(tasks []billing.NewTask, created []billing.CreatedTask, now time.Time, connected map[billing.MerchantID]bool) error {
 	var faults []billing.Fault
+	intents := map[intent]bool{}
 	for i, task := range tasks {
 		if created[i].Replayed {
 			continue
+		}
+		if wanted := (intent{task.MerchantID, task.Intent}); task.Intent != "" {
+			if intents[wanted] {
+				faults = append(faults, billing.Fault{
+					Pointer: fmt.Sprintf("/%d/intent", i), Code: "repeated", Detail: "stands twice in this batch",
+				})
+			}
+			intents[wanted] = true
 		}
 		if !connected[task.MerchantID] {
 			faults = append(faults, billing.Fault{
@@ -173,57 +183,41 @@ func runAtFaults(index int, runAt, now time.Time) []billing.Fault {
 
 // insertTasks inserts those tasks that are not replays.
 func insertTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, created []billing.CreatedTask) error {
-	var (
-		ids, merchants, kinds, targets, params, metadata, retries []string
-		methods, paths, bodies, versions                          []string
-		hashes                                                    [][]byte
-		runAts, scheduledFors                                     []time.Time
-		maxAttempts                                               []int64
-	)
+	var columns newRows
 	for i, task := range tasks {
 		if created[i].Replayed {
 			continue
 		}
-		notes, err := json.Marshal(task.Metadata)
-		if err != nil {
-			return fmt.Errorf("encode metadata: %w", err)
+		if err := columns.add(task, created[i].Task); err != nil {
+			return err
 		}
-		if task.Metadata == nil {
-			notes = []byte("{}")
-		}
-		hash := task.Request.Hash()
-		ids = append(ids, string(task.ID))
-		merchants = append(merchants, string(task.MerchantID))
-		kinds = append(kinds, string(task.Kind))
-		targets = append(targets, task.Target)
-		params = append(params, string(task.Params))
-		metadata = append(metadata, string(notes))
-		retries = append(retries, string(task.RetryOf))
-		methods = append(methods, task.Request.Method)
-		paths = append(paths, task.Request.Path)
-		bodies = append(bodies, task.Request.Body)
-		versions = append(versions, task.Request.APIVersion)
-		hashes = append(hashes, hash[:])
-		runAts = append(runAts, created[i].Task.RunAt)
-		scheduledFors = append(scheduledFors, created[i].Task.ScheduledFor)
-		maxAttempts = append(maxAttempts, int64(task.MaxAttempts))
 	}
-	if len(ids) == 0 {
+	if len(columns.ids) == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `
-		INSERT INTO scheduled_tasks (id, merchant_id, kind, target, params, metadata, retry_of,
+	inserted := []billing.TaskID{}
+	err := tx.SelectContext(ctx, &inserted, `
+		INSERT INTO scheduled_tasks (id, merchant_id, kind, target, params, metadata, retry_of, intent, on_decline, declines,
 			request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts)
-		SELECT id, merchant_id, kind, target, params::jsonb, metadata::jsonb, nullif(retry_of, '')::uuid,
+		SELECT id, merchant_id, kind, target, params::jsonb, metadata::jsonb, nullif(retry_of, '')::uuid, intent,
+			nullif(on_decline, '')::jsonb, declines,
 			request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts
 		FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-			$8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::timestamptz[], $14::timestamptz[], $15::int[])
+			$8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::timestamptz[], $14::timestamptz[], $15::int[],
+			$16::text[], $17::text[], $18::int[])
 			AS new (id, merchant_id, kind, target, params, metadata, retry_of,
-				request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts)`,
-		pq.Array(ids), pq.Array(merchants), pq.Array(kinds), pq.Array(targets), pq.Array(params), pq.Array(metadata),
-		pq.Array(retries), pq.Array(methods), pq.Array(paths), pq.Array(bodies), pq.Array(versions), pq.Array(hashes),
-		pq.Array(timestamps(runAts)), pq.Array(timestamps(scheduledFors)), pq.Array(maxAttempts))
-	return err
+				request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts,
+				intent, on_decline, declines)
+		ORDER BY intent, id -- intents in one order by everybody, so that two batches cannot deadlock
+		ON CONFLICT (merchant_id, intent) WHERE intent <> '' AND status NOT IN ('failed', 'canceled') DO NOTHING
+		RETURNING id`, columns.args()...)
+	if err != nil {
+		return err
+	}
+	if len(inserted) < len(columns.ids) {
+		return intentTaken(ctx, tx, tasks, inserted)
+	}
+	return nil
 }
 
 // timestampLayout is how times are given to PostgreSQL inside arrays.

@@ -31,32 +31,80 @@ WITH decided AS MATERIALIZED (
 		result = nullif(d.result, '')::jsonb,
 		last_error = nullif(d.error, '')::jsonb,
 		finished_at = CASE WHEN d.status IN ('succeeded', 'failed') THEN now() END,
+		look_at = CASE WHEN d.status = 'in_doubt' THEN now() + make_interval(secs => d.delay) END,
 		updated_at = now()
 	FROM decided AS d
 	WHERE t.id = d.id AND t.worker_id = d.worker_id AND t.attempt = d.attempt AND (t.status = 'running') IS TRUE
-	RETURNING t.id
+	RETURNING t.id, t.merchant_id, t.target, t.finished_at IS NOT NULL OR t.first_sent_at IS NULL AS free
 ), noted AS (
 	INSERT INTO task_attempts (task_id, attempt, worker_id, started_at, outcome, reason, replayed, request_id, error)
 	SELECT d.id, d.attempt, d.worker_id, d.claimed_at, d.outcome, d.reason, d.replayed, d.request_id, nullif(d.error, '')::jsonb
 	FROM decided AS d JOIN settled AS s ON s.id = d.id
+), next AS MATERIALIZED (
+	SELECT waiting.id
+	FROM settled AS s CROSS JOIN LATERAL (` + firstWaiting + `) AS waiting
+	WHERE s.free AND s.target <> ''
+), freed AS (
+	UPDATE scheduled_tasks AS t SET run_at = now(), updated_at = now()
+	FROM next
+	WHERE t.id = next.id AND (t.waiting_since IS NOT NULL) IS TRUE
+	RETURNING t.id
 )
-SELECT id FROM settled`
+SELECT id, (SELECT count(*) FROM freed) AS freed FROM settled`
+
+// firstWaiting finds, for a row s, the task that waits for its object and is to go first. Another transaction that holds it is
+// about to judge or change it anyway.
+const firstWaiting = `
+	SELECT w.id FROM scheduled_tasks AS w
+	WHERE w.target = s.target AND w.merchant_id = s.merchant_id AND w.waiting_since IS NOT NULL
+	ORDER BY w.scheduled_for, w.id
+	LIMIT 1
+	FOR UPDATE SKIP LOCKED`
 
 // Settle writes what workers decided about their claims and appends the attempts. It returns the tasks that it changed;
-// any other is no longer the worker's, and nothing was written for it. Settling again after an error is safe.
+// any other is no longer the worker's, and nothing was written for it. Settling again after an error is safe. A decline that
+// is followed up gets its successor in the same transaction.
 func (s *Store) Settle(ctx context.Context, settlements []billing.Settlement) ([]billing.TaskID, error) {
 	args, err := settleArgs(settlements)
 	if err != nil {
 		return nil, fmt.Errorf("settle tasks: %w", err)
 	}
-	settled := []billing.TaskID{}
-	err = s.db.onConn(ctx, "settle tasks", func(conn *sqlx.Conn) error {
-		return conn.SelectContext(ctx, &settled, settleQuery, args...)
-	})
+	var rows []settledRow
+	if followed := successors(settlements); len(followed) > 0 {
+		err = s.db.inTx(ctx, "settle tasks", func(tx *sqlx.Tx) error {
+			if err := tx.SelectContext(ctx, &rows, settleQuery, args...); err != nil {
+				return err
+			}
+			for _, row := range rows {
+				if next, ok := followed[row.ID]; ok {
+					if err := insertSuccessor(ctx, tx, row.ID, next); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	} else {
+		err = s.db.onConn(ctx, "settle tasks", func(conn *sqlx.Conn) error {
+			return conn.SelectContext(ctx, &rows, settleQuery, args...)
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
+	settled := make([]billing.TaskID, len(rows))
+	for i, row := range rows {
+		settled[i] = row.ID
+	}
+	if len(rows) > 0 && rows[0].Freed > 0 {
+		s.Wake()
+	}
 	return settled, nil
+}
+
+type settledRow struct {
+	ID    billing.TaskID `db:"id"`
+	Freed int            `db:"freed"` // tasks of the whole statement that waited for an object
 }
 
 func settleArgs(settlements []billing.Settlement) ([]any, error) {

@@ -12,8 +12,12 @@ import (
 )
 
 // taskColumns are the columns of a task as the API shows it; the frozen request stays behind.
-const taskColumns = `id, merchant_id, kind, target, params, metadata, status, run_at, scheduled_for, attempt, released, max_attempts,
-	retry_of, first_sent_at, result, last_error, created_at, updated_at, finished_at`
+const taskColumns = `id, merchant_id, kind, target, params, metadata, status, run_at, scheduled_for, attempt, released, looks,
+	max_attempts, retry_of, intent, on_decline, declines, first_sent_at, result, last_error, waiting_since, look_at, created_at,
+	updated_at, finished_at,
+	(SELECT r.id FROM scheduled_tasks AS r WHERE r.retry_of = scheduled_tasks.id) AS retried_by,
+	(SELECT json_build_object('outcome', d.outcome, 'note', d.note, 'request_id', d.request_id, 'resolved_at', d.resolved_at)
+		FROM task_resolutions AS d WHERE d.task_id = scheduled_tasks.id) AS resolution`
 
 type taskRow struct {
 	ID           string         `db:"id"`
@@ -27,11 +31,19 @@ type taskRow struct {
 	ScheduledFor time.Time      `db:"scheduled_for"`
 	Attempt      int            `db:"attempt"`
 	Released     int            `db:"released"`
+	Looks        int            `db:"looks"`
 	MaxAttempts  int            `db:"max_attempts"`
 	RetryOf      sql.NullString `db:"retry_of"`
+	RetriedBy    sql.NullString `db:"retried_by"`
+	Intent       string         `db:"intent"`
+	OnDecline    sql.NullString `db:"on_decline"`
+	Declines     int            `db:"declines"`
 	FirstSentAt  *time.Time     `db:"first_sent_at"`
 	Result       sql.NullString `db:"result"`
 	LastError    sql.NullString `db:"last_error"`
+	WaitingSince *time.Time     `db:"waiting_since"`
+	LookAt       *time.Time     `db:"look_at"`
+	Resolution   sql.NullString `db:"resolution"`
 	CreatedAt    time.Time      `db:"created_at"`
 	UpdatedAt    time.Time      `db:"updated_at"`
 	FinishedAt   *time.Time     `db:"finished_at"`
@@ -42,7 +54,9 @@ func (row taskRow) task() (billing.Task, error) {
 		ID: billing.TaskID(row.ID), MerchantID: billing.MerchantID(row.MerchantID), Kind: billing.Kind(row.Kind),
 		Target: row.Target, Params: json.RawMessage(row.Params), Status: billing.Status(row.Status),
 		RunAt: row.RunAt.UTC(), ScheduledFor: row.ScheduledFor.UTC(),
-		Attempt: row.Attempt - row.Released, MaxAttempts: row.MaxAttempts, RetryOf: billing.TaskID(row.RetryOf.String),
+		Attempt: row.Attempt - row.Released - row.Looks, MaxAttempts: row.MaxAttempts, RetryOf: billing.TaskID(row.RetryOf.String),
+		RetriedBy: billing.TaskID(row.RetriedBy.String), Intent: row.Intent, Declines: row.Declines,
+		WaitingSince: utc(row.WaitingSince), LookAt: utc(row.LookAt),
 		FirstSentAt: utc(row.FirstSentAt), CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
 		FinishedAt: utc(row.FinishedAt),
 	}
@@ -58,6 +72,15 @@ func (row taskRow) task() (billing.Task, error) {
 		if err := json.Unmarshal([]byte(row.LastError.String), &task.LastError); err != nil {
 			return billing.Task{}, fmt.Errorf("read last error of task %s: %w", row.ID, err)
 		}
+	}
+	if row.Resolution.Valid {
+		if err := json.Unmarshal([]byte(row.Resolution.String), &task.Resolution); err != nil {
+			return billing.Task{}, fmt.Errorf("read the resolution of task %s: %w", row.ID, err)
+		}
+	}
+	var err error
+	if task.OnDecline, err = readDunning(row.OnDecline); err != nil {
+		return billing.Task{}, fmt.Errorf("task %s: %w", row.ID, err)
 	}
 	return task, nil
 }
@@ -122,6 +145,7 @@ func (s *Store) ListAttempts(ctx context.Context, id billing.TaskID) ([]billing.
 	}
 	rows := []struct {
 		Number     int            `db:"attempt"`
+		Kind       string         `db:"kind"`
 		WorkerID   string         `db:"worker_id"`
 		StartedAt  time.Time      `db:"started_at"`
 		FinishedAt time.Time      `db:"finished_at"`
@@ -130,9 +154,10 @@ func (s *Store) ListAttempts(ctx context.Context, id billing.TaskID) ([]billing.
 		Replayed   bool           `db:"replayed"`
 		RequestID  string         `db:"request_id"`
 		Error      sql.NullString `db:"error"`
+		Evidence   sql.NullString `db:"evidence"`
 	}{}
 	err := s.db.sqlx.SelectContext(ctx, &rows, `
-		SELECT attempt, worker_id, started_at, finished_at, outcome, reason, replayed, request_id, error
+		SELECT attempt, kind, worker_id, started_at, finished_at, outcome, reason, replayed, request_id, error, evidence
 		FROM task_attempts WHERE task_id = $1 ORDER BY attempt`, id)
 	if err != nil {
 		return nil, translate("list attempts", err)
@@ -140,13 +165,18 @@ func (s *Store) ListAttempts(ctx context.Context, id billing.TaskID) ([]billing.
 	attempts := make([]billing.Attempt, len(rows))
 	for i, row := range rows {
 		attempts[i] = billing.Attempt{
-			Number: row.Number, WorkerID: billing.WorkerID(row.WorkerID),
+			Number: row.Number, Kind: billing.AttemptKind(row.Kind), WorkerID: billing.WorkerID(row.WorkerID),
 			StartedAt: row.StartedAt.UTC(), FinishedAt: row.FinishedAt.UTC(),
 			Outcome: billing.Outcome(row.Outcome), Reason: billing.Reason(row.Reason),
 			Replayed: row.Replayed, RequestID: row.RequestID,
 		}
 		if row.Error.Valid {
 			if err := json.Unmarshal([]byte(row.Error.String), &attempts[i].Error); err != nil {
+				return nil, fmt.Errorf("list attempts: %w", err)
+			}
+		}
+		if row.Evidence.Valid {
+			if err := json.Unmarshal([]byte(row.Evidence.String), &attempts[i].Evidence); err != nil {
 				return nil, fmt.Errorf("list attempts: %w", err)
 			}
 		}

@@ -121,8 +121,7 @@ func firstAnswers(ctx context.Context, tx *sqlx.Tx, keys []string) (map[string]f
 	err := tx.SelectContext(ctx, &rows, `
 		SELECT k.key, k.fingerprint, k.scheduled_for AS first_scheduled_for, k.run_at AS first_run_at,
 			t.id, t.merchant_id, t.kind, t.target, t.params, t.metadata, t.status, t.run_at, t.scheduled_for, t.attempt,
-			t.released, t.max_attempts, t.retry_of, t.first_sent_at, t.result, t.last_error, t.created_at, t.updated_at,
-			t.finished_at
+			t.max_attempts, t.retry_of, t.intent, t.on_decline, t.declines, t.created_at, t.updated_at
 		FROM task_keys AS k JOIN scheduled_tasks AS t ON t.id = k.task_id
 		WHERE k.key = ANY($1::text[])`, pq.Array(keys))
 	if err != nil {
@@ -137,7 +136,8 @@ func firstAnswers(ctx context.Context, tx *sqlx.Tx, keys []string) (map[string]f
 		firsts[row.Key] = firstAnswer{fingerprint: row.Fingerprint, task: billing.Task{
 			ID: now.ID, MerchantID: now.MerchantID, Kind: now.Kind, Target: now.Target, Params: now.Params,
 			Metadata: now.Metadata, Status: billing.Pending, RunAt: row.FirstRunAt.UTC(), ScheduledFor: row.FirstScheduledFor.UTC(),
-			MaxAttempts: now.MaxAttempts, RetryOf: now.RetryOf, CreatedAt: now.CreatedAt, UpdatedAt: now.CreatedAt,
+			MaxAttempts: now.MaxAttempts, RetryOf: now.RetryOf, Intent: now.Intent, OnDecline: now.OnDecline,
+			Declines: now.Declines, CreatedAt: now.CreatedAt, UpdatedAt: now.CreatedAt,
 		}}
 	}
 	return firsts, nil

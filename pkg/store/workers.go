@@ -72,6 +72,7 @@ func (s *Store) TakeOver(ctx context.Context, limit int) (int, error) {
 			), given_back AS (
 				UPDATE scheduled_tasks AS t
 				SET status = CASE WHEN t.attempt - t.released >= t.max_attempts THEN 'in_doubt' ELSE 'pending' END,
+					look_at = CASE WHEN t.attempt - t.released >= t.max_attempts THEN now() + interval '1 minute' END,
 					run_at = now(), worker_id = NULL, claimed_at = NULL, updated_at = now(),
 					last_error = jsonb_build_object('http_status', 0, 'type', '', 'code', '', 'decline_code', '', 'param', '',
 						'message', $2::text, 'request_id', '')

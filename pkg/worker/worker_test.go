@@ -130,8 +130,9 @@ func (r *rig) start(t *testing.T) (stop func() error) {
 
 func (r *rig) task(t *testing.T, merchant billing.MerchantID) billing.TaskID {
 	t.Helper()
+	id := storetest.NewID(t)
 	created, err := r.db.Store.CreateTasks(context.Background(), []billing.NewTask{{
-		ID: billing.TaskID(storetest.NewID(t)), MerchantID: merchant, Kind: billing.InvoicePay, Target: "in_1",
+		ID: billing.TaskID(id), MerchantID: merchant, Kind: billing.InvoicePay, Target: "in_" + id,
 		Params: json.RawMessage(`{}`), MaxAttempts: 50,
 		Request: billing.Request{Method: "POST", Path: "/v1/invoices/in_1/pay", APIVersion: "2023-10-16"},
 	}})

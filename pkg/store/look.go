@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"billonce/pkg/billing"
+)
+
+// claimLooksQuery takes tasks in doubt that are to be looked at. Those of merchants that cannot be served now are put off, once
+// each, without counting.
+const claimLooksQuery = `
+WITH due AS MATERIALIZED (
+	SELECT id, merchant_id
+	FROM scheduled_tasks
+	WHERE look_at <= now()
+	ORDER BY look_at
+	LIMIT $1
+	FOR UPDATE SKIP LOCKED
+), judged AS MATERIALIZED (
+	SELECT due.id, m.paused_at IS NOT NULL OR m.disconnected_at IS NOT NULL AS held
+	FROM due JOIN merchants AS m ON m.id = due.merchant_id
+), put_off AS (
+	UPDATE scheduled_tasks AS t SET look_at = now() + interval '15 minutes'
+	FROM judged AS j
+	WHERE t.id = j.id AND j.held AND (t.status = 'in_doubt') IS TRUE
+)
+UPDATE scheduled_tasks AS t
+SET attempt = t.attempt + 1, looks = t.looks + 1, look_at = now() + make_interval(secs => $2), updated_at = now()
+FROM judged AS j
+WHERE t.id = j.id AND NOT j.held AND (t.status = 'in_doubt') IS TRUE
+RETURNING t.id, t.merchant_id, t.kind, t.target, t.request_method, t.request_path, t.request_body, t.request_version,
+	t.sent_auth, t.sent_account, t.first_sent_at, t.updated_at, t.attempt, t.looks, t.on_decline, t.declines`
+
+type doubtRow struct {
+	ID            string         `db:"id"`
+	MerchantID    string         `db:"merchant_id"`
+	Kind          string         `db:"kind"`
+	Target        string         `db:"target"`
+	RequestMethod string         `db:"request_method"`
+	RequestPath   string         `db:"request_path"`
+	RequestBody   string         `db:"request_body"`
+	Version       string         `db:"request_version"`
+	Auth          string         `db:"sent_auth"`
+	Account       string         `db:"sent_account"`
+	FirstSentAt   time.Time      `db:"first_sent_at"`
+	ClaimedAt     time.Time      `db:"updated_at"`
+	Attempt       int            `db:"attempt"`
+	Looks         int            `db:"looks"`
+	OnDecline     sql.NullString `db:"on_decline"`
+	Declines      int            `db:"declines"`
+}
+
+// ClaimLooks takes up to limit tasks in doubt that are to be looked at now, for worker. Nobody else looks at them until lease has
+// passed or the look is settled.
+func (s *Store) ClaimLooks(ctx context.Context, worker billing.WorkerID, limit int, lease time.Duration) ([]billing.Doubt, error) {
+	rows := []doubtRow{}
+	err := s.db.onConn(ctx, "claim looks", func(conn *sqlx.Conn) error {
+		return conn.SelectContext(ctx, &rows, claimLooksQuery, limit, lease.Seconds())
+	})
+	if err != nil {
+		return nil, err
+	}
+	doubts := make([]billing.Doubt, len(rows))
+	for i, row := range rows {
+		plan, err := readDunning(row.OnDecline)
+		if err != nil {
+			return nil, fmt.Errorf("claim looks: task %s: %w", row.ID, err)
+		}
+		doubts[i] = billing.Doubt{
+			ID: billing.TaskID(row.ID), MerchantID: billing.MerchantID(row.MerchantID), Kind: billing.Kind(row.Kind), Target: row.Target,
+			Request: billing.Request{Method: row.RequestMethod, Path: row.RequestPath, Body: row.RequestBody, APIVersion: row.Version},
+			Auth:    billing.AuthMode(row.Auth), Account: row.Account, FirstSentAt: row.FirstSentAt.UTC(),
+			Worker: worker, StartedAt: row.ClaimedAt.UTC(), Attempt: row.Attempt, Looks: row.Looks, OnDecline: plan, Declines: row.Declines,
+		}
+	}
+	return doubts, nil
+}
+
+// SettleLook writes what a look learned, appends it to the attempts, and lets the next task at an object that has become free.
+// It reports false, and writes nothing, when the task is no longer in doubt or another look has begun since.
+func (s *Store) SettleLook(ctx context.Context, look billing.LookSettlement) (bool, error) {
+	freed := 0
+	err := s.db.inTx(ctx, "settle a look", func(tx *sqlx.Tx) error {
+		taken, err := writeLook(ctx, tx, look)
+		if err != nil {
+			return err
+		}
+		if look.Status == billing.InDoubt {
+			return nil
+		}
+		if look.Next != nil {
+			if err := insertSuccessor(ctx, tx, look.Doubt.ID, *look.Next); err != nil {
+				return err
+			}
+		}
+		freed, err = freeWaiting(ctx, tx, taken)
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if freed > 0 {
+		s.Wake()
+	}
+	return true, nil
+}
+
+// object names what at most one task at a time acts on.
+type object struct {
+	MerchantID string `db:"merchant_id"`
+	Target     string `db:"target"`
+}
+
+func writeLook(ctx context.Context, tx *sqlx.Tx, look billing.LookSettlement) (object, error) {
+	finding := look.Finding
+	result, errorText, requestID := "", "", ""
+	for _, part := range []struct {
+		set   bool
+		value any
+		into  *string
+	}{{finding.Result != nil, finding.Result, &result}, {finding.Error != nil, finding.Error, &errorText}} {
+		if !part.set {
+			continue
+		}
+		text, err := json.Marshal(part.value)
+		if err != nil {
+			return object{}, fmt.Errorf("encode a finding: %w", err)
+		}
+		*part.into = string(text)
+	}
+	switch {
+	case finding.Result != nil:
+		requestID = finding.Result.RequestID
+	case finding.Error != nil:
+		requestID = finding.Error.RequestID
+	}
+	evidence, err := json.Marshal(finding.Evidence)
+	if err != nil {
+		return object{}, fmt.Errorf("encode the evidence: %w", err)
+	}
+	doubt := look.Doubt
+	taken := object{}
+	if err := tx.GetContext(ctx, &taken, `
+		UPDATE scheduled_tasks AS t
+		SET status = $3, updated_at = now(),
+			look_at = CASE WHEN $4::float8 > 0 THEN now() + make_interval(secs => $4::float8) END,
+			looks = t.looks - CASE WHEN $5::boolean THEN 1 ELSE 0 END,
+			released = t.released + CASE WHEN $5::boolean THEN 1 ELSE 0 END,
+			result = nullif($6, '')::jsonb,
+			last_error = CASE WHEN $3 = 'succeeded' THEN NULL WHEN $3 = 'failed' THEN nullif($7, '')::jsonb ELSE t.last_error END,
+			finished_at = CASE WHEN $3 IN ('succeeded', 'failed') THEN now() END
+		WHERE t.id = $1 AND t.attempt = $2 AND (t.status = 'in_doubt') IS TRUE
+		RETURNING t.merchant_id, t.target`,
+		doubt.ID, doubt.Attempt, look.Status, look.NextIn.Seconds(), look.Void, result, errorText); err != nil {
+		return object{}, err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO task_attempts (task_id, attempt, kind, worker_id, started_at, outcome, reason, request_id, error, evidence)
+		VALUES ($1, $2, 'look', $3, $4, $5, $6, $7, nullif($8, '')::jsonb, $9::jsonb)`,
+		doubt.ID, doubt.Attempt, doubt.Worker, doubt.StartedAt, finding.Outcome, finding.Reason, requestID, errorText, string(evidence))
+	return taken, err
+}
+
+// freeWaiting brings back the task that waits first for an object, and returns how many that was.
+func freeWaiting(ctx context.Context, tx *sqlx.Tx, taken object) (int, error) {
+	if taken.Target == "" {
+		return 0, nil
+	}
+	freed, err := tx.ExecContext(ctx, `
+		UPDATE scheduled_tasks AS t SET run_at = now(), updated_at = now()
+		FROM (SELECT $1::text AS target, $2::uuid AS merchant_id) AS s CROSS JOIN LATERAL (`+firstWaiting+`) AS waiting
+		WHERE t.id = waiting.id AND (t.waiting_since IS NOT NULL) IS TRUE`, taken.Target, taken.MerchantID)
+	if err != nil {
+		return 0, fmt.Errorf("free what waits for the object: %w", err)
+	}
+	n, err := freed.RowsAffected()
+	return int(n), err
+}
