@@ -21,6 +21,7 @@ const (
 	stateLockNotAvailable = "55P03"
 	stateQueryCanceled    = "57014"
 	stateReadOnly         = "25006"
+	stateDeadlock         = "40P01"
 	stateUndefinedTable   = "42P01"
 )
 
