@@ -44,6 +44,19 @@ ALTER TABLE task_attempts
     DROP CONSTRAINT task_attempts_task_id_fkey,
     ADD CONSTRAINT task_attempts_kind_known CHECK (kind IN ('send', 'look'));
 
+-- The latest time that any worker has seen, and where the clock stepped back behind it: the age of a key is counted by a clock
+-- that may not stand still.
+CREATE TABLE clock (
+    singleton   boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
+    high_water  timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO clock DEFAULT VALUES;
+CREATE TABLE clock_steps (
+    seen_at     timestamptz PRIMARY KEY DEFAULT now(), -- by the clock after the step
+    high_water  timestamptz NOT NULL,                  -- by the clock before it
+    back        interval    NOT NULL
+);
+
 ALTER TABLE merchants ADD COLUMN pause_detail text NOT NULL DEFAULT '';
 COMMENT ON COLUMN merchants.pause_detail IS 'What is wrong and what to do, in our own words.';
 UPDATE merchants SET pause_reason = 'needs_reauth' WHERE pause_reason = 'token_unreadable';
@@ -51,6 +64,8 @@ UPDATE merchants SET pause_reason = 'needs_reauth' WHERE pause_reason = 'token_u
 -- +goose Down
 SET LOCAL lock_timeout = '5s';
 ALTER TABLE merchants DROP COLUMN pause_detail;
+DROP TABLE clock_steps;
+DROP TABLE clock;
 ALTER TABLE task_attempts DROP COLUMN kind, DROP COLUMN evidence,
     ADD CONSTRAINT task_attempts_task_id_fkey FOREIGN KEY (task_id) REFERENCES scheduled_tasks (id) ON DELETE CASCADE;
 DROP INDEX scheduled_tasks_one_per_intent;

@@ -24,6 +24,7 @@ var (
 	_ worker.Queue     = (*store.Store)(nil)
 	_ worker.Caretaker = (*store.Store)(nil)
 	_ worker.Merchants = (*store.Store)(nil)
+	_ worker.Doubts    = (*store.Store)(nil)
 	_ worker.Gateway   = (*gateway.Gateway)(nil)
 	_ worker.Metrics   = (*telemetry.WorkerMetrics)(nil)
 )
@@ -67,12 +68,13 @@ func runWorker(ctx context.Context, conf config.Worker, base *foundation) error 
 		hostname = "unknown"
 	}
 	one := worker.New(worker.Deps{
-		Registry: base.store, Queue: base.store, Caretaker: base.store, Merchants: base.store, Gateway: stripe,
-		Metrics: telemetry.NewWorkerMetrics(base.registry), Log: base.log, NewID: newWorkerID,
+		Registry: base.store, Queue: base.store, Caretaker: base.store, Merchants: base.store,
+		Doubts: base.store, Gateway: stripe, Metrics: telemetry.NewWorkerMetrics(base.registry), Log: base.log,
+		NewID: newWorkerID, NewTaskID: newTaskID,
 	}, worker.Config{
 		Hostname: hostname, PID: os.Getpid(), Version: Version, Concurrency: conf.Concurrency, PollInterval: conf.PollInterval,
 		Lease: conf.Lease, Window: conf.Window, Backoff: billing.Backoff{Base: conf.RetryBase, Max: conf.RetryMax},
-		DrainTimeout: drainTimeout(conf),
+		LookDelays: conf.ReconcileDelays, LookTimeout: 2 * conf.Timeout, DrainTimeout: drainTimeout(conf),
 	})
 	var listener sync.WaitGroup
 	listener.Go(func() {
@@ -95,4 +97,12 @@ func newWorkerID() (billing.WorkerID, error) {
 		return "", fmt.Errorf("make a worker id: %w", err)
 	}
 	return billing.WorkerID(id.String()), nil
+}
+
+func newTaskID() (billing.TaskID, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("make a task id: %w", err)
+	}
+	return billing.TaskID(id.String()), nil
 }

@@ -75,6 +75,9 @@ type Worker struct {
 	Lease        time.Duration `env:"WORKER_LEASE" envDefault:"30s"`
 	RetryBase    time.Duration `env:"RETRY_BASE" envDefault:"2s"`
 	RetryMax     time.Duration `env:"RETRY_MAX" envDefault:"15m"`
+	// ReconcileDelays are the pauses before the first look at a task in doubt and between the looks; after the last look a
+	// person decides.
+	ReconcileDelays []time.Duration `env:"RECONCILE_DELAYS" envDefault:"1m,5m,30m,2h,8h,24h"`
 }
 
 // secrets may come as files.
@@ -118,6 +121,10 @@ func LoadWorker(environ []string, check KeyCheck) (Worker, error) {
 	faults.atLeast("RETRY_BASE", conf.RetryBase, time.Millisecond)
 	if conf.RetryMax < conf.RetryBase {
 		faults.add("RETRY_MAX", "must not be less than RETRY_BASE")
+	}
+	faults.between("RECONCILE_DELAYS", len(conf.ReconcileDelays), 1, 50)
+	for _, delay := range conf.ReconcileDelays {
+		faults.atLeast("RECONCILE_DELAYS", delay, 10*time.Millisecond)
 	}
 	return conf, faults.err()
 }
@@ -165,7 +172,7 @@ func read(environ []string, conf any) *faultList {
 var meaning = map[string]string{
 	"LOG_LEVEL": "debug, info, warn or error", "SHUTDOWN_DELAY": duration, "SHUTDOWN_TIMEOUT": duration,
 	"STRIPE_TIMEOUT": duration, "STRIPE_IDEMPOTENCY_WINDOW": duration, "WORKER_POLL_INTERVAL": duration, "WORKER_LEASE": duration,
-	"RETRY_BASE": duration, "RETRY_MAX": duration, "ALLOW_PAYOUTS": boolean, "API_REQUIRE_IDEMPOTENCY_KEY": boolean,
+	"RETRY_BASE": duration, "RETRY_MAX": duration, "RECONCILE_DELAYS": "a list of durations such as 1m,5m,1h", "ALLOW_PAYOUTS": boolean, "API_REQUIRE_IDEMPOTENCY_KEY": boolean,
 	"MERCHANT_RATE": "a number", "MERCHANT_CONCURRENCY": "a whole number", "WORKER_CONCURRENCY": "a whole number",
 }
 

@@ -43,6 +43,7 @@ func TestDefaults(t *testing.T) {
 		"WORKER_LEASE":                {worker.Lease, 30 * time.Second},
 		"RETRY_BASE":                  {worker.RetryBase, 2 * time.Second},
 		"RETRY_MAX":                   {worker.RetryMax, 15 * time.Minute},
+		"RECONCILE_DELAYS":            {fmt.Sprint(worker.ReconcileDelays), "[1m0s 5m0s 30m0s 2h0m0s 8h0m0s 24h0m0s]"},
 		"MERCHANT_RATE":               {worker.MerchantRate, 20.0},
 		"MERCHANT_CONCURRENCY":        {worker.MerchantConcurrency, 10},
 		"ALLOW_PAYOUTS":               {api.AllowPayouts, false},
@@ -63,7 +64,7 @@ func TestEachFaultIsNamed(t *testing.T) {
 		"STRIPE_CONNECT_URL": {"://canary"}, "STRIPE_TIMEOUT": {"canary", "0s"},
 		"STRIPE_IDEMPOTENCY_WINDOW": {"canary", "24h", "1s"},
 		"WORKER_CONCURRENCY":        {"canary", "0", "100000"}, "WORKER_POLL_INTERVAL": {"canary", "1ms"}, "WORKER_LEASE": {"canary", "10ms"},
-		"RETRY_BASE": {"canary", "0s"}, "RETRY_MAX": {"canary", "1s"}, "MERCHANT_RATE": {"canary", "-1"}, "MERCHANT_CONCURRENCY": {"canary", "-1"},
+		"RETRY_BASE": {"canary", "0s"}, "RETRY_MAX": {"canary", "1s"}, "RECONCILE_DELAYS": {"canary", "1m,canary", "0s", ","}, "MERCHANT_RATE": {"canary", "-1"}, "MERCHANT_CONCURRENCY": {"canary", "-1"},
 		"ALLOW_PAYOUTS": {"canary"}, "ENCRYPTION_KEY_FILE": {"/canary/nowhere"}, "ENCRYPTION_KEY": {"bad canary"},
 		"ENCRYPTION_KEYS_PREVIOUS": {"canary"},
 	} {

@@ -24,7 +24,7 @@ import (
 // scheduled_tasks_one_per_object holds the same rule against claims that run at the same moment.
 //
 // first_sent_at, and as whom the task is sent, are durable before the caller learns of the claim. A claim that finds them
-// set already is a re-send: the first values stay.
+// set already is a re-send: the first values stay. Its age counts the hours that a clock stepped back has shown twice.
 const claimQuery = `
 WITH due AS MATERIALIZED (
 	SELECT id, merchant_id, target, run_at, scheduled_for, first_sent_at
@@ -73,7 +73,8 @@ WITH due AS MATERIALIZED (
 		t.sent_account, t.on_decline, t.declines,
 		extract(epoch FROM t.claimed_at - j.run_at) AS lag,
 		j.first_sent_at IS NOT NULL AS resend,
-		extract(epoch FROM t.claimed_at - t.first_sent_at) AS since_sent
+		extract(epoch FROM t.claimed_at - t.first_sent_at + coalesce(
+			(SELECT sum(back) FROM clock_steps WHERE high_water >= t.first_sent_at), '0')) AS since_sent
 )
 SELECT (SELECT count(*) FROM due) AS due, c.id, c.merchant_id, c.kind, c.target, c.request_method, c.request_path,
 	c.request_body, c.request_version, c.request_hash, c.attempt, c.max_attempts, c.released, c.scheduled_for,

@@ -20,12 +20,24 @@ func (s *Store) RegisterWorker(ctx context.Context, worker billing.Worker) error
 	})
 }
 
-// Heartbeat renews a worker's lease. The error has code [billing.CodeLeaseLost] when the worker was declared dead: its
-// tasks belong to others and it must register anew under another id.
+// Heartbeat renews a worker's lease and notes the time; a clock that was stepped back is recorded, so that claims count the age
+// of a key right. The error has code [billing.CodeLeaseLost] when the worker was declared dead: its tasks belong to others and
+// it must register anew under another id.
 func (s *Store) Heartbeat(ctx context.Context, id billing.WorkerID) error {
 	var renewed int64
 	err := s.db.onConn(ctx, "renew the worker's lease", func(conn *sqlx.Conn) error {
-		result, err := conn.ExecContext(ctx, `UPDATE workers SET heartbeat_at = now() WHERE id = $1`, id)
+		result, err := conn.ExecContext(ctx, `
+			WITH latest AS MATERIALIZED (
+				SELECT high_water, high_water > now() + interval '5 seconds' AS ahead FROM clock FOR UPDATE
+			), stepped AS (
+				INSERT INTO clock_steps (high_water, back)
+				SELECT high_water, high_water - now() FROM latest WHERE ahead
+				ON CONFLICT (seen_at) DO NOTHING
+			), noted AS (
+				UPDATE clock SET high_water = CASE WHEN latest.ahead THEN now() ELSE greatest(latest.high_water, now()) END
+				FROM latest
+			)
+			UPDATE workers SET heartbeat_at = now() WHERE id = $1`, id)
 		if err != nil {
 			return err
 		}
@@ -49,7 +61,8 @@ func (s *Store) DeregisterWorker(ctx context.Context, id billing.WorkerID) error
 	})
 }
 
-// TakeOver declares workers dead that have been silent for longer than their lease, and gives back up to limit tasks of
+// TakeOver declares workers dead that have been silent for longer than their lease, or whose last sign of life lies in the
+// future because the clock was stepped back, and gives back up to limit tasks of
 // dead workers. Nobody knows how far those were: each keeps its first_sent_at, an attempt of unknown outcome is appended,
 // and a task without an attempt left is in doubt. It returns how many tasks were given back.
 //
@@ -58,7 +71,7 @@ func (s *Store) DeregisterWorker(ctx context.Context, id billing.WorkerID) error
 func (s *Store) TakeOver(ctx context.Context, limit int) (int, error) {
 	var taken int
 	err := s.db.inTx(ctx, "take over tasks", func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE heartbeat_at + lease < now()`); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE heartbeat_at NOT BETWEEN now() - lease AND now() + lease`); err != nil {
 			return err
 		}
 		return tx.GetContext(ctx, &taken, `

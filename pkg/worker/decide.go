@@ -15,7 +15,7 @@ type verdict struct {
 }
 
 // decide turns what an attempt learned into what becomes of the task.
-func decide(held holding, answer billing.Answer, backoff billing.Backoff, took time.Duration) verdict {
+func (w *Worker) decide(held holding, answer billing.Answer, took time.Duration) verdict {
 	claim := held.Claim
 	if answer.Outcome == billing.OutcomeNotSent && claim.Resend {
 		answer.Outcome = billing.OutcomeUnknown // not sent now says nothing of the earlier send
@@ -24,8 +24,13 @@ func decide(held holding, answer billing.Answer, backoff billing.Backoff, took t
 		ID: claim.ID, Worker: claim.Worker, Attempt: claim.Attempt, ClaimedAt: claim.ClaimedAt, Answer: answer,
 		Status: statusAfter(claim, answer), Unsent: answer.Outcome == billing.OutcomeNotSent,
 	}
-	if settlement.Status == billing.Pending {
-		settlement.Delay = backoff.Next(claim.Attempt-claim.Released, rand.Float64()) //nolint:gosec // spreading load needs no secrecy
+	switch settlement.Status { //nolint:exhaustive // the others end the task
+	case billing.Pending:
+		settlement.Delay = w.conf.Backoff.Next(claim.Attempt-claim.Released, rand.Float64()) //nolint:gosec // spreading load needs no secrecy
+	case billing.InDoubt:
+		settlement.Delay = w.conf.LookDelays[0]
+	case billing.Failed:
+		settlement.Next = follow(claim.ID, claim.Request, claim.OnDecline, claim.Declines, answer.Reason, answer.Error, w.deps.NewTaskID)
 	}
 	return verdict{Settlement: settlement, claim: claim, took: took}
 }
@@ -45,6 +50,9 @@ func statusAfter(claim billing.Claim, answer billing.Answer) billing.Status {
 		}
 		return billing.Pending
 	case billing.OutcomeUnknown:
+		if answer.Reason == billing.ReasonUnauthorized {
+			return billing.Pending // until the credentials are mended, or the window closes
+		}
 		if answer.Final || claim.Exhausted() {
 			return billing.InDoubt
 		}

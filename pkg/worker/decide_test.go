@@ -10,14 +10,14 @@ import (
 // TestDecide walks every outcome, reason and history and holds each decision against what the contract allows.
 func TestDecide(t *testing.T) {
 	t.Parallel()
-	backoff := billing.Backoff{Base: time.Second, Max: time.Minute}
+	w := &Worker{conf: Config{Backoff: billing.Backoff{Base: time.Second, Max: time.Minute}, LookDelays: []time.Duration{time.Minute}}}
 	for _, outcome := range billing.Outcomes() {
 		for _, reason := range billing.Reasons() {
 			for _, resend := range []bool{false, true} {
 				for _, final := range []bool{false, true} {
 					for _, attempt := range []int{1, 5} {
 						claim := billing.Claim{ID: "id", Worker: "w", Attempt: attempt, MaxAttempts: 5, Resend: resend}
-						got := decide(holding{Claim: claim}, billing.Answer{Outcome: outcome, Reason: reason, Final: final}, backoff, 0)
+						got := w.decide(holding{Claim: claim}, billing.Answer{Outcome: outcome, Reason: reason, Final: final}, 0)
 						judge(t, claim, outcome, reason, final, got.Settlement)
 					}
 				}
@@ -48,11 +48,11 @@ func judge(t *testing.T, claim billing.Claim, outcome billing.Outcome, reason bi
 	if got.Unsent && doubt {
 		fail("what may have been sent was called unsent")
 	}
-	if outcome == billing.OutcomeNotSent && !claim.Resend && reason == billing.ReasonUnauthorized && got.Status != billing.Pending {
+	if (outcome == billing.OutcomeNotSent || outcome == billing.OutcomeUnknown) && reason == billing.ReasonUnauthorized && got.Status != billing.Pending {
 		fail("a merchant's fault ended a task")
 	}
-	if (got.Status == billing.Pending) != (got.Delay > 0) {
-		fail("a pending task needs a pause, and no other does")
+	if (got.Status == billing.Pending || got.Status == billing.InDoubt) != (got.Delay > 0) {
+		fail("a pending task needs a pause, one in doubt a time for the look, and no other does")
 	}
 	if got.ID != claim.ID || got.Worker != claim.Worker || got.Attempt != claim.Attempt {
 		fail("the fencing token is not the claim's")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -17,7 +18,7 @@ func (w *Worker) execute(ctx, send context.Context, held holding, merchant billi
 	if failure != nil {
 		w.deps.Log.ErrorContext(ctx, "credentials do not open, pausing the merchant",
 			slog.String("merchant_id", string(claim.MerchantID)), slog.Any("error", failure))
-		w.pause(claim.MerchantID, billing.PauseNeedsReauth)
+		w.pause(ctx, claim.MerchantID, detailUnreadable)
 		w.giveBack(claim)
 		return
 	}
@@ -29,7 +30,7 @@ func (w *Worker) execute(ctx, send context.Context, held holding, merchant billi
 		w.standInDoubtOrGiveBack(held, billing.ReasonCredentialChanged)
 		return
 	}
-	if claim.Resend && claim.SinceSent+time.Since(held.since) >= w.conf.Window {
+	if claim.Resend && !w.mayResend(held) {
 		w.standInDoubtOrGiveBack(held, billing.ReasonWindowClosed)
 		return
 	}
@@ -43,9 +44,16 @@ func (w *Worker) execute(ctx, send context.Context, held holding, merchant billi
 	took := time.Since(began)
 	w.deps.Metrics.AttemptDone(claim.Kind, answer.Outcome, answer.Reason, took)
 	if answer.Reason == billing.ReasonUnauthorized {
-		w.pause(claim.MerchantID, billing.PauseNeedsReauth)
+		w.refused(ctx, claim.MerchantID, claim.Auth, answer.Error)
 	}
-	w.settler.settle(decide(held, answer, w.conf.Backoff, took))
+	w.settler.settle(w.decide(held, answer, took))
+}
+
+// mayResend reports whether Stripe certainly still knows the task's key. A first send that lies in the future tells of a clock
+// that cannot be trusted.
+func (w *Worker) mayResend(held holding) bool {
+	const clockTolerance = time.Minute
+	return held.SinceSent > -clockTolerance && held.SinceSent+time.Since(held.since) < w.conf.Window
 }
 
 // send calls Stripe. A panic on the way leaves the outcome unknown.
@@ -68,7 +76,7 @@ func (w *Worker) standInDoubtOrGiveBack(held holding, reason billing.Reason) {
 		return
 	}
 	w.deps.Metrics.AttemptDone(held.Kind, billing.OutcomeUnknown, reason, 0)
-	w.settler.settle(decide(held, billing.Answer{Outcome: billing.OutcomeUnknown, Reason: reason, Final: true}, w.conf.Backoff, 0))
+	w.settler.settle(w.decide(held, billing.Answer{Outcome: billing.OutcomeUnknown, Reason: reason, Final: true}, 0))
 }
 
 // giveBack returns claims that were not sent. If the database does not answer for a while, they are forgotten here, and the
@@ -94,13 +102,30 @@ func (w *Worker) giveBack(claims ...billing.Claim) {
 	}
 }
 
-func (w *Worker) pause(id billing.MerchantID, reason billing.PauseReason) {
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+// What is shown of a merchant that the worker had to pause.
+const (
+	detailUnreadable = "The stored token does not open with any key that the worker holds. Give the worker the key, or store the token anew, then resume the merchant."
+	detailRefused    = "Stripe no longer accepts the merchant's credentials, or access was revoked. Connect the merchant anew, then resume it."
+)
+
+// refused deals with credentials that Stripe does not accept. The platform's own key is the operator's to mend: no merchant is
+// paused for it, and the tasks are tried again after a while.
+func (w *Worker) refused(ctx context.Context, id billing.MerchantID, auth billing.AuthMode, answer *billing.StripeError) {
+	if auth == billing.AuthPlatform && (answer == nil || answer.HTTPStatus != http.StatusForbidden) {
+		w.deps.Log.ErrorContext(ctx, "Stripe does not accept STRIPE_SECRET_KEY, or there is none", slog.String("merchant_id", string(id)))
+		return
+	}
+	w.pause(ctx, id, detailRefused)
+}
+
+func (w *Worker) pause(ctx context.Context, id billing.MerchantID, detail string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	_, err := w.deps.Merchants.PauseMerchant(ctx, id, reason)
+	_, err := w.deps.Merchants.PauseMerchant(ctx, id, billing.PauseNeedsReauth, detail)
 	if err != nil && billing.CodeOf(err) != billing.CodeConflict { // a disconnected merchant is held anyway
 		w.deps.Log.ErrorContext(ctx, "merchant not paused", slog.String("merchant_id", string(id)), slog.Any("error", err))
 		return
 	}
-	w.deps.Log.WarnContext(ctx, "merchant paused", slog.String("merchant_id", string(id)), slog.String("pause_reason", string(reason)))
+	w.deps.Log.WarnContext(ctx, "merchant paused", slog.String("merchant_id", string(id)),
+		slog.String("pause_reason", string(billing.PauseNeedsReauth)), slog.String("pause_detail", detail))
 }

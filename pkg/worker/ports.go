@@ -31,12 +31,20 @@ type Caretaker interface {
 // Merchants opens the credentials of the merchants whose tasks are about to be sent.
 type Merchants interface {
 	GetMerchants(ctx context.Context, ids []billing.MerchantID) (opened map[billing.MerchantID]billing.Merchant, failed map[billing.MerchantID]error, err error)
-	PauseMerchant(ctx context.Context, id billing.MerchantID, reason billing.PauseReason) (billing.Merchant, error)
+	PauseMerchant(ctx context.Context, id billing.MerchantID, reason billing.PauseReason, detail string) (billing.Merchant, error)
 }
 
-// Gateway sends one task to Stripe, once, and tells what it learned.
+// Doubts hands out tasks in doubt that are to be looked at, and takes back what was learned.
+type Doubts interface {
+	ClaimLooks(ctx context.Context, worker billing.WorkerID, limit int, lease time.Duration) ([]billing.Doubt, error)
+	SettleLook(ctx context.Context, look billing.LookSettlement) (written bool, err error)
+}
+
+// Gateway sends one task to Stripe, once, and tells what it learned. It also reads there what became of one merchant's tasks
+// in doubt.
 type Gateway interface {
 	Execute(ctx context.Context, claim billing.Claim, credential billing.Credential) billing.Answer
+	Look(ctx context.Context, doubts []billing.Doubt, credential billing.Credential) map[billing.TaskID]billing.Finding
 }
 
 // Metrics counts what the worker does.

@@ -21,6 +21,8 @@ type Config struct {
 	Lease        time.Duration   // silent for this long, the worker has lost its tasks
 	Window       time.Duration   // no re-send of a key older than this
 	Backoff      billing.Backoff // pauses between the attempts of a task
+	LookDelays   []time.Duration // before the first look at a task in doubt, between the looks; not empty
+	LookTimeout  time.Duration   // one merchant's looks
 	DrainTimeout time.Duration   // how long tasks in flight may take to finish when the worker stops
 }
 
@@ -30,10 +32,12 @@ type Deps struct {
 	Queue     Queue
 	Caretaker Caretaker
 	Merchants Merchants
+	Doubts    Doubts
 	Gateway   Gateway
 	Metrics   Metrics
 	Log       *slog.Logger
 	NewID     func() (billing.WorkerID, error)
+	NewTaskID func() (billing.TaskID, error)
 }
 
 // ErrForced says that the drain time ran out and calls to Stripe were cut off. Their outcome is recorded as unknown.
@@ -91,6 +95,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	background.Go(func() { w.lease.keep(serve) })
 	background.Go(func() { w.settler.run(serve) })
 	background.Go(func() { w.takeCare(ctx) })
+	background.Go(func() { w.reconcile(ctx) })
 
 	send, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutOff()

@@ -23,6 +23,13 @@ type gateway struct {
 	mu     sync.Mutex
 	sends  map[billing.TaskID]int
 	answer func(ctx context.Context, claim billing.Claim, credential billing.Credential) billing.Answer
+
+	looks   map[billing.TaskID]int
+	finding func(doubt billing.Doubt) billing.Finding
+}
+
+func noTrace(billing.Doubt) billing.Finding {
+	return billing.Finding{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonNoTrace}
 }
 
 func (g *gateway) Execute(ctx context.Context, claim billing.Claim, credential billing.Credential) billing.Answer {
@@ -33,6 +40,20 @@ func (g *gateway) Execute(ctx context.Context, claim billing.Claim, credential b
 	g.sends[claim.ID]++
 	g.mu.Unlock()
 	return g.answer(ctx, claim, credential)
+}
+
+func (g *gateway) Look(_ context.Context, doubts []billing.Doubt, _ billing.Credential) map[billing.TaskID]billing.Finding {
+	findings := map[billing.TaskID]billing.Finding{}
+	for _, doubt := range doubts {
+		g.mu.Lock()
+		if g.looks == nil {
+			g.looks = map[billing.TaskID]int{}
+		}
+		g.looks[doubt.ID]++
+		g.mu.Unlock()
+		findings[doubt.ID] = g.finding(doubt)
+	}
+	return findings
 }
 
 func (g *gateway) sent(id billing.TaskID) int {
@@ -98,9 +119,10 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	db := storetest.Open(t)
-	return &rig{db: db, queue: &queue{Store: db.Store}, gateway: &gateway{answer: done}, metrics: &quiet{}, conf: worker.Config{
+	return &rig{db: db, queue: &queue{Store: db.Store}, gateway: &gateway{answer: done, finding: noTrace}, metrics: &quiet{}, conf: worker.Config{
 		Hostname: "test", PID: 1, Version: "test", Concurrency: 10, PollInterval: 10 * time.Millisecond, Lease: 2 * time.Second,
-		Window: 23 * time.Hour, Backoff: billing.Backoff{Base: 10 * time.Millisecond, Max: 50 * time.Millisecond}, DrainTimeout: 10 * time.Second,
+		Window: 23 * time.Hour, Backoff: billing.Backoff{Base: 10 * time.Millisecond, Max: 50 * time.Millisecond},
+		LookDelays: []time.Duration{time.Hour}, LookTimeout: 10 * time.Second, DrainTimeout: 10 * time.Second,
 	}}
 }
 
@@ -108,9 +130,10 @@ func newRig(t *testing.T) *rig {
 func (r *rig) start(t *testing.T) (stop func() error) {
 	t.Helper()
 	w := worker.New(worker.Deps{
-		Registry: r.queue, Queue: r.queue, Caretaker: r.queue, Merchants: r.queue, Gateway: r.gateway, Metrics: r.metrics,
-		Log:   slog.New(slog.NewTextHandler(io.Discard, nil)),
-		NewID: func() (billing.WorkerID, error) { return billing.WorkerID(storetest.NewID(t)), nil },
+		Registry: r.queue, Queue: r.queue, Caretaker: r.queue, Merchants: r.queue, Doubts: r.queue, Gateway: r.gateway, Metrics: r.metrics,
+		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
+		NewID:     func() (billing.WorkerID, error) { return billing.WorkerID(storetest.NewID(t)), nil },
+		NewTaskID: func() (billing.TaskID, error) { return billing.TaskID(storetest.NewID(t)), nil },
 	}, r.conf)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -1,0 +1,161 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"billonce/pkg/billing"
+)
+
+const (
+	lookBatch      = 50              // tasks in doubt per claim
+	lookPollMax    = 5 * time.Second // between claims of looks
+	settlePatience = 30 * time.Second
+)
+
+// reconcile looks at Stripe for tasks in doubt, until ctx ends. A look only reads, so that one that is repeated, or made by
+// two workers, does no harm; what it learned is written only if no other look has begun since.
+func (w *Worker) reconcile(ctx context.Context) {
+	pause := lookPollMax
+	if first := w.conf.LookDelays[0]; first/2 < pause {
+		pause = first / 2
+	}
+	for ctx.Err() == nil {
+		if w.lookOnce(ctx) < lookBatch {
+			wait(ctx, jitter(pause))
+		}
+	}
+}
+
+// lookOnce claims looks that are due, makes them merchant by merchant, and returns how many there were.
+func (w *Worker) lookOnce(ctx context.Context) int {
+	worker, trusted := w.lease.current()
+	if !trusted {
+		return 0
+	}
+	statement, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	doubts, err := w.deps.Doubts.ClaimLooks(statement, worker, lookBatch, 2*w.conf.LookTimeout)
+	if err == nil && len(doubts) > 0 {
+		err = w.lookAt(ctx, statement, doubts)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			w.deps.Log.WarnContext(ctx, "no looks made", slog.Any("error", err))
+		}
+		return 0
+	}
+	return len(doubts)
+}
+
+func (w *Worker) lookAt(ctx, statement context.Context, doubts []billing.Doubt) error {
+	byMerchant := map[billing.MerchantID][]billing.Doubt{}
+	var merchants []billing.MerchantID
+	for _, doubt := range doubts {
+		if byMerchant[doubt.MerchantID] == nil {
+			merchants = append(merchants, doubt.MerchantID)
+		}
+		byMerchant[doubt.MerchantID] = append(byMerchant[doubt.MerchantID], doubt)
+	}
+	opened, failed, err := w.deps.Merchants.GetMerchants(statement, merchants)
+	if err != nil {
+		return err // nobody looks until the claim's lease is over
+	}
+	for _, id := range merchants {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if failed[id] != nil {
+			w.pause(ctx, id, detailUnreadable)
+			continue
+		}
+		w.lookFor(ctx, opened[id], byMerchant[id])
+	}
+	return nil
+}
+
+// lookFor looks at one merchant's doubts. Any way of authentication that reaches the account will do for reading.
+func (w *Worker) lookFor(ctx context.Context, merchant billing.Merchant, doubts []billing.Doubt) {
+	credential := billing.Credential{Auth: merchant.Auth(), Token: merchant.AccessToken, Account: merchant.StripeConnectID}
+	here := doubts[:0:0]
+	for _, doubt := range doubts {
+		if doubt.Account == merchant.StripeConnectID && merchant.Status == billing.MerchantActive {
+			here = append(here, doubt)
+		}
+	}
+	if len(here) == 0 {
+		return
+	}
+	look, cancel := context.WithTimeout(ctx, w.conf.LookTimeout)
+	defer cancel()
+	findings := w.deps.Gateway.Look(look, here, credential)
+	for _, doubt := range here {
+		finding, ok := findings[doubt.ID]
+		if !ok {
+			finding = billing.Finding{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonLookFailed}
+		}
+		if finding.Reason == billing.ReasonUnauthorized {
+			w.refused(ctx, merchant.ID, credential.Auth, finding.Error)
+		}
+		w.settleLook(ctx, conclude(doubt, finding, w.conf.LookDelays, w.deps.NewTaskID))
+	}
+}
+
+// conclude says what becomes of a task in doubt after a look.
+//
+// Absence becomes a proof with the last look: by then no request can be under way any more, Stripe has forgotten the key,
+// and has had a day to roll a stored error forward. Where money went out to somebody, a person declares it all the same.
+func conclude(doubt billing.Doubt, finding billing.Finding, delays []time.Duration, newID func() (billing.TaskID, error)) billing.LookSettlement {
+	settled := billing.LookSettlement{Doubt: doubt, Status: billing.InDoubt, Finding: finding}
+	last := doubt.Looks >= len(delays)
+	switch {
+	case finding.Outcome == billing.OutcomeSucceeded:
+		settled.Status = billing.Succeeded
+	case finding.Outcome == billing.OutcomeRefused:
+		settled.Status = billing.Failed
+		settled.Next = follow(doubt.ID, doubt.Request, doubt.OnDecline, doubt.Declines, finding.Reason, finding.Error, newID)
+	case finding.Reason == billing.ReasonLookFailed || finding.Reason == billing.ReasonUnauthorized:
+		settled.Void = true
+		settled.NextIn = delays[min(doubt.Looks, len(delays))-1]
+	case !last:
+		settled.NextIn = delays[doubt.Looks]
+	case finding.Absent && !doubt.Kind.MovesMoneyOut():
+		settled.Status = billing.Failed
+		settled.Finding.Outcome, settled.Finding.Reason = billing.OutcomeRefused, billing.ReasonAbsent
+	}
+	return settled
+}
+
+// settleLook writes what a look learned. If that cannot be written for a while, the look is made again later.
+func (w *Worker) settleLook(ctx context.Context, settled billing.LookSettlement) {
+	statement, cancel := context.WithTimeout(context.WithoutCancel(ctx), settlePatience)
+	defer cancel()
+	doubt := settled.Doubt
+	attrs := []slog.Attr{
+		slog.String("task_id", string(doubt.ID)), slog.String("merchant_id", string(doubt.MerchantID)), slog.String("kind", string(doubt.Kind)),
+		slog.Int("attempt", doubt.Attempt), slog.Int("look", doubt.Looks), slog.String("outcome", string(settled.Finding.Outcome)),
+		slog.String("reason", string(settled.Finding.Reason)), slog.String("status", string(settled.Status)),
+	}
+	var err error
+	pause := errorPauseFirst
+	for statement.Err() == nil {
+		written := false
+		if written, err = w.deps.Doubts.SettleLook(statement, settled); err == nil {
+			w.deps.Metrics.AttemptDone(doubt.Kind, settled.Finding.Outcome, settled.Finding.Reason, 0)
+			if !written {
+				w.deps.Log.LogAttrs(ctx, slog.LevelWarn, "look discarded, the task was settled or is looked at anew", attrs...)
+				return
+			}
+			level := slog.LevelInfo
+			if settled.Status == billing.InDoubt && settled.NextIn == 0 {
+				level = slog.LevelError // a person must decide
+			}
+			w.deps.Log.LogAttrs(ctx, level, "looked at Stripe", attrs...)
+			return
+		}
+		wait(statement, jitter(pause))
+		pause = min(2*pause, errorPauseMax)
+	}
+	w.deps.Log.LogAttrs(ctx, slog.LevelWarn, "look not written", append(attrs, slog.Any("error", err))...)
+}
