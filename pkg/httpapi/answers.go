@@ -33,6 +33,14 @@ type taskAnswer struct {
 	CreatedAt      time.Time            `json:"created_at"`
 	UpdatedAt      time.Time            `json:"updated_at"`
 	FinishedAt     *time.Time           `json:"finished_at"`
+
+	RetriedBy    *billing.TaskID     `json:"retried_by"`
+	Intent       *string             `json:"intent"`
+	OnDecline    *billing.Dunning    `json:"on_decline"`
+	Declines     int                 `json:"declines"`      // that led to this task
+	WaitingSince *time.Time          `json:"waiting_since"` // for another task at the same object
+	LookAt       *time.Time          `json:"look_at"`       // when Stripe is looked at next
+	Resolution   *billing.Resolution `json:"resolution"`
 }
 
 func showTask(task billing.Task) taskAnswer {
@@ -48,13 +56,16 @@ func showTask(task billing.Task) taskAnswer {
 		ID: task.ID, MerchantID: task.MerchantID, Kind: task.Kind, Target: orNull(task.Target), Params: params,
 		Metadata: metadata, Status: task.Status, RunAt: task.RunAt.UTC(), ScheduledFor: task.ScheduledFor.UTC(),
 		Attempt: task.Attempt, MaxAttempts: task.MaxAttempts, IdempotencyKey: task.ID.IdempotencyKey(),
-		RetryOf: orNull(task.RetryOf), FirstSentAt: utc(task.FirstSentAt), Result: task.Result, LastError: task.LastError,
+		RetryOf: orNull(task.RetryOf), RetriedBy: orNull(task.RetriedBy), Intent: orNull(task.Intent), OnDecline: task.OnDecline,
+		Declines: task.Declines, WaitingSince: utc(task.WaitingSince), LookAt: utc(task.LookAt), Resolution: task.Resolution,
+		FirstSentAt: utc(task.FirstSentAt), Result: task.Result, LastError: task.LastError,
 		CreatedAt: task.CreatedAt.UTC(), UpdatedAt: task.UpdatedAt.UTC(), FinishedAt: utc(task.FinishedAt),
 	}
 }
 
 type attemptAnswer struct {
 	Attempt    int                  `json:"attempt"`
+	Kind       billing.AttemptKind  `json:"kind"` // send or look
 	WorkerID   billing.WorkerID     `json:"worker_id"`
 	StartedAt  time.Time            `json:"started_at"`
 	FinishedAt time.Time            `json:"finished_at"`
@@ -63,11 +74,16 @@ type attemptAnswer struct {
 	Replayed   bool                 `json:"replayed"`
 	RequestID  *string              `json:"request_id"` // Stripe's
 	Error      *billing.StripeError `json:"error"`
+	Evidence   []billing.Evidence   `json:"evidence"` // of a look
 }
 
 func showAttempt(attempt billing.Attempt) attemptAnswer {
+	evidence := attempt.Evidence
+	if evidence == nil {
+		evidence = []billing.Evidence{}
+	}
 	return attemptAnswer{
-		Attempt: attempt.Number, WorkerID: attempt.WorkerID, StartedAt: attempt.StartedAt.UTC(),
+		Attempt: attempt.Number, Kind: attempt.Kind, Evidence: evidence, WorkerID: attempt.WorkerID, StartedAt: attempt.StartedAt.UTC(),
 		FinishedAt: attempt.FinishedAt.UTC(), Outcome: attempt.Outcome, Reason: attempt.Reason,
 		Replayed: attempt.Replayed, RequestID: orNull(attempt.RequestID), Error: attempt.Error,
 	}
@@ -81,6 +97,7 @@ type merchantAnswer struct {
 	Livemode        bool                   `json:"livemode"`
 	Status          billing.MerchantStatus `json:"status"`
 	PauseReason     *billing.PauseReason   `json:"pause_reason"`
+	PauseDetail     *string                `json:"pause_detail"` // what is wrong and what to do
 	HasAccessToken  bool                   `json:"has_access_token"`
 	HasRefreshToken bool                   `json:"has_refresh_token"`
 	CreatedAt       time.Time              `json:"created_at"`
@@ -90,7 +107,7 @@ type merchantAnswer struct {
 func showMerchant(merchant billing.Merchant) merchantAnswer {
 	return merchantAnswer{
 		ID: merchant.ID, Name: merchant.Name, StripeConnectID: merchant.StripeConnectID, Livemode: merchant.Livemode,
-		Status: merchant.Status, PauseReason: orNull(merchant.PauseReason),
+		Status: merchant.Status, PauseReason: orNull(merchant.PauseReason), PauseDetail: orNull(merchant.PauseDetail),
 		HasAccessToken: merchant.HasAccessToken, HasRefreshToken: merchant.HasRefreshToken,
 		CreatedAt: merchant.CreatedAt.UTC(), UpdatedAt: merchant.UpdatedAt.UTC(),
 	}

@@ -27,7 +27,7 @@ func TestEveryCodeHasOneAnswer(t *testing.T) {
 		billing.CodeInvalid: 422, billing.CodeMalformed: 400, billing.CodeTooLarge: 413, billing.CodeUnsupportedType: 415,
 		billing.CodeUnauthenticated: 401, billing.CodeForbidden: 403, billing.CodeNotFound: 404, billing.CodeMethod: 405,
 		billing.CodeConflict: 409, billing.CodeKeyReused: 422, billing.CodeKeyInProgress: 409, billing.CodeKeyRequired: 400,
-		billing.CodeLeaseLost: 409, billing.CodeTokenUnreadable: 500, billing.CodeUnavailable: 503, billing.CodeInternal: 500,
+		billing.CodeLeaseLost: 409, billing.CodeIntentTaken: 409, billing.CodeTokenUnreadable: 500, billing.CodeUnavailable: 503, billing.CodeInternal: 500,
 	}
 	titles := map[string]billing.Code{}
 	for _, code := range billing.Codes() {

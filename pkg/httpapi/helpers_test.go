@@ -98,6 +98,14 @@ func (f *fakeTasks) ListAttempts(_ context.Context, id billing.TaskID) ([]billin
 	return nil, nil
 }
 
+func (f *fakeTasks) ListChain(ctx context.Context, id billing.TaskID) ([]billing.Task, error) {
+	if f.GetFunc != nil {
+		task, err := f.GetFunc(ctx, id)
+		return []billing.Task{task}, err
+	}
+	return []billing.Task{someTask()}, nil
+}
+
 func (f *fakeTasks) CancelTask(_ context.Context, id billing.TaskID) (billing.Task, error) {
 	f.writes.Add(1)
 	if f.CancelFunc != nil {
@@ -188,7 +196,7 @@ func (f *fakeMerchants) DisconnectMerchant(_ context.Context, id billing.Merchan
 	return m, nil
 }
 
-func (f *fakeMerchants) PauseMerchant(_ context.Context, id billing.MerchantID, reason billing.PauseReason) (billing.Merchant, error) {
+func (f *fakeMerchants) PauseMerchant(_ context.Context, id billing.MerchantID, reason billing.PauseReason, _ string) (billing.Merchant, error) {
 	f.writes.Add(1)
 	m := f.merchant(id)
 	m.Status, m.PauseReason = billing.MerchantPaused, reason

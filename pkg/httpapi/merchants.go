@@ -129,7 +129,7 @@ func (s *Server) pauseMerchant(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.answerMerchant(c)(s.deps.Merchants.PauseMerchant(c.Request().Context(), id, billing.PauseRequested))
+	return s.answerMerchant(c)(s.deps.Merchants.PauseMerchant(c.Request().Context(), id, billing.PauseRequested, ""))
 }
 
 func (s *Server) resumeMerchant(c echo.Context) error {

@@ -18,7 +18,7 @@ func TestTokensGoInAndNeverComeOut(t *testing.T) {
 		t.Error("the port did not get the tokens, or not the mode that they name")
 	}
 	want := `{"id":"` + string(created.ID) + `","name":"Acme GmbH","stripe_connect_id":"acct_1","livemode":true,"status":"active",` +
-		`"pause_reason":null,"has_access_token":true,"has_refresh_token":true,"created_at":"2026-03-01T12:00:00.123456Z",` +
+		`"pause_reason":null,"pause_detail":null,"has_access_token":true,"has_refresh_token":true,"created_at":"2026-03-01T12:00:00.123456Z",` +
 		`"updated_at":"2026-03-01T12:00:00.123456Z"}` + "\n"
 	if got.Body.String() != want || got.Header().Get("Location") != "/v1/merchants/"+string(created.ID) {
 		t.Errorf("got %s", got.Body)
@@ -77,7 +77,7 @@ func TestAMerchantIsPausedResumedAndDisconnected(t *testing.T) {
 	for _, tc := range []struct{ method, path, want string }{
 		{"POST", path + "/pause", `"status":"paused","pause_reason":"requested"`},
 		{"POST", path + "/resume", `"status":"active","pause_reason":null`},
-		{"DELETE", path, `"status":"disconnected","pause_reason":null,"has_access_token":false`},
+		{"DELETE", path, `"status":"disconnected","pause_reason":null,"pause_detail":null,"has_access_token":false`},
 	} {
 		got := a.call(t, tc.method, tc.path, "")
 		if wantStatus(t, got, 200); !strings.Contains(got.Body.String(), tc.want) {

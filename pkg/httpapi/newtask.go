@@ -21,6 +21,7 @@ const (
 	maxMetadata         = 50
 	maxMetadataName     = 40
 	maxMetadataValue    = 500
+	maxIntent           = 255
 	maxBatch            = 10_000
 	fieldIdempotencyKey = "idempotency_key"
 )
@@ -68,6 +69,8 @@ func (s *Server) readTask(raw []byte, pointer string, keyed bool, into *faults) 
 		task.MaxAttempts = n
 	}
 	task.Metadata = o.notes("metadata")
+	task.Intent, _ = o.text("intent", o.optional("intent"), 1, maxIntent)
+	task.OnDecline = o.dunning("on_decline")
 	if keyed {
 		if text, ok := o.text(fieldIdempotencyKey, o.optional(fieldIdempotencyKey), 1, maxKeyBytes); ok {
 			if task.Key = text; !isKey(text) {
@@ -148,6 +151,21 @@ func fingerprint(task billing.NewTask) []byte {
 	for _, name := range slices.SortedFunc(maps.Keys(task.Metadata), strings.Compare) {
 		part([]byte(name))
 		part([]byte(task.Metadata[name]))
+	}
+	// Only what is there, so that the fingerprints of tasks without it stay what they were before it existed.
+	if task.Intent != "" {
+		part([]byte("intent"))
+		part([]byte(task.Intent))
+	}
+	if task.OnDecline != nil {
+		part([]byte("on_decline"))
+		for _, after := range task.OnDecline.RetryAfter {
+			part([]byte(after.String()))
+		}
+		part([]byte("stop_codes"))
+		for _, code := range task.OnDecline.StopCodes {
+			part([]byte(code))
+		}
 	}
 	return sum.Sum(nil)
 }

@@ -16,7 +16,7 @@ type Merchants interface {
 	// ListMerchants returns the newest first, beginning after the given one.
 	ListMerchants(ctx context.Context, filter billing.MerchantFilter, limit int, after billing.MerchantID) ([]billing.Merchant, error)
 	DisconnectMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error)
-	PauseMerchant(ctx context.Context, id billing.MerchantID, reason billing.PauseReason) (billing.Merchant, error)
+	PauseMerchant(ctx context.Context, id billing.MerchantID, reason billing.PauseReason, detail string) (billing.Merchant, error)
 	ResumeMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error)
 }
 
@@ -28,6 +28,8 @@ type Tasks interface {
 	// ListTasks returns the newest first, beginning after the given one.
 	ListTasks(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) ([]billing.Task, error)
 	ListAttempts(ctx context.Context, id billing.TaskID) ([]billing.Attempt, error)
+	// ListChain returns the tasks that repeat one another and the given one is among, first to last.
+	ListChain(ctx context.Context, id billing.TaskID) ([]billing.Task, error)
 	CancelTask(ctx context.Context, id billing.TaskID) (billing.Task, error)
 	RescheduleTask(ctx context.Context, id billing.TaskID, runAt time.Time) (billing.Task, error)
 	RetryTask(ctx context.Context, of billing.TaskID, next billing.NewTask) (billing.CreatedTask, error)

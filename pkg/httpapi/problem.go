@@ -47,6 +47,8 @@ func problemOf(code billing.Code) kindOfProblem {
 		return kindOfProblem{http.StatusConflict, "The first request with this Idempotency-Key is in progress", "send the same request again in a moment"}
 	case billing.CodeKeyRequired:
 		return kindOfProblem{http.StatusBadRequest, "An Idempotency-Key is required", "send an Idempotency-Key with each task to be scheduled"}
+	case billing.CodeIntentTaken:
+		return kindOfProblem{http.StatusConflict, "Another task has this intent", "a task with this intent is under way or done"}
 	case billing.CodeLeaseLost:
 		return kindOfProblem{http.StatusConflict, "The task has another owner", "another worker holds the task"}
 	case billing.CodeUnavailable:

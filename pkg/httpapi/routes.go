@@ -39,6 +39,7 @@ func (s *Server) addRoutes() {
 		{method: "GET", path: "/v1/tasks", handle: s.listTasks, query: []string{"limit", "cursor", "status", "merchant_id", "kind", "target"}},
 		{method: "GET", path: "/v1/tasks/:id", handle: s.getTask},
 		{method: "GET", path: "/v1/tasks/:id/attempts", handle: s.listAttempts, query: []string{"limit", "cursor"}},
+		{method: "GET", path: "/v1/tasks/:id/chain", handle: s.listChain},
 		{method: "POST", path: "/v1/tasks/:id/cancel", handle: s.cancelTask},
 		{method: "POST", path: "/v1/tasks/:id/reschedule", handle: s.rescheduleTask},
 		{method: "POST", path: "/v1/tasks/:id/retry", handle: s.retryTask},

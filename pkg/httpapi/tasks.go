@@ -86,7 +86,24 @@ func (s *Server) listTasks(c echo.Context) error {
 	return s.answer(c, http.StatusOK, pageOf(q, tasks, limit, showTask, func(task billing.Task) string { return string(task.ID) }))
 }
 
-// listAttempts pages through attempts that are read at once: max_attempts bounds them.
+// listChain answers with all repetitions of one operation, by hand or after declines, first to last.
+func (s *Server) listChain(c echo.Context) error {
+	id, err := billing.ParseTaskID(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	tasks, err := s.deps.Tasks.ListChain(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	chain := page[taskAnswer]{Data: make([]taskAnswer, len(tasks))}
+	for i, task := range tasks {
+		chain.Data[i] = showTask(task)
+	}
+	return s.answer(c, http.StatusOK, chain)
+}
+
+// listAttempts pages through attempts that are read at once: max_attempts and the number of looks bound them.
 func (s *Server) listAttempts(c echo.Context) error {
 	id, err := billing.ParseTaskID(c.Param("id"))
 	if err != nil {
@@ -169,7 +186,8 @@ func (s *Server) retryTask(c echo.Context) error {
 	}
 	next := billing.NewTask{
 		ID: billing.TaskID(id.String()), MerchantID: old.MerchantID, Kind: old.Kind, Target: old.Target, Params: old.Params,
-		Metadata: old.Metadata, MaxAttempts: old.MaxAttempts, RetryOf: of,
+		Metadata: old.Metadata, MaxAttempts: old.MaxAttempts, RetryOf: of, Intent: old.Intent, OnDecline: old.OnDecline,
+		Declines: old.Declines,
 	}
 	if next.Request, err = s.deps.Freezer.Freeze(next.ID, next.Kind, next.Target, next.Params); err != nil {
 		return err

@@ -23,6 +23,11 @@ func TestATaskIsAnsweredAsTheContractSays(t *testing.T) {
 		task := someTask()
 		task.Status, task.Attempt, task.FirstSentAt, task.FinishedAt = billing.Failed, 2, &sent, &done
 		task.RetryOf = "0192f5a0-7b1c-7def-8a2b-bbbbbbbbbbbb"
+		task.RetriedBy = "0192f5a0-7b1c-7def-8a2b-cccccccccccc"
+		task.Intent, task.Declines = "renewal:sub_1:2026-03", 1
+		task.OnDecline = &billing.Dunning{RetryAfter: []time.Duration{24 * time.Hour, 90 * time.Minute}, StopCodes: []string{"do_not_honor"}}
+		task.WaitingSince, task.LookAt = &sent, &done
+		task.Resolution = &billing.Resolution{Outcome: billing.Failed, Note: "asked Stripe", RequestID: "r", At: noon}
 		task.Metadata = map[string]string{"order": "<7>"}
 		task.Result = &billing.Result{Object: "invoice", ID: "in_1", Status: "paid", RequestID: "req_1", Replayed: true}
 		task.LastError = &billing.StripeError{
@@ -40,7 +45,11 @@ func TestATaskIsAnsweredAsTheContractSays(t *testing.T) {
 		`"result":{"object":"invoice","id":"in_1","status":"paid","request_id":"req_1","replayed":true},` +
 		`"last_error":{"http_status":402,"type":"card_error","code":"card_declined","decline_code":"insufficient_funds",` +
 		`"param":"source","message":"declined","request_id":"req_0"},"created_at":"2026-03-01T12:00:00.123456Z",` +
-		`"updated_at":"2026-03-01T12:00:00.123456Z","finished_at":"2026-03-01T12:00:01.123456Z"}` + "\n"
+		`"updated_at":"2026-03-01T12:00:00.123456Z","finished_at":"2026-03-01T12:00:01.123456Z",` +
+		`"retried_by":"0192f5a0-7b1c-7def-8a2b-cccccccccccc","intent":"renewal:sub_1:2026-03",` +
+		`"on_decline":{"retry_after":["24h","1h30m0s"],"stop_codes":["do_not_honor"]},"declines":1,` +
+		`"waiting_since":"2026-03-01T12:00:00.123456Z","look_at":"2026-03-01T12:00:01.123456Z",` +
+		`"resolution":{"outcome":"failed","note":"asked Stripe","request_id":"r","resolved_at":"2026-03-01T12:00:00.123456Z"}}` + "\n"
 	if diff := cmp.Diff(want, got.Body.String()); diff != "" {
 		t.Error(diff)
 	}
