@@ -13,6 +13,7 @@ type object struct {
 	ID         string
 	Status     string
 	CanceledAt int64 // seconds since 1970; 0 unless canceled
+	Captured   bool
 }
 
 // readAnswer reads an answer's object. Fields that are absent, or of another type than expected, are left empty; without
@@ -21,6 +22,7 @@ func readAnswer(body []byte) (object, bool) {
 	var fields struct {
 		Object, ID, Status any
 		CanceledAt         any `json:"canceled_at"`
+		Captured           any
 	}
 	if json.Unmarshal(body, &fields) != nil {
 		return object{}, false
@@ -31,6 +33,7 @@ func readAnswer(body []byte) (object, bool) {
 	if seconds, ok := fields.CanceledAt.(float64); ok {
 		read.CanceledAt = int64(seconds)
 	}
+	read.Captured, _ = fields.Captured.(bool)
 	return read, isID(read.ID)
 }
 
@@ -70,7 +73,7 @@ type verdict struct {
 	final   bool
 }
 
-// classify says what one call proves. resend is true when an earlier send of the task may have reached Stripe: then that
+// classify says what one call proves. A call that net/http made twice is its own re-send. resend is true when an earlier send of the task may have reached Stripe: then that
 // send's outcome is what is asked for, and an answer given before Stripe looked at its record says nothing of it.
 func classify(seen observation, resend bool) billing.Answer {
 	if seen.status >= 200 && seen.status <= 299 && !seen.cut {
@@ -80,7 +83,7 @@ func classify(seen observation, resend bool) billing.Answer {
 	}
 	refused, fromStripe := readRefusal(seen.body)
 	proven := judge(seen, refused, fromStripe && !seen.cut)
-	if resend && !settlesResend(seen, proven) {
+	if (resend || seen.repeated) && !settlesResend(seen, proven) {
 		proven.outcome = billing.OutcomeUnknown
 	}
 	return answer(proven, seen, refused)
@@ -104,7 +107,8 @@ func judge(seen observation, refused refusal, fromStripe bool) verdict {
 		return unknown(billing.ReasonUnreadable)
 	case seen.status >= 500 || seen.status == http.StatusFailedDependency:
 		// A server error that Stripe has stored will be answered for as long as the key lives.
-		return verdict{outcome: billing.OutcomeUnknown, reason: billing.ReasonServerError, final: seen.replayed}
+		stored := seen.replayed || seen.shouldRetry != nil && !*seen.shouldRetry
+		return verdict{outcome: billing.OutcomeUnknown, reason: billing.ReasonServerError, final: stored}
 	case seen.cut:
 		return unknown(billing.ReasonNoAnswer)
 	case seen.status < 400 || !fromStripe:
@@ -128,6 +132,9 @@ func judgeRefusal(seen observation, refused refusal) verdict {
 	case seen.replayed:
 		return verdict{outcome: billing.OutcomeRefused, reason: billing.ReasonInvalid}
 	case seen.status == http.StatusConflict:
+		return verdict{outcome: billing.OutcomeUnknown, reason: billing.ReasonInProgress}
+	case seen.shouldRetry != nil && *seen.shouldRetry:
+		// Whatever this was, Stripe does not mean it as its last word.
 		return verdict{outcome: billing.OutcomeUnknown, reason: billing.ReasonInProgress}
 	case seen.status == http.StatusUnauthorized, speaksOfConnection(refused.code):
 		return verdict{outcome: billing.OutcomeNotSent, reason: billing.ReasonUnauthorized}

@@ -94,6 +94,19 @@ func TestOutcomeTable(t *testing.T) {
 		{"503", observation{status: 503}, billing.ReasonServerError, proof{unknown, false}, proof{unknown, false}},
 		{"504 cut", observation{status: 504, cut: true}, billing.ReasonServerError, proof{unknown, false}, proof{unknown, false}},
 
+		{"500 that a re-send cannot change", should(stripeSays(500, "api_error", ""), false), billing.ReasonServerError, proof{unknown, true}, proof{unknown, true}},
+		{"500 to be sent again", should(stripeSays(500, "api_error", ""), true), billing.ReasonServerError, proof{unknown, false}, proof{unknown, false}},
+		{"400 to be sent again", should(stripeSays(400, invalidType, ""), true), billing.ReasonInProgress, proof{unknown, false}, proof{unknown, false}},
+		{"400 that a re-send cannot change", should(stripeSays(400, invalidType, ""), false), billing.ReasonInvalid, proof{refused, false}, proof{unknown, false}},
+		{"402 to be sent again", should(stripeSays(402, "card_error", ""), true), billing.ReasonDeclined, proof{refused, false}, proof{refused, false}},
+
+		{"2xx to a call that was made twice", twice(observation{status: 200, body: []byte(paid)}), billing.ReasonDone, proof{succeeded, false}, proof{succeeded, false}},
+		{"400 to a call that was made twice", twice(stripeSays(400, invalidType, "")), billing.ReasonInvalid, proof{unknown, false}, proof{unknown, false}},
+		{"401 to a call that was made twice", twice(stripeSays(401, invalidType, "")), billing.ReasonUnauthorized, proof{unknown, false}, proof{unknown, false}},
+		{"429 to a call that was made twice", twice(limited(stripeSays(429, invalidType, ""))), billing.ReasonRateLimited, proof{unknown, false}, proof{unknown, false}},
+		{"402 to a call that was made twice", twice(stripeSays(402, "card_error", "")), billing.ReasonDeclined, proof{refused, false}, proof{refused, false}},
+		{"404 replayed to a call that was made twice", twice(again(stripeSays(404, invalidType, ""))), billing.ReasonInvalid, proof{refused, false}, proof{refused, false}},
+
 		{"302", observation{status: 302}, billing.ReasonUnexpected, proof{unknown, false}, proof{unknown, false}},
 		{"101", observation{status: 101}, billing.ReasonUnexpected, proof{unknown, false}, proof{unknown, false}},
 		{"400 of a proxy", observation{status: 400, body: []byte(`{"message":"blocked"}`)}, billing.ReasonUnexpected, proof{unknown, false}, proof{unknown, false}},
@@ -123,7 +136,12 @@ func stripeSays(status int, kind, code string) observation {
 	return observation{status: status, body: []byte(errorBody(kind, code)), requestID: "req_1"}
 }
 
-func again(seen observation) observation    { seen.replayed = true; return seen }
+func again(seen observation) observation { seen.replayed = true; return seen }
+func twice(seen observation) observation { seen.repeated = true; return seen }
+func should(seen observation, retry bool) observation {
+	seen.shouldRetry = &retry
+	return seen
+}
 func limited(seen observation) observation  { seen.rateLimited = true; return seen }
 func cutShort(seen observation) observation { seen.cut = true; return seen }
 
@@ -179,12 +197,9 @@ func TestEveryReasonHasASentence(t *testing.T) {
 	}
 }
 
-// TestGone covers what a look at the subscription makes of a 404 to a DELETE.
+// TestGone covers what a look at the subscription makes of a 404 to the first DELETE of a task.
 func TestGone(t *testing.T) {
 	t.Parallel()
-	claimed := parseTime(t, "2026-03-01T12:00:00Z")
-	first := billing.Claim{ClaimedAt: claimed}
-	resend := billing.Claim{ClaimedAt: claimed, Resend: true, SinceSent: 10 * 60 * 1e9} // first sent at 11:50
 	gone := stripeSays(404, invalidType, "resource_missing")
 	canceled := func(at string) observation {
 		return observation{status: 200, body: fmt.Appendf(nil, `{"id":"sub_1","object":"subscription","status":"canceled","canceled_at":%d}`, parseTime(t, at).Unix())}
@@ -194,34 +209,25 @@ func TestGone(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name    string
-		claim   billing.Claim
 		looked  observation
 		outcome billing.Outcome
 		reason  billing.Reason
-		final   bool
 	}{
-		{"first send, canceled long ago", first, canceled("2026-02-01T00:00:00Z"), refused, billing.ReasonSatisfied, false},
-		{"first send, canceled just now by another", first, canceled("2026-03-01T12:00:01Z"), refused, billing.ReasonSatisfied, false},
-		{"first send, expired", first, status("incomplete_expired"), refused, billing.ReasonSatisfied, false},
-		{"first send, never was", first, gone, refused, billing.ReasonInvalid, false},
-		{"first send, active", first, status("active"), unknown, billing.ReasonUnexpected, false},
-		{"first send, look fails", first, observation{}, unknown, billing.ReasonNoAnswer, false},
-		{"first send, look unreachable", first, observation{unsent: true}, unknown, billing.ReasonUnreachable, false},
-		{"first send, look limited", first, limited(stripeSays(429, invalidType, "")), unknown, billing.ReasonRateLimited, false},
-		{"first send, look cut", first, cutShort(canceled("2026-03-01T12:00:01Z")), unknown, billing.ReasonUnreadable, false},
-		{"first send, look 404 of a proxy", first, observation{status: 404, body: []byte(page)}, unknown, billing.ReasonUnexpected, false},
-		{"first send, look 404 cut", first, cutShort(gone), unknown, billing.ReasonNoAnswer, false},
-		{"re-send, canceled since", resend, canceled("2026-03-01T11:50:02Z"), succeeded, billing.ReasonDone, false},
-		{"re-send, canceled since by a slow clock", resend, canceled("2026-03-01T11:49:01Z"), succeeded, billing.ReasonDone, false},
-		{"re-send, canceled before", resend, canceled("2026-03-01T11:48:59Z"), refused, billing.ReasonSatisfied, false},
-		{"re-send, ended at an unknown time", resend, status("canceled"), unknown, billing.ReasonUnexpected, true},
-		{"re-send, never was", resend, gone, unknown, billing.ReasonInvalid, true},
-		{"re-send, active", resend, status("active"), unknown, billing.ReasonUnexpected, false},
-		{"re-send, look fails", resend, observation{status: 500}, unknown, billing.ReasonServerError, false},
+		{"canceled long ago", canceled("2026-02-01T00:00:00Z"), refused, billing.ReasonSatisfied},
+		{"canceled just now by another", canceled("2026-03-01T12:00:01Z"), refused, billing.ReasonSatisfied},
+		{"expired", status("incomplete_expired"), refused, billing.ReasonSatisfied},
+		{"never was", gone, refused, billing.ReasonInvalid},
+		{"active", status("active"), unknown, billing.ReasonUnexpected},
+		{"look fails", observation{}, unknown, billing.ReasonNoAnswer},
+		{"look unreachable", observation{unsent: true}, unknown, billing.ReasonUnreachable},
+		{"look limited", limited(stripeSays(429, invalidType, "")), unknown, billing.ReasonRateLimited},
+		{"look cut", cutShort(canceled("2026-03-01T12:00:01Z")), unknown, billing.ReasonUnreadable},
+		{"look 404 of a proxy", observation{status: 404, body: []byte(page)}, unknown, billing.ReasonUnexpected},
+		{"look 404 cut", cutShort(gone), unknown, billing.ReasonNoAnswer},
 	} {
-		got := settleGone(tc.claim, gone, tc.looked)
-		if got.Outcome != tc.outcome || got.Reason != tc.reason || got.Final != tc.final {
-			t.Errorf("%s: got %s %s final %v, want %s %s final %v", tc.name, got.Outcome, got.Reason, got.Final, tc.outcome, tc.reason, tc.final)
+		got := settleGone(gone, tc.looked)
+		if got.Outcome != tc.outcome || got.Reason != tc.reason || got.Final {
+			t.Errorf("%s: got %s %s final %v, want %s %s", tc.name, got.Outcome, got.Reason, got.Final, tc.outcome, tc.reason)
 		}
 		if (got.Result != nil) != (tc.outcome == succeeded) || (got.Error != nil) == (tc.outcome == succeeded) {
 			t.Errorf("%s: %+v", tc.name, got)
@@ -232,11 +238,14 @@ func TestGone(t *testing.T) {
 func FuzzClassify(f *testing.F) {
 	for _, body := range []string{"", paid, page, errorBody(invalidType, "lock_timeout"), errorBody("idempotency_error", ""), `{"error":null}`, `{"error":[]}`, `{"id":1}`} {
 		for _, status := range []int{0, 200, 302, 400, 402, 404, 409, 429, 500} {
-			f.Add(status, []byte(body), false, true, false, false, "req_1")
+			f.Add(status, []byte(body), false, true, false, false, false, 2, "req_1")
 		}
 	}
-	f.Fuzz(func(t *testing.T, status int, body []byte, unsent, replayed, rateLimited, cut bool, requestID string) {
-		seen := observation{status: status, body: body, unsent: unsent, replayed: replayed, rateLimited: rateLimited, cut: cut, requestID: requestID}
+	f.Fuzz(func(t *testing.T, status int, body []byte, unsent, replayed, rateLimited, cut, repeated bool, should int, requestID string) {
+		seen := observation{status: status, body: body, unsent: unsent, replayed: replayed, rateLimited: rateLimited, cut: cut, repeated: repeated, requestID: requestID}
+		if yes := should == 1; should == 0 || yes {
+			seen.shouldRetry = &yes
+		}
 		first, resent := classify(seen, false), classify(seen, true)
 		for _, got := range []billing.Answer{first, resent} {
 			if (got.Result != nil) != (got.Outcome == succeeded) || (got.Error != nil) == (got.Outcome == succeeded) {
@@ -255,6 +264,9 @@ func FuzzClassify(f *testing.F) {
 					}
 				}
 			}
+		}
+		if repeated && (first.Outcome != resent.Outcome || first.Final != resent.Final) {
+			t.Fatalf("a call that was made twice is judged as one: %+v, %+v", first, resent)
 		}
 		if resent.Outcome == notSent || resent.Outcome == refused && status != 402 && !replayed {
 			t.Fatalf("the answer %d to a re-send settles the task: %+v", status, resent)

@@ -33,7 +33,22 @@ func (g *Gateway) Execute(ctx context.Context, claim billing.Claim, credential b
 	if claim.Request.Method == http.MethodDelete {
 		return g.executeUnkeyed(ctx, claim, who)
 	}
-	return classify(g.mutate(ctx, g.keyed, claim, who), claim.Resend)
+	return g.attribute(ctx, claim, who, classify(g.mutate(ctx, g.keyed, claim, who), claim.Resend))
+}
+
+// attribute tells a refusal because of the object's state from one because somebody else has done already what the task asks
+// for. The object decides, not the refusal's words. Either way the task itself had no effect.
+func (g *Gateway) attribute(ctx context.Context, claim billing.Claim, who identity, given billing.Answer) billing.Answer {
+	met := traceOf(claim.Kind).met
+	if given.Outcome != billing.OutcomeRefused || given.Reason != billing.ReasonInvalid || met == nil {
+		return given
+	}
+	looked := g.call(ctx, g.keyed, reading(objectPath(claim.Request.Path), claim.Request.APIVersion), who, nil)
+	if found, ok := readAnswer(looked.body); ok && looked.status == http.StatusOK && !looked.cut && met(found) {
+		given.Reason = billing.ReasonSatisfied
+		given.Error.Message = sentence(verdict{outcome: given.Outcome, reason: given.Reason})
+	}
+	return given
 }
 
 // identity is as whom a call is made.

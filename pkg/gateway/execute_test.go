@@ -146,6 +146,11 @@ func TestCancelAfterALostAnswer(t *testing.T) {
 		switch {
 		case r.Method == http.MethodGet:
 			looks.Add(1)
+			if r.URL.Path == "/v1/events" {
+				fmt.Fprintf(w, `{"data":[{"id":"evt_1","type":"customer.subscription.deleted","created":%d,"request":{"id":"req_DELETE","idempotency_key":null},
+					"data":{"object":{"id":"sub_1","object":"subscription","status":"canceled"}}}],"has_more":false}`, canceledAt.Load())
+				return
+			}
 			if r.Header.Get("Idempotency-Key") != "" {
 				t.Error("a read carries the task's key")
 			}
@@ -169,7 +174,7 @@ func TestCancelAfterALostAnswer(t *testing.T) {
 	claim.Resend, claim.SinceSent, claim.ClaimedAt = true, 10*time.Second, claim.ClaimedAt.Add(10*time.Second)
 	got := gate.Execute(t.Context(), claim, tokenCredential())
 	check(t, got, billing.OutcomeSucceeded, billing.ReasonDone)
-	if want := (billing.Result{Object: "subscription", ID: "sub_1", Status: "canceled", RequestID: "req_GET"}); got.Result == nil || *got.Result != want {
+	if want := (billing.Result{Object: "subscription", ID: "sub_1", Status: "canceled", RequestID: "req_DELETE"}); got.Result == nil || *got.Result != want {
 		t.Errorf("%+v", got.Result)
 	}
 }

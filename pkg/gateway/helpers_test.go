@@ -34,5 +34,7 @@ func frozen(t *testing.T, kind billing.Kind, target, params string) billing.Clai
 	if err != nil {
 		t.Fatal(billing.FaultsOf(err))
 	}
-	return claimOf(kind, request)
+	claim := claimOf(kind, request)
+	claim.Target = target
+	return claim
 }

@@ -19,16 +19,21 @@ type observation struct {
 	unsent      bool // it is proven that no byte of the request was written
 	status      int  // 0: no answer
 	requestID   string
-	rateLimited bool // Stripe's limiter gave a reason
-	replayed    bool // Stripe answered from its record of an earlier send
-	body        []byte
-	cut         bool // the body could not be read to its end, or is longer than maxAnswerBytes
+	rateLimited bool  // Stripe's limiter gave a reason
+	replayed    bool  // Stripe answered from its record of an earlier send
+	shouldRetry *bool // what Stripe says of sending this again, if it says anything
+	// repeated: an earlier connection of this very call may have carried the request. net/http sends a request that has an
+	// idempotency key once more, unasked, when a kept connection dies without a byte of an answer.
+	repeated bool
+	body     []byte
+	cut      bool // the body could not be read to its end, or is longer than maxAnswerBytes
 }
 
 // probe watches one call, which travels in the call's context.
 type probe struct {
-	searching, connected atomic.Bool // a connection was asked for; one was handed out
-	sent                 atomic.Bool // the one round trip of the call has begun
+	searching   atomic.Bool  // a connection was asked for
+	connections atomic.Int32 // how many were handed out
+	sent        atomic.Bool  // the one round trip of the call has begun
 	observation
 }
 
@@ -37,7 +42,7 @@ type probeKey struct{}
 func (p *probe) attach(ctx context.Context) context.Context {
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { p.searching.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { p.connected.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { p.connections.Add(1) },
 	})
 	return context.WithValue(ctx, probeKey{}, p)
 }
@@ -60,9 +65,10 @@ func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := o.next.RoundTrip(request)
 	if err != nil {
 		// Proven only by a transport that reports its connections: it looked for one and never had one.
-		seen.unsent = seen.searching.Load() && !seen.connected.Load()
+		seen.unsent = seen.searching.Load() && seen.connections.Load() == 0
 		return nil, err
 	}
+	seen.repeated = seen.connections.Load() > 1
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))
 	seen.cut = err != nil || len(body) > maxAnswerBytes
@@ -70,6 +76,10 @@ func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 	seen.status = response.StatusCode
 	seen.requestID = response.Header.Get("Request-Id")
 	seen.rateLimited = response.Header.Get("Stripe-Rate-Limited-Reason") != ""
+	if word := response.Header.Get("Stripe-Should-Retry"); word == "true" || word == "false" {
+		yes := word == "true"
+		seen.shouldRetry = &yes
+	}
 	seen.replayed = strings.EqualFold(response.Header.Get("Idempotent-Replayed"), "true")
 	response.Body = io.NopCloser(bytes.NewReader(seen.body))
 	return response, nil

@@ -44,6 +44,16 @@ func sentence(proven verdict) string {
 		return "It has become too late to send the request again safely."
 	case billing.ReasonCredentialChanged:
 		return "The merchant's account or way of authentication is not the one of the first send."
+	case billing.ReasonReconciled:
+		return "A look at Stripe found what the task did."
+	case billing.ReasonAbsent:
+		return "Looks at Stripe have shown that the operation never took effect."
+	case billing.ReasonNoTrace:
+		return "A look at Stripe found no trace of the operation."
+	case billing.ReasonUnattributed:
+		return "The object is as the task asks for, and nothing at Stripe tells by whose hand."
+	case billing.ReasonLookFailed:
+		return "Stripe could not be looked at."
 	case billing.ReasonRequestChanged:
 		return "The request is not the one that was frozen when the task was scheduled."
 	}

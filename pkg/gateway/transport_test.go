@@ -119,11 +119,61 @@ func TestTransportTraces(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var hits atomic.Int32
-			base, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { hits.Add(1); tc.handler(w, r) })
+			base, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost { // a refusal is followed by a look at the object
+					hits.Add(1)
+				}
+				tc.handler(w, r)
+			})
 			gate := open(t, gateway.Config{BaseURL: base})
 			check(t, gate.Execute(t.Context(), pay(t), tokenCredential()), tc.outcome, tc.reason)
 			if hits.Load() != 1 {
 				t.Errorf("sent %d times", hits.Load())
+			}
+		})
+	}
+}
+
+// TestACallThatNetHTTPRepeats kills a kept connection after the request was carried out. net/http sends it again by itself;
+// what that second request is told must not pass for the outcome of the first.
+func TestACallThatNetHTTPRepeats(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status  int
+		header  string
+		body    string
+		outcome billing.Outcome
+		reason  billing.Reason
+	}{
+		"Unauthorized": {401, "", `{"error":{"type":"invalid_request_error"}}`, billing.OutcomeUnknown, billing.ReasonUnauthorized},
+		"Limited":      {429, "Stripe-Rate-Limited-Reason", `{"error":{"type":"invalid_request_error","code":"rate_limit"}}`, billing.OutcomeUnknown, billing.ReasonRateLimited},
+		"Refused":      {400, "", `{"error":{"type":"invalid_request_error"}}`, billing.OutcomeUnknown, billing.ReasonInvalid},
+		"Replayed":     {200, "Idempotent-Replayed", paid, billing.OutcomeSucceeded, billing.ReasonDone},
+		"Declined":     {402, "Idempotent-Replayed", `{"error":{"type":"card_error"}}`, billing.OutcomeRefused, billing.ReasonDeclined},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var posts atomic.Int32
+			base, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				switch posts.Add(1) {
+				case 1: // the connection is kept from here on
+					_, _ = io.WriteString(w, paid)
+				case 2:
+					abort()
+				default:
+					if tc.header != "" {
+						w.Header().Set(tc.header, "true")
+					}
+					w.WriteHeader(tc.status)
+					_, _ = io.WriteString(w, tc.body)
+				}
+			})
+			gate := open(t, gateway.Config{BaseURL: base})
+			check(t, gate.Execute(t.Context(), pay(t), tokenCredential()), billing.OutcomeSucceeded, billing.ReasonDone)
+			check(t, gate.Execute(t.Context(), pay(t), tokenCredential()), tc.outcome, tc.reason)
+			if posts.Load() != 3 {
+				t.Errorf("%d requests arrived: net/http did not repeat one, and the test has shown nothing", posts.Load())
 			}
 		})
 	}
