@@ -93,7 +93,7 @@ func (s *stack) scheduleMix(c *client, merchant string, n int, spread time.Durat
 		case i%8 == 5:
 			task["kind"], task["params"] = "payment_intent.create", map[string]any{"amount": 100 + i, "currency": "usd", "customer": "cus_ok", "payment_method": "pm_ok", "confirm": true}
 		default:
-			task["kind"], task["target"] = "invoice.pay", "in_does_not_exist"
+			task["kind"], task["target"] = "invoice.pay", fmt.Sprintf("in_missing_%d", i)
 		}
 		batch = append(batch, task)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -108,10 +107,13 @@ const (
 	detailRefused    = "Stripe no longer accepts the merchant's credentials, or access was revoked. Connect the merchant anew, then resume it."
 )
 
+// statusForbidden is Stripe's answer when the platform's key is good and the account is not connected to it.
+const statusForbidden = 403
+
 // refused deals with credentials that Stripe does not accept. The platform's own key is the operator's to mend: no merchant is
 // paused for it, and the tasks are tried again after a while.
 func (w *Worker) refused(ctx context.Context, id billing.MerchantID, auth billing.AuthMode, answer *billing.StripeError) {
-	if auth == billing.AuthPlatform && (answer == nil || answer.HTTPStatus != http.StatusForbidden) {
+	if auth == billing.AuthPlatform && (answer == nil || answer.HTTPStatus != statusForbidden) {
 		w.deps.Log.ErrorContext(ctx, "Stripe does not accept STRIPE_SECRET_KEY, or there is none", slog.String("merchant_id", string(id)))
 		return
 	}
