@@ -63,14 +63,14 @@ func (w *Worker) lookAt(ctx, statement context.Context, doubts []billing.Doubt) 
 		return err // nobody looks until the claim's lease is over
 	}
 	for _, id := range merchants {
-		if ctx.Err() != nil {
-			return nil
-		}
-		if failed[id] != nil {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case failed[id] != nil:
 			w.pause(ctx, id, detailUnreadable)
-			continue
+		default:
+			w.lookFor(ctx, opened[id], byMerchant[id])
 		}
-		w.lookFor(ctx, opened[id], byMerchant[id])
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func (w *Worker) settleLook(ctx context.Context, settled billing.LookSettlement)
 	var err error
 	pause := errorPauseFirst
 	for statement.Err() == nil {
-		written := false
+		var written bool
 		if written, err = w.deps.Doubts.SettleLook(statement, settled); err == nil {
 			w.deps.Metrics.AttemptDone(doubt.Kind, settled.Finding.Outcome, settled.Finding.Reason, 0)
 			if !written {
