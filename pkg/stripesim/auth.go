@@ -47,6 +47,16 @@ func (s *Simulator) RevokeToken(token string) {
 	s.expired[token] = true
 }
 
+// revokeUsed revokes what the request authenticated with. The caller holds s.mu.
+func (s *Simulator) revokeUsed(who caller) {
+	switch who.mode {
+	case AuthToken:
+		s.expired[who.token] = true
+	case AuthPlatformAccount:
+		s.revoked[who.account] = true
+	}
+}
+
 // identify reads the credentials without judging them. The caller holds s.mu.
 func (s *Simulator) identify(r *http.Request) caller {
 	who := caller{token: bearer(r)}

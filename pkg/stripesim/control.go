@@ -29,6 +29,13 @@ func (s *Simulator) controlRoutes() *http.ServeMux {
 	mux.HandleFunc("GET /_sim/faults", s.getFaults)
 	mux.HandleFunc("POST /_sim/faults", s.postFaults)
 	mux.HandleFunc("DELETE /_sim/faults", s.simple("clear faults", s.ClearFaults))
+	mux.HandleFunc("GET /_sim/plan", s.getPlan)
+	mux.HandleFunc("POST /_sim/plan", s.postPlan)
+	mux.HandleFunc("DELETE /_sim/plan", s.deletePlan)
+	mux.HandleFunc("GET /_sim/keys", s.getKeys)
+	mux.HandleFunc("GET /_sim/active", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, map[string]int{"active": s.Active()})
+	})
 	mux.HandleFunc("GET /_sim/held", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]int{"held": s.Held()})
 	})

@@ -33,6 +33,7 @@ func (x *exchange) perform() *answer {
 		return s.execute(x)
 	}
 	done, epoch := make(chan *answer, 1), s.epoch
+	x.parts++
 	s.late.Go(func() { done <- s.executeLate(x, wait, epoch) })
 	s.mu.Unlock()
 	select {
@@ -76,6 +77,7 @@ func (x *exchange) lock() lockID {
 func (s *Simulator) executeLate(x *exchange, wait stall, epoch int) *answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.partDone(x)
 	if !s.lockObject(x) {
 		return s.lockTimeout(x, s.cfg.StoreLockTimeouts)
 	}
@@ -226,7 +228,8 @@ func (s *Simulator) insteadOf(f *Fault, x *exchange, c *call) *answer {
 		refused = serverError()
 	case ErrorKept: // lets the operation run
 		return nil
-	case NoFault, Refuse, Hang, EdgeBefore, Redirect, DropBefore, Reject, Stall, EdgeAfter, DropAfter, HalfBody, Garbage, SlowHeaders:
+	case NoFault, Refuse, Hang, EdgeBefore, Redirect, DropBefore, RevokeBefore, Reject, Stall, EdgeAfter, DropAfter, RevokeAfter, HalfBody, Garbage,
+		SlowHeaders, CloseIdle:
 		return nil // strike elsewhere
 	}
 	a := refused.answer(x.requestID)

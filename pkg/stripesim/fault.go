@@ -18,6 +18,7 @@ const (
 	EdgeBefore       FaultKind = "edge_before"       // an HTML page with Status (502, 503, 504), no effect
 	Redirect         FaultKind = "redirect"          // 302 to another path of this host, no effect
 	DropBefore       FaultKind = "drop_before"       // read, then the connection is dropped; the key stays free
+	RevokeBefore     FaultKind = "revoke_before"     // the credential is revoked just before: 401 or 403, from now on; the key stays free
 	Reject           FaultKind = "reject"            // 401, 403 or 429 (Status), before the key is looked at
 	Stall            FaultKind = "stall"             // the key is taken, then nothing for Delay (or, with Hold, until released), then the effect, whether or not the client still waits
 	LockTimeout      FaultKind = "lock_timeout"      // 429 lock_timeout; Stored keeps it under the key
@@ -27,9 +28,11 @@ const (
 	ErrorKept        FaultKind = "error_kept"        // 500, kept under the key; the effect stands; its events are listed Delay later
 	EdgeAfter        FaultKind = "edge_after"        // an HTML page with Status (502, 503, 504); the effect stands
 	DropAfter        FaultKind = "drop_after"        // the effect stands; the connection is dropped before any byte
+	RevokeAfter      FaultKind = "revoke_after"      // as DropAfter, and the credential is revoked: a second send finds 401 or 403
 	HalfBody         FaultKind = "half_body"         // the effect stands; status, headers and half of the body
 	Garbage          FaultKind = "garbage"           // the effect stands; 200 with a body that is not JSON, this once
 	SlowHeaders      FaultKind = "slow_headers"      // the effect stands; the answer comes Delay later
+	CloseIdle        FaultKind = "close_idle"        // a whole answer, after which the connection dies though it was to be kept alive
 	NoFault          FaultKind = ""
 	allMutations               = ""
 	anyOp                      = "*"
@@ -39,6 +42,9 @@ const (
 
 // Fault is one entry of the script. It applies to the requests that Op, Key and Account select, and that reach the point
 // where it strikes.
+//
+// A credential is revoked as [Simulator.RevokeToken] does it, or, if it is the platform's key for an account, as
+// [Simulator.Revoke] does.
 //
 // Go's net/http sends a request with an Idempotency-Key a second time, unasked, when a connection that had served before
 // dies without a byte. The faults that drop the connection are masked that way, unless the client keeps no connections
@@ -58,7 +64,7 @@ type Fault struct {
 	Delay     time.Duration // Stall and SlowHeaders; of events for ErrorKept
 	Hold      bool          // Stall until [Simulator.Release]
 	Stored    bool          // LockTimeout
-	FirstByte bool          // Refuse, DropBefore and DropAfter send one byte before they drop
+	FirstByte bool          // Refuse, DropBefore, DropAfter and RevokeAfter send one byte before they drop
 }
 
 // scripted is a fault and how far it has come.
@@ -121,14 +127,14 @@ const (
 
 func stages() map[FaultKind]stage {
 	return map[FaultKind]stage{
-		NoFault: nowhere, Refuse: atEdge, Hang: atEdge, EdgeBefore: atEdge, Redirect: atEdge, DropBefore: afterRead, Reject: atLimiter,
+		NoFault: nowhere, Refuse: atEdge, Hang: atEdge, EdgeBefore: atEdge, Redirect: atEdge, DropBefore: afterRead, RevokeBefore: afterRead, Reject: atLimiter,
 		Stall: whileBusy, LockTimeout: executing, Decline: executing, External: executing, ErrorRolledBack: executing,
 		ErrorKept: executing, EdgeAfter: responding, DropAfter: responding, HalfBody: responding, Garbage: responding,
-		SlowHeaders: responding,
+		SlowHeaders: responding, RevokeAfter: responding, CloseIdle: responding,
 	}
 }
 
-// strike returns the fault that meets the request at this point, if any, and marks it in the log. The caller holds s.mu.
+// strike returns the fault, scripted or else planned, that meets the request at this point, if any, and marks it in the log. The caller holds s.mu.
 func (s *Simulator) strike(at stage, x *exchange) *Fault {
 	for _, f := range s.faults {
 		if s.stages[f.Kind] != at || !f.selects(x) {
@@ -139,11 +145,25 @@ func (s *Simulator) strike(at stage, x *exchange) *Fault {
 			continue
 		}
 		f.struck++
-		x.log.Fault = f.Kind
+		x.planned = nil
+		s.met(x, f.Kind)
 		s.faults = slices.DeleteFunc(s.faults, func(one *scripted) bool { return one.Times >= 0 && one.struck >= one.Times })
 		return &f.Fault
 	}
-	return nil
+	p := x.planned
+	if p == nil || p.plan != s.plan || s.stages[p.fault.Kind] != at {
+		return nil
+	}
+	x.planned = nil
+	p.plan.struck[p.name]++
+	s.met(x, p.fault.Kind)
+	return &p.fault
+}
+
+// met notes that the fault has struck the request.
+func (s *Simulator) met(x *exchange, kind FaultKind) {
+	x.log.Fault = kind
+	s.keys.struck(x.key, kind)
 }
 
 func (f *scripted) selects(x *exchange) bool {

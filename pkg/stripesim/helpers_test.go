@@ -110,6 +110,19 @@ func (b *bench) get(t *testing.T, path string, header ...string) reply {
 	return got
 }
 
+// direct sends to the handler without a network.
+func (b *bench) direct(method, path, key, body string) *httptest.ResponseRecorder {
+	request := httptest.NewRequest(method, path, strings.NewReader(body))
+	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	answer := httptest.NewRecorder()
+	b.Handler().ServeHTTP(answer, request)
+	return answer
+}
+
 func (b *bench) seed(t *testing.T, objects ...stripesim.Object) {
 	t.Helper()
 	if err := b.Seed(acct, false, objects...); err != nil {

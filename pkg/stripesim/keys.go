@@ -118,6 +118,7 @@ func (x *exchange) keep(a *answer) {
 		return
 	}
 	x.slot.done, x.slot.status, x.slot.body = true, a.status, a.body
+	x.sim.keys.stored(x.key, a.status)
 	a.original = x.slot.requestID
 }
 

@@ -80,6 +80,7 @@ func (s *Simulator) note(one *Request) {
 
 // record appends to the ledger. The caller holds s.mu.
 func (s *Simulator) record(c *call, object record) {
+	s.keys.effect(c.key)
 	s.effects = append(s.effects, Effect{
 		Seq: int64(len(s.effects)) + 1, Account: c.acct.tenant.account, Livemode: c.acct.live, Op: c.op, Object: object.base().ID,
 		Amount: c.amount, Currency: c.currency, IdempotencyKey: c.key, RequestID: c.requestID, At: s.now().UTC(),

@@ -24,6 +24,8 @@ type exchange struct {
 	key       string
 	requestID string
 	log       *Request
+	planned   *planned // nil: nothing is in store for it
+	parts     int      // what still works on it: the handler, and an execution that outlives it
 
 	params *form
 	print  [32]byte
@@ -34,9 +36,10 @@ type exchange struct {
 // serve takes the request through the steps of the real thing, in their order: the edge, authentication, the limiter,
 // validation, the key, the object's lock, execution, commit, answer.
 func (s *Simulator) serve(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{sim: s, w: w, r: r, key: r.Header.Get("Idempotency-Key")}
+	x := &exchange{sim: s, w: w, r: r, key: r.Header.Get("Idempotency-Key"), parts: 1}
 	x.route, x.id = locate(s.routes, r.Method, r.URL)
 	edge := x.arrive()
+	defer x.leave()
 	if edge != nil {
 		x.strikeAtEdge(edge)
 		return
@@ -79,7 +82,24 @@ func (x *exchange) arrive() *Fault {
 		x.log.Op = x.route.op
 	}
 	s.note(x.log)
+	s.active++
+	s.keys.arrived(x)
+	x.planned = s.plan.drawFor(x)
 	return s.strike(atEdge, x)
+}
+
+// leave ends the handler's part of the request.
+func (x *exchange) leave() {
+	x.sim.mu.Lock()
+	defer x.sim.mu.Unlock()
+	x.sim.partDone(x)
+}
+
+// partDone counts the request as over once nothing works on it any more. The caller holds s.mu.
+func (s *Simulator) partDone(x *exchange) {
+	if x.parts--; x.parts == 0 {
+		s.active--
+	}
 }
 
 // admit does what comes before the key: a refusal from here is not remembered.
@@ -89,7 +109,10 @@ func (x *exchange) admit(body []byte) (*answer, *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x.log.BodyHash = hexOf(sha256.Sum256(body))
-	if f := s.strike(afterRead, x); f != nil {
+	s.keys.read(x)
+	if f := s.strike(afterRead, x); f != nil && f.Kind == RevokeBefore {
+		s.revokeUsed(x.who)
+	} else if f != nil {
 		return nil, f
 	}
 	if refused := s.authenticate(x.who, x.r.Header.Get("Stripe-Account")); refused != nil {
@@ -194,13 +217,16 @@ func (x *exchange) respond(a *answer) {
 	if a.settled {
 		f = x.sim.strike(responding, x)
 	}
+	if f != nil && f.Kind == RevokeAfter {
+		x.sim.revokeUsed(x.who)
+	}
 	x.log.Status, x.log.Replayed = a.status, a.replayed
 	x.sim.mu.Unlock()
 	if f == nil {
 		f = &Fault{}
 	}
 	switch f.Kind {
-	case DropAfter:
+	case DropAfter, RevokeAfter:
 		x.setStatus(0)
 		x.drop(f)
 	case EdgeAfter:
@@ -215,7 +241,13 @@ func (x *exchange) respond(a *answer) {
 	case Garbage:
 		x.headers(a)
 		x.finish(http.StatusOK, "application/json", []byte("\x1f\x8b{\"id\": \"in_"))
-	case NoFault, Refuse, Hang, EdgeBefore, Redirect, DropBefore, Reject, Stall, LockTimeout, Decline, External, ErrorRolledBack, ErrorKept:
+	case CloseIdle:
+		x.headers(a)
+		x.finish(a.status, "application/json", a.body)
+		_ = http.NewResponseController(x.w).Flush()
+		x.drop(&Fault{})
+	case NoFault, Refuse, Hang, EdgeBefore, Redirect, DropBefore, RevokeBefore, Reject, Stall, LockTimeout, Decline, External,
+		ErrorRolledBack, ErrorKept:
 		x.headers(a)
 		x.finish(a.status, "application/json", a.body)
 	}
@@ -248,10 +280,22 @@ func (x *exchange) half(a *answer) {
 	h := x.w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	x.answered(a.status)
 	x.w.WriteHeader(a.status)
 	_, _ = x.w.Write(a.body[:len(a.body)/2])
 	_ = http.NewResponseController(x.w).Flush()
 	panic(http.ErrAbortHandler)
+}
+
+// answered notes what is about to leave, unless nobody is there to read it.
+func (x *exchange) answered(status int) {
+	x.setStatus(status)
+	if x.r.Context().Err() != nil {
+		return
+	}
+	x.sim.mu.Lock()
+	defer x.sim.mu.Unlock()
+	x.sim.keys.answered(x, status, x.w.Header().Get("Request-Id"))
 }
 
 // setStatus notes what left; 0: nothing.
@@ -272,7 +316,7 @@ func (x *exchange) pause(d time.Duration) {
 
 // finish writes a whole answer.
 func (x *exchange) finish(status int, kind string, body []byte) {
-	x.setStatus(status)
+	x.answered(status)
 	x.w.Header().Set("Content-Type", kind)
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(status)

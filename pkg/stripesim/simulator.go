@@ -35,6 +35,9 @@ type Simulator struct {
 	locks     map[lockID]chan struct{}
 	latencies map[string]Latency // by operation; "": all others
 	faults    []*scripted
+	plan      *plan // nil: none
+	keys      seenKeys
+	active    int // requests that have not come to their end
 	effects   []Effect
 	requests  []*Request
 	received  int64
@@ -82,10 +85,11 @@ func (s *Simulator) clear() {
 	s.slots, s.slotOrder = make(map[slotID]*slot), nil
 	s.latencies = map[string]Latency{"": s.cfg.Latency}
 	s.faults, s.effects, s.requests, s.received = nil, nil, nil, 0
+	s.plan, s.keys = nil, seenKeys{}
 	s.locks = make(map[lockID]chan struct{})
 }
 
-// Reset forgets all objects, keys, effects, requests, faults, tokens and clock changes, as if newly made. Calls that are
+// Reset forgets all objects, keys, effects, requests, faults, the plan, tokens and clock changes, as if newly made. Calls that are
 // stalled or wait for a lock end without an answer and without an effect.
 func (s *Simulator) Reset() {
 	s.mu.Lock()
@@ -132,6 +136,14 @@ func (s *Simulator) Held() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.holding
+}
+
+// Active is the number of requests to the API that have not come to their end: executing, stalled, waiting for a lock or
+// being answered, also those whose client has left. While it is 0 and nobody sends, nothing can take effect any more.
+func (s *Simulator) Active() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.active
 }
 
 // Release lets all held calls go on.
