@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"billonce/pkg/stripesim"
@@ -30,60 +31,88 @@ const (
 
 // options are what flags and environment say.
 type options struct {
-	addr        string
-	probe       bool
-	platformKey string
-	latency     stripesim.Latency
-	seed        uint64
-	rate        int
+	addr  string
+	probe bool
+	sim   stripesim.Config
 }
 
-// errEnvironment marks a variable that cannot be read.
-var errEnvironment = errors.New("is not a duration")
+// errSetting marks a value that makes no sense, be it a flag's or a variable's.
+var errSetting = errors.New("setting")
+
+// define binds the flags to the options.
+func define(flags *flag.FlagSet, opts *options) {
+	sim := &opts.sim
+	flags.StringVar(&opts.addr, "addr", defaultAddr, "address to listen on")
+	flags.StringVar(&sim.PlatformKey, "platform-key", stripesim.DefaultPlatformKey, "the platform's secret key")
+	flags.Uint64Var(&sim.Seed, "seed", 0, "seed of everything random; 0: another each time")
+	flags.DurationVar(&sim.Latency.Fixed, "latency", 0, "how long each call takes")
+	flags.DurationVar(&sim.Latency.Jitter, "jitter", 0, "how much longer it may take, at random")
+	flags.IntVar(&sim.RateLimit, "rate", 0, "calls that an account is served each second before it is answered 429; 0: any number")
+	flags.DurationVar(&sim.KeyTTL, "key-ttl", 0, "how long an idempotency key is remembered; 0: 24h")
+	flags.DurationVar(&sim.PruneLate, "prune-late", 0, "up to how much longer than that, drawn for each key")
+	flags.DurationVar(&sim.LockWait, "lock-wait", 0, "how long a call waits for a busy object before 429 lock_timeout; 0: 2s, negative: not at all")
+	flags.DurationVar(&sim.EventLag, "event-lag", 0, "how much later than its cause an event is listed")
+	flags.Float64Var(&sim.EventDrops, "event-drops", 0, "how likely an event is never listed, 0 to 1")
+	flags.Float64Var(&sim.EventDuplicates, "event-duplicates", 0, "how likely an event is listed twice, 0 to 1")
+	flags.Float64Var(&sim.EventDisorder, "event-disorder", 0, "how likely an event is listed out of order, 0 to 1")
+	flags.DurationVar(&sim.SearchLag, "search-lag", 0, "how much later than its creation an object is found by search")
+	flags.BoolVar(&sim.StoreLockTimeouts, "store-lock-timeouts", false, "keep a 429 lock_timeout under its key")
+	flags.BoolVar(&sim.StoreInvalid, "store-invalid", false, "keep a 400 for its parameters under its key")
+	flags.BoolVar(&sim.MismatchFirst, "mismatch-first", false, "a running key sent with other parameters answers 400 rather than 409")
+	flags.BoolVar(&sim.KeysPerAuthMode, "keys-per-auth-mode", false, "a key sent with a merchant's token and with the platform's key is two keys")
+	flags.BoolVar(&sim.BareFromSchedule, "bare-from-schedule", false, "from_subscription tolerates no other parameter")
+	flags.BoolVar(&sim.BareDeleteEvents, "bare-delete-events", false, "the events of a DELETE do not name the key that it carried")
+	flags.BoolVar(&sim.NoKeepAlive, "no-keep-alive", false, "end every connection with its first answer")
+	flags.Usage = func() {
+		_, _ = fmt.Fprintln(flags.Output(), "Usage: stripesim [flags] [healthcheck]\n\n"+
+			"The variable STRIPESIM_NAME_OF_FLAG is the default of -name-of-flag. Most can be switched while it runs, by POST /_sim/switches.")
+		flags.PrintDefaults()
+	}
+	flags.BoolVar(&opts.probe, probeFlag, false, "ask the simulator at the address whether it answers, and exit")
+}
+
+// probeFlag has no variable: a service started with one would not serve.
+const probeFlag = "healthcheck"
 
 func parse(args []string, getenv func(string) string, out io.Writer) (options, error) {
-	opts := options{addr: defaultAddr, platformKey: stripesim.DefaultPlatformKey}
-	if text := getenv("STRIPESIM_ADDR"); text != "" {
-		opts.addr = text
-	}
-	if text := getenv("STRIPESIM_PLATFORM_KEY"); text != "" {
-		opts.platformKey = text
-	}
-	for name, into := range map[string]*time.Duration{
-		"STRIPESIM_LATENCY": &opts.latency.Fixed, "STRIPESIM_JITTER": &opts.latency.Jitter,
-	} {
-		text := getenv(name)
-		if text == "" {
-			continue
-		}
-		d, err := time.ParseDuration(text)
-		if err != nil || d < 0 {
-			return opts, fmt.Errorf("%s %w", name, errEnvironment)
-		}
-		*into = d
-	}
+	var opts options
 	flags := flag.NewFlagSet("stripesim", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&opts.addr, "addr", opts.addr, "address to listen on")
-	flags.DurationVar(&opts.latency.Fixed, "latency", opts.latency.Fixed, "how long each call takes")
-	flags.DurationVar(&opts.latency.Jitter, "jitter", opts.latency.Jitter, "how much longer it may take, at random")
-	flags.StringVar(&opts.platformKey, "platform-key", opts.platformKey, "the platform's secret key")
-	flags.Uint64Var(&opts.seed, "seed", 0, "seed of everything random; 0: another each time")
-	flags.IntVar(&opts.rate, "rate", 0, "calls that an account is served each second before it is answered 429; 0: any number")
-	flags.BoolVar(&opts.probe, "healthcheck", false, "ask the simulator at the address whether it answers, and exit")
+	define(flags, &opts)
+	if err := defaults(flags, getenv); err != nil {
+		return opts, err
+	}
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
-	if flags.NArg() == 1 && flags.Arg(0) == "healthcheck" {
+	switch {
+	case flags.NArg() == 1 && flags.Arg(0) == probeFlag:
 		opts.probe = true
-		return opts, nil
-	}
-	if flags.NArg() > 0 {
+	case flags.NArg() > 0:
 		_, _ = fmt.Fprintln(out, "stripesim: arguments that are not known")
 		flags.Usage()
 		return opts, errors.New("arguments")
 	}
+	if err := opts.sim.Check(); err != nil {
+		return opts, fmt.Errorf("%w: %w", errSetting, err)
+	}
 	return opts, nil
+}
+
+// defaults sets the flags that have a variable. The error names the variable, not its value, which may be a key.
+func defaults(flags *flag.FlagSet, getenv func(string) string) error {
+	var wrong error
+	flags.VisitAll(func(f *flag.Flag) {
+		name := "STRIPESIM_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		text := getenv(name)
+		if text == "" || f.Name == probeFlag {
+			return
+		}
+		if flags.Set(f.Name, text) != nil {
+			wrong = errors.Join(wrong, fmt.Errorf("%w: %s cannot be read", errSetting, name))
+		}
+	})
+	return wrong
 }
 
 // run is the program, from its arguments to its exit code.
@@ -92,7 +121,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
-	case errors.Is(err, errEnvironment):
+	case errors.Is(err, errSetting):
 		_, _ = fmt.Fprintln(stderr, "stripesim:", err)
 		return exitConfig
 	case err != nil:
@@ -122,7 +151,8 @@ func serve(ctx context.Context, opts options, log *slog.Logger) error {
 		log.WarnContext(ctx, "reachable from other machines, and the control routes ask for no credentials",
 			slog.String("addr", listener.Addr().String()))
 	}
-	sim := stripesim.New(stripesim.Config{PlatformKey: opts.platformKey, Latency: opts.latency, Seed: opts.seed, RateLimit: opts.rate, Log: log})
+	opts.sim.Log = log
+	sim := stripesim.New(opts.sim)
 	server := &http.Server{Handler: sim.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()

@@ -170,6 +170,10 @@ func TestBadSettingsAreRefused(t *testing.T) {
 		"unknown flag":     {args: []string{"-nothing"}, code: exitUsage},
 		"unknown argument": {args: []string{"nothing"}, code: exitUsage},
 		"bad latency":      {env: map[string]string{"STRIPESIM_LATENCY": "soon"}, code: exitConfig},
+		"bad rate":         {env: map[string]string{"STRIPESIM_EVENT_DROPS": "2"}, code: exitConfig},
+		"bad switch":       {env: map[string]string{"STRIPESIM_MISMATCH_FIRST": "perhaps"}, code: exitConfig},
+		"negative lag":     {args: []string{"-search-lag", "-1s"}, code: exitConfig},
+		"negative latency": {args: []string{"-latency", "-1s"}, code: exitConfig},
 		"bad address":      {args: []string{"-addr", "nowhere:port:x"}, code: exitFailure},
 		"help":             {args: []string{"-h"}, code: exitOK},
 	} {
@@ -180,6 +184,28 @@ func TestBadSettingsAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestFlagsAndVariablesSetTheSwitches(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{
+		"STRIPESIM_ADDR": "127.0.0.1:0", "STRIPESIM_EVENT_LAG": "3m", "STRIPESIM_EVENT_DROPS": "0.25", "STRIPESIM_MISMATCH_FIRST": "true",
+		"STRIPESIM_SEED": "7", "STRIPESIM_PRUNE_LATE": "1h",
+	}
+	s := start(t, []string{
+		"-event-duplicates", "0.5", "-event-disorder=1", "-search-lag", "1m", "-no-keep-alive", "-prune-late", "24h", "-lock-wait", "-1s",
+		"-store-invalid", "-store-lock-timeouts", "-keys-per-auth-mode", "-bare-from-schedule", "-bare-delete-events", "-key-ttl", "25h",
+		"-rate", "500",
+	}, env)
+	_, body := call(t, "GET", "http://"+s.addr+"/_sim/switches", "")
+	const want = `{"seed":7,"key_ttl":"25h0m0s","prune_late":"24h0m0s","rate_limit":500,"lock_wait":"0s","event_lag":"3m0s",` +
+		`"event_drops":0.25,"event_duplicates":0.5,"event_disorder":1,"search_lag":"1m0s","store_lock_timeouts":true,"store_invalid":true,` +
+		`"mismatch_first":true,"keys_per_auth_mode":true,"bare_from_schedule":true,"bare_delete_events":true,"no_keep_alive":true}` + "\n"
+	if body != want {
+		t.Errorf("got  %swant %s", body, want)
+	}
+	s.stop()
+	s.end(t)
 }
 
 // The real binary, with real signals.

@@ -153,7 +153,7 @@ func rateLimited() *refusal {
 // tooFast counts the tenant's calls in this second, and reports whether there are more than [Config.RateLimit]. The caller
 // holds s.mu.
 func (s *Simulator) tooFast(who tenant) bool {
-	if s.cfg.RateLimit == 0 {
+	if s.switches.RateLimit == 0 {
 		return false
 	}
 	if second := s.now().Unix(); second != s.second {
@@ -161,7 +161,7 @@ func (s *Simulator) tooFast(who tenant) bool {
 		clear(s.served)
 	}
 	s.served[who]++
-	return s.served[who] > s.cfg.RateLimit
+	return s.served[who] > s.switches.RateLimit
 }
 
 // inject is a refusal that the script asks for.

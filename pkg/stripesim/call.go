@@ -15,6 +15,7 @@ type call struct {
 	id        string // of the object in the path
 	params    *form
 	key       string
+	unkeyed   bool // key is noted, though a DELETE has none
 	requestID string
 	now       int64
 

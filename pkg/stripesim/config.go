@@ -22,8 +22,14 @@ type Config struct {
 
 	RateLimit int           // calls that an account is served each second, by the simulator's clock, before 429; 0: any number
 	LockWait  time.Duration // how long a call waits for a busy object before 429 lock_timeout; 0: 2 s, negative: not at all
+	PruneLate time.Duration // up to how much longer than KeyTTL a key is remembered, drawn for each key
 	EventLag  time.Duration // how much later than its cause an event is listed, by the simulator's clock
 	SearchLag time.Duration // how much later than its creation an object is found by search, by the simulator's clock
+
+	// How likely, 0 to 1, an event is never listed, is listed as two events with an id each, or is listed up to five places
+	// too early, before older ones. Drawn from the seed and the event's cause, whatever happens beside it.
+
+	EventDrops, EventDuplicates, EventDisorder float64
 
 	// Switches for what Stripe does not document.
 
@@ -31,8 +37,12 @@ type Config struct {
 	MismatchFirst     bool // a running key sent with other parameters answers 400 rather than 409
 	KeysPerAuthMode   bool // a key sent with a merchant's token and with the platform's key is two keys
 	BareFromSchedule  bool // from_subscription tolerates no other parameter, not even metadata
-	KeepRequests      int  // entries of the request log kept, the newest; 0: 200,000
-	KeepEvents        int  // events kept for each account, the newest; 0: 100,000
+	StoreInvalid      bool // keep a 400 for its parameters under the key of a POST, instead of leaving the key free
+	BareDeleteEvents  bool // the events of a DELETE do not name the key that it carried
+	NoKeepAlive       bool // end every connection with its first answer, so that net/http never sends a request again by itself
+
+	KeepRequests int // entries of the request log kept, the newest; 0: 200,000
+	KeepEvents   int // events kept for each account, the newest; 0: 100,000
 }
 
 // Latency is how long a call takes between claiming its key and taking effect.

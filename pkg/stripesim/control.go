@@ -32,6 +32,8 @@ func (s *Simulator) controlRoutes() *http.ServeMux {
 	mux.HandleFunc("GET /_sim/plan", s.getPlan)
 	mux.HandleFunc("POST /_sim/plan", s.postPlan)
 	mux.HandleFunc("DELETE /_sim/plan", s.deletePlan)
+	mux.HandleFunc("GET /_sim/switches", s.getSwitches)
+	mux.HandleFunc("POST /_sim/switches", s.postSwitches)
 	mux.HandleFunc("GET /_sim/keys", s.getKeys)
 	mux.HandleFunc("GET /_sim/active", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]int{"active": s.Active()})

@@ -46,21 +46,29 @@ func (e *event) show() *shownEvent {
 // publish turns what happened into events. body is the result's rendering. An object that several events are about is
 // rendered once: all of them show it as the call left it.
 func (c *call) publish(result record, body []byte, delay int64) {
-	lag := int64(c.sim.cfg.EventLag.Seconds()) + delay
+	lag := int64(c.sim.switches.EventLag.Seconds()) + delay
+	key := c.key
+	if c.sim.switches.BareDeleteEvents && c.unkeyed {
+		key = ""
+	}
 	rendered := make(map[record][]byte, len(c.happened))
 	if result != nil {
 		rendered[result] = body
 	}
-	for _, h := range c.happened {
+	for n, h := range c.happened {
 		data, ok := rendered[h.object]
 		if !ok {
 			data = slices.Clip(render(h.object))
 			rendered[h.object] = data
 		}
-		c.acct.events = append(c.acct.events, &event{
-			id: c.sim.newID("evt"), kind: h.kind, created: c.now, visible: c.now + lag, requestID: c.requestID, key: c.key,
-			data: data, account: c.acct.tenant.account, livemode: c.acct.live,
-		})
+		copies, places := c.fateOf(h.kind, n)
+		for range copies {
+			at := max(len(c.acct.events)-places, 0)
+			c.acct.events = slices.Insert(c.acct.events, at, &event{
+				id: c.sim.newID("evt"), kind: h.kind, created: c.now, visible: c.now + lag, requestID: c.requestID, key: key,
+				data: data, account: c.acct.tenant.account, livemode: c.acct.live,
+			})
+		}
 	}
 	// Half as many again are let grow, so that dropping the oldest costs little.
 	if keep := c.sim.cfg.KeepEvents; len(c.acct.events) > keep+keep/2 {

@@ -27,6 +27,13 @@ func (x *exchange) perform() *answer {
 		s.mu.Unlock()
 		return prior
 	}
+	if x.invalid != nil {
+		defer s.mu.Unlock()
+		a := x.invalid.answer(x.requestID)
+		a.settled = true
+		x.keep(a)
+		return a
+	}
 	wait := s.stallFor(x)
 	if busy := s.busy(x); wait == (stall{}) && busy == nil || s.closed {
 		defer s.mu.Unlock()
@@ -79,7 +86,7 @@ func (s *Simulator) executeLate(x *exchange, wait stall, epoch int) *answer {
 	defer s.mu.Unlock()
 	defer s.partDone(x)
 	if !s.lockObject(x) {
-		return s.lockTimeout(x, s.cfg.StoreLockTimeouts)
+		return s.lockTimeout(x, s.switches.StoreLockTimeouts)
 	}
 	defer s.unlockObject(x)
 	s.waitUnlocked(wait)
@@ -94,14 +101,14 @@ func (s *Simulator) executeLate(x *exchange, wait stall, epoch int) *answer {
 	return a
 }
 
-// lockObject takes the lock of the object in the path, and waits for it as long as [Config.LockWait]. s.mu is held on
+// lockObject takes the lock of the object in the path, and waits for it as long as [Switches.LockWait]. s.mu is held on
 // entry and on return, not between.
 func (s *Simulator) lockObject(x *exchange) bool {
 	if x.route.object == "" {
 		return true
 	}
-	if s.cfg.LockWait > 0 {
-		patience := time.NewTimer(s.cfg.LockWait)
+	if s.switches.LockWait > 0 {
+		patience := time.NewTimer(s.switches.LockWait)
 		defer patience.Stop()
 		for busy := s.busy(x); busy != nil; busy = s.busy(x) {
 			s.mu.Unlock()
@@ -175,7 +182,7 @@ func (s *Simulator) lockTimeout(x *exchange, stored bool) *answer {
 func (s *Simulator) execute(x *exchange) *answer {
 	c := s.newCall(x.who.tenant, x.route.op, x.id, x.params)
 	c.requestID = x.requestID
-	c.key = x.key
+	c.key, c.unkeyed = x.key, x.route.method == http.MethodDelete
 	f := s.strike(executing, x)
 	if f != nil {
 		if a := s.insteadOf(f, x, c); a != nil {

@@ -21,6 +21,7 @@ type slotID struct {
 type slot struct {
 	print     [32]byte
 	taken     time.Time
+	late      time.Duration // how much longer than the rest it is remembered
 	requestID string
 	done      bool
 	status    int
@@ -67,12 +68,12 @@ func (s *Simulator) takeKey(x *exchange) *answer {
 	}
 	s.forgetKeys()
 	id := slotID{tenant: x.who.tenant, key: x.key}
-	if s.cfg.KeysPerAuthMode {
+	if s.switches.KeysPerAuthMode {
 		id.auth = x.who.mode
 	}
 	found, ok := s.slots[id]
 	if !ok || found.done && s.stale(found) {
-		x.slot = &slot{print: x.print, taken: s.now(), requestID: x.requestID}
+		x.slot = &slot{print: x.print, taken: s.now(), late: s.lateness(x.key), requestID: x.requestID}
 		x.slotID = id
 		s.slots[id] = x.slot
 		s.slotOrder = append(s.slotOrder, id)
@@ -80,7 +81,7 @@ func (s *Simulator) takeKey(x *exchange) *answer {
 	}
 	same := found.print == x.print
 	switch {
-	case !found.done && (same || !s.cfg.MismatchFirst):
+	case !found.done && (same || !s.switches.MismatchFirst):
 		r := invalid("idempotency_key_in_use", "", "There is currently another in-progress request using this Idempotent Key (that "+
 			"probably means you submitted twice, and the other request is still going through): %s. Please try again later.", x.key)
 		r.status = http.StatusConflict
@@ -94,7 +95,7 @@ func (s *Simulator) takeKey(x *exchange) *answer {
 	return &answer{status: found.status, body: found.body, original: found.requestID, replayed: true, settled: true}
 }
 
-// forgetKeys drops the slots that are older than [Config.KeyTTL]. Those still running stay.
+// forgetKeys drops the oldest slots, up to the first that is not to be forgotten yet. Those still running stay.
 func (s *Simulator) forgetKeys() {
 	n := 0
 	for _, id := range s.slotOrder {
@@ -110,7 +111,9 @@ func (s *Simulator) forgetKeys() {
 	s.slotOrder = s.slotOrder[n:]
 }
 
-func (s *Simulator) stale(one *slot) bool { return !one.taken.After(s.now().Add(-s.cfg.KeyTTL)) }
+func (s *Simulator) stale(one *slot) bool {
+	return !one.taken.After(s.now().Add(-s.switches.KeyTTL - one.late))
+}
 
 // keep stores the answer under the request's key.
 func (x *exchange) keep(a *answer) {

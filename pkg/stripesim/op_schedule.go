@@ -36,7 +36,7 @@ func (c *call) scheduleFrom(id string) (record, *refusal) {
 		return nil, noSuch("from_subscription", "subscription", id)
 	}
 	for _, name := range c.params.keys {
-		if name != "from_subscription" && name != "expand" && (name != "metadata" || c.sim.cfg.BareFromSchedule) {
+		if name != "from_subscription" && name != "expand" && (name != "metadata" || c.sim.switches.BareFromSchedule) {
 			return nil, invalid("", name, "You cannot set `%s` if `from_subscription` is set.", name)
 		}
 	}

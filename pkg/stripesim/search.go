@@ -36,7 +36,7 @@ func searching[T record](plural, object string, of func(*account) *table[T]) []r
 		}
 		limit := int(min(max(c.number("limit", defaultLimit), 1), maxLimit))
 		found := &searchPage{Object: "search_result", Data: []json.RawMessage{}, URL: "/v1/" + plural + "/search"}
-		newest := c.now - int64(c.sim.cfg.SearchLag.Seconds())
+		newest := c.now - int64(c.sim.switches.SearchLag.Seconds())
 		for _, one := range slices.Backward(of(c.acct).rows) {
 			if one.base().Created > newest {
 				continue

@@ -40,6 +40,7 @@ func TestKeysRememberAllThatCameUnderThem(t *testing.T) {
 	}{
 		"an effect, its replay and a lost answer between": {
 			func(t *testing.T, b *bench) {
+				t.Helper()
 				b.script(t, stripesim.Fault{Kind: stripesim.DropAfter})
 				_, _ = b.send(t, http.MethodPost, pay, "", "Idempotency-Key", "k")
 				b.post(t, pay, "k", "")
@@ -51,6 +52,7 @@ func TestKeysRememberAllThatCameUnderThem(t *testing.T) {
 		},
 		"two ways of authentication": {
 			func(t *testing.T, b *bench) {
+				t.Helper()
 				b.post(t, pay, "k", "")
 				b.post(t, pay, "k", "", platform...)
 			},
@@ -61,6 +63,7 @@ func TestKeysRememberAllThatCameUnderThem(t *testing.T) {
 		},
 		"other parameters, and another account": {
 			func(t *testing.T, b *bench) {
+				t.Helper()
 				b.post(t, pay, "k", "")
 				b.post(t, pay, "k", "off_session=true")
 				b.post(t, pay, "k", "", "Authorization", "Bearer sk_test_acct_other")
@@ -72,6 +75,7 @@ func TestKeysRememberAllThatCameUnderThem(t *testing.T) {
 		},
 		"refusals that leave no trace under the key": {
 			func(t *testing.T, b *bench) {
+				t.Helper()
 				b.script(t, stripesim.Fault{Kind: stripesim.EdgeBefore, Status: 503}, stripesim.Fault{Kind: stripesim.Reject})
 				b.post(t, pay, "k", "")
 				b.post(t, pay, "k", "")
@@ -88,6 +92,7 @@ func TestKeysRememberAllThatCameUnderThem(t *testing.T) {
 		},
 		"a key that has expired": {
 			func(t *testing.T, b *bench) {
+				t.Helper()
 				b.post(t, "/v1/payment_intents", "k", "amount=1&currency=usd")
 				b.Advance(25 * time.Hour)
 				b.post(t, "/v1/payment_intents", "k", "amount=1&currency=usd")
@@ -99,6 +104,7 @@ func TestKeysRememberAllThatCameUnderThem(t *testing.T) {
 		},
 		"a DELETE": {
 			func(t *testing.T, b *bench) {
+				t.Helper()
 				b.seed(t, subscription)
 				if _, err := b.send(t, http.MethodDelete, "/v1/subscriptions/sub_1", "", "Idempotency-Key", "k"); err != nil {
 					t.Fatal(err)

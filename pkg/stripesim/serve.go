@@ -27,10 +27,11 @@ type exchange struct {
 	planned   *planned // nil: nothing is in store for it
 	parts     int      // what still works on it: the handler, and an execution that outlives it
 
-	params *form
-	print  [32]byte
-	slot   *slot // taken by this request; nil without a key
-	slotID slotID
+	params  *form
+	invalid *refusal // for its parameters, when that is to be kept under the key
+	print   [32]byte
+	slot    *slot // taken by this request; nil without a key
+	slotID  slotID
 }
 
 // serve takes the request through the steps of the real thing, in their order: the edge, authentication, the limiter,
@@ -83,6 +84,9 @@ func (x *exchange) arrive() *Fault {
 	}
 	s.note(x.log)
 	s.active++
+	if s.switches.NoKeepAlive {
+		x.w.Header().Set("Connection", "close")
+	}
 	s.keys.arrived(x)
 	x.planned = s.plan.drawFor(x)
 	return s.strike(atEdge, x)
@@ -162,7 +166,12 @@ func (x *exchange) validate(wrong error) *refusal {
 	if refused := checkKey(x.r); refused != nil {
 		return refused
 	}
-	return x.route.validate(x.params)
+	refused := x.route.validate(x.params)
+	if x.sim.switches.StoreInvalid && x.key != "" && x.r.Method == http.MethodPost {
+		x.invalid = refused
+		return nil
+	}
+	return refused
 }
 
 // strikeAtEdge plays a fault that never lets the request in.

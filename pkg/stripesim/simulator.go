@@ -18,6 +18,7 @@ type Simulator struct {
 	cfg    Config
 	routes map[string]*endpoint
 	byOp   map[string]*endpoint
+	start  Switches // after New and after a reset
 	stages map[FaultKind]stage
 	mux    *http.ServeMux
 
@@ -36,6 +37,7 @@ type Simulator struct {
 	latencies map[string]Latency // by operation; "": all others
 	faults    []*scripted
 	plan      *plan // nil: none
+	switches  Switches
 	keys      seenKeys
 	active    int // requests that have not come to their end
 	effects   []Effect
@@ -64,6 +66,8 @@ func New(cfg Config) *Simulator {
 	if _, err := crand.Read(chance[:]); err == nil && seed == 0 {
 		seed = binary.LittleEndian.Uint64(chance[:])
 	}
+	s.start = cfg.switches()
+	s.start.Seed = seed
 	s.random = rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // faults are to be repeatable, not secret
 	s.run = strconv.FormatUint(s.random.Uint64(), 36)
 	s.mux = s.controlRoutes()
@@ -78,6 +82,7 @@ func (s *Simulator) clear() {
 	}
 	s.release = make(chan struct{})
 	s.offset = 0
+	s.switches = s.start
 	s.epoch++
 	s.served = make(map[tenant]int)
 	s.accounts, s.tokens = make(map[tenant]*account), make(map[string]tenant)
@@ -89,7 +94,7 @@ func (s *Simulator) clear() {
 	s.locks = make(map[lockID]chan struct{})
 }
 
-// Reset forgets all objects, keys, effects, requests, faults, the plan, tokens and clock changes, as if newly made. Calls that are
+// Reset forgets all objects, keys, effects, requests, faults, the plan, tokens, switches and clock changes, as if newly made. Calls that are
 // stalled or wait for a lock end without an answer and without an effect.
 func (s *Simulator) Reset() {
 	s.mu.Lock()
