@@ -7,12 +7,22 @@
 // objects or money enters exactly one [Effect] into an append-only ledger, together with the key under which it came: to
 // prove that a task took effect exactly once is to count the ledger.
 //
-// As at Stripe, a DELETE has no key: the header is noted in the ledger, so that audits find it, and otherwise ignored.
+// As at Stripe, a DELETE has no key: the header is noted in the ledger and in its events, so that audits find it, and
+// otherwise ignored. Whether Stripe's events name it is not documented: see [Config.BareDeleteEvents].
 //
 // Latency passes between taking the key and the effect: meanwhile the key answers 409, the object is locked, and a client
 // that leaves does not stop the effect. Replays have none.
 //
-// Faults can be scripted for every point of a request's way: see [Fault].
+// Faults can be scripted for every point of a request's way: see [Fault]. A [Plan] draws them instead, from a seed, so that
+// the same requests meet the same faults in whatever order they come. What Stripe does not document, and what it lets
+// happen to events, keys and connections, are [Switches].
+//
+// # Audits
+//
+// A proof asks three things of the simulator after the fact. That nothing can take effect any more: [Simulator.Active] is
+// 0. What took effect: [Simulator.Ledger]. What the clients did, for each idempotency key and however long ago:
+// [Simulator.Keys], which tells of the requests, their distinct contents, the answers that left and the faults between.
+// Count effects, never requests: net/http sends a request again by itself when a kept-alive connection dies under it.
 //
 // The simulator never bills by itself: moving its clock expires keys, it does not renew subscriptions. It never tells one
 // client from another, it never writes to disk, and it is never to be reached from outside: its control routes ask for no
@@ -46,6 +56,13 @@
 //	GET    /_sim/faults                              what can still strike
 //	POST   /_sim/faults                              {"faults":[{"kind":"drop_after","op":"invoice.pay","nth":1,"times":1}]}
 //	DELETE /_sim/faults
+//	GET    /_sim/plan                                {"plan":{…}|null,"requests":0,"struck":{"drop_after":1}}
+//	POST   /_sim/plan                                {"seed":42,"rates":{"drop_after":0.03,"stall":0.01},"delay":"1s","events_lag":"1h"}
+//	DELETE /_sim/plan                                ends it and shows what had become of it
+//	GET    /_sim/switches                            how they stand
+//	POST   /_sim/switches                            {"event_lag":"1m","mismatch_first":true}: changes those that it names
+//	GET    /_sim/keys[?after=&limit=]                {"data":[use, …],"has_more":false}, by first arrival; after: a key; limit: 1000, up to 10000
+//	GET    /_sim/active                              {"active":0}: requests that have not come to their end
 //	GET    /_sim/held                                {"held":1}: calls that a fault holds
 //	POST   /_sim/release                             lets them go on
 //	POST   /_sim/accounts                            {"token":"sk_test_x","account":"acct_x","livemode":false}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -157,6 +158,56 @@ func TestAPlansDeclinesAndRivalsFitTheOperation(t *testing.T) {
 	}
 	if struck := b.Planned().Struck; struck[stripesim.External] != 1 || len(b.effects("late")) != 0 || len(b.effects("")) != 1 {
 		t.Errorf("%v, effects %v", struck, b.Ledger())
+	}
+}
+
+// Clients whose connections are kept alive, and which therefore do not even see all faults, end with one effect for each
+// key; and what the plan says that it struck is what the keys say.
+func TestPersistentClientsUnderAPlanEndWithOneEffectPerKey(t *testing.T) {
+	t.Parallel()
+	b := start(t, stripesim.Config{})
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	t.Cleanup(transport.CloseIdleConnections)
+	b.http = &http.Client{Transport: transport, CheckRedirect: b.http.CheckRedirect}
+	rates := everyKind(0.04)
+	for _, final := range []stripesim.FaultKind{
+		stripesim.Decline, stripesim.External, stripesim.ErrorKept, stripesim.ErrorRolledBack, stripesim.LockTimeout,
+	} {
+		delete(rates, final)
+	}
+	if err := b.Plan(stripesim.Plan{Seed: 8, Rates: rates, Delay: time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	const clients, keys = 6, 25
+	var all sync.WaitGroup
+	for range clients {
+		all.Go(func() {
+			for k := range keys {
+				if !persist(b, fmt.Sprint("task_", k), fmt.Sprint("amount=", k+1, "&currency=usd")) {
+					t.Errorf("no answer for %d", k)
+				}
+			}
+		})
+	}
+	all.Wait()
+	eventually(t, "nothing is under way", func() bool { return b.Active() == 0 })
+	uses, _, err := b.Keys("", 1000)
+	if err != nil || len(uses) != keys {
+		t.Fatalf("%v, %d keys", err, len(uses))
+	}
+	met := 0
+	for _, one := range uses {
+		met += len(one.Faults)
+		if one.Effects != 1 || one.Fingerprints != 1 || one.StoredStatus != 200 || len(b.effects(one.Key)) != 1 {
+			t.Errorf("%+v", one)
+		}
+	}
+	struck := 0
+	for _, n := range b.Planned().Struck {
+		struck += n
+	}
+	if met != struck || struck == 0 {
+		t.Errorf("the plan struck %d times, the keys met %d faults", struck, met)
 	}
 }
 
