@@ -365,39 +365,3 @@ func TestAnAccountThatCallsTooFastIsHeldBack(t *testing.T) {
 		t.Errorf("a second later: %d", got)
 	}
 }
-
-func TestAHungCallHasNoEffect(t *testing.T) {
-	t.Parallel()
-	b := start(t, stripesim.Config{})
-	b.script(t, stripesim.Fault{Kind: stripesim.Hang})
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	params := &stripe.PaymentIntentParams{Amount: stripe.Int64(1), Currency: stripe.String("usd")}
-	keyed(&params.Params, "k")
-	params.Context = ctx
-	if _, err := b.stripe(token).PaymentIntents.New(params); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the client saw %v", err)
-	}
-	if got := b.post(t, "/v1/payment_intents", "k", "amount=1&currency=usd"); got.status != 200 || got.header.Get("Idempotent-Replayed") != "" {
-		t.Errorf("again: %d %s", got.status, got.body)
-	}
-}
-
-func TestAResetEndsWhatIsStalled(t *testing.T) {
-	t.Parallel()
-	b := start(t, stripesim.Config{})
-	b.script(t, stripesim.Fault{Kind: stripesim.Stall, Hold: true})
-	gone := make(chan error, 1)
-	go func() {
-		_, err := b.send(t, http.MethodPost, "/v1/payment_intents", "amount=1&currency=usd", "Idempotency-Key", "k")
-		gone <- err
-	}()
-	eventually(t, "held", func() bool { return b.Held() == 1 })
-	b.Reset()
-	if err := <-gone; err == nil {
-		t.Error("it was answered")
-	}
-	if n := len(b.Ledger()); n != 0 {
-		t.Errorf("%d effects", n)
-	}
-}

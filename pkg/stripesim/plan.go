@@ -33,7 +33,7 @@ const RejectAuth = "reject_auth"
 
 const defaultPlanDelay = time.Second
 
-var errPlan = errors.New("no such plan")
+var errPlan = errors.New("not a plan")
 
 // PlanReport is what has become of a plan.
 type PlanReport struct {

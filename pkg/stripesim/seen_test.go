@@ -191,7 +191,7 @@ func TestWhatIsUnderWayIsCountedUntilItCanDoNothingMore(t *testing.T) {
 			gone <- err
 		}()
 	}
-	eventually(t, "two requests under way", func() bool { return b.Active() == 2 })
+	eventually(t, "two requests under way", func() bool { return b.Active() == 2 && b.Held() == 1 })
 	leave()
 	for range 2 {
 		if err := <-gone; err == nil {

@@ -36,7 +36,7 @@ type Switches struct {
 	NoKeepAlive       bool
 }
 
-var errSwitch = errors.New("no such setting")
+var errSwitch = errors.New("not a setting")
 
 // switches are what a simulator starts with. The seed is chosen by New where there is none.
 func (c Config) switches() Switches {
