@@ -223,7 +223,7 @@ func (s *Simulator) insteadOf(f *Fault, x *exchange, c *call) *answer {
 		a.settled = true
 		return a
 	case External:
-		s.act(x.who.tenant, f.Code, c.id, &form{})
+		s.act(x.who.tenant, f.Code, c.id, rivalParams(x.params))
 		return nil
 	case Decline:
 		code := f.Code
@@ -243,6 +243,22 @@ func (s *Simulator) insteadOf(f *Fault, x *exchange, c *call) *answer {
 	a.settled = true
 	x.keep(a)
 	return a
+}
+
+// rivalParams is what somebody else's operation on the same object says: which object, where that is not in the path, and
+// nothing of the request's own, such as its metadata.
+func rivalParams(sent *form) *form {
+	var pairs []pair
+	for _, name := range []string{"charge", "payment_intent"} {
+		if value := sent.get(name).value(); value != "" {
+			pairs = append(pairs, pair{name: name, value: value})
+		}
+	}
+	params, err := buildForm(pairs)
+	if err != nil {
+		return &form{} // two plain names cannot clash
+	}
+	return params
 }
 
 func serverError() *refusal {

@@ -201,6 +201,7 @@ func rivals() map[string][]string {
 		"payment_intent.capture":        {"payment_intent.capture", "payment_intent.cancel"},
 		"payment_intent.cancel":         {"payment_intent.confirm", "payment_intent.cancel"},
 		"charge.capture":                {"charge.capture"},
+		"refund.create":                 {"refund.create"},
 		"subscription.update":           {"subscription.cancel"},
 		"subscription.cancel":           {"subscription.cancel"},
 		"subscription.resume":           {"subscription.resume", "subscription.cancel"},

@@ -156,7 +156,11 @@ func TestAPlansDeclinesAndRivalsFitTheOperation(t *testing.T) {
 	if got := b.post(t, "/v1/invoices/in_3/void", "late", ""); got.status != 400 {
 		t.Errorf("too late: %d %s", got.status, got.body)
 	}
-	if struck := b.Planned().Struck; struck[stripesim.External] != 1 || len(b.effects("late")) != 0 || len(b.effects("")) != 1 {
+	b.seed(t, stripesim.Object{Object: "charge", ID: "ch_1", Amount: 900})
+	if got := b.post(t, "/v1/refunds", "later", "charge=ch_1&amount=100&metadata[task]=7"); got.status != 400 || strings.Contains(b.get(t, "/v1/refunds").body, `"task"`) {
+		t.Errorf("refunded before: %d %s", got.status, got.body)
+	}
+	if struck := b.Planned().Struck; struck[stripesim.External] != 2 || len(b.effects("late")) != 0 || len(b.effects("later")) != 0 || len(b.effects("")) != 2 {
 		t.Errorf("%v, effects %v", struck, b.Ledger())
 	}
 }
