@@ -21,6 +21,9 @@ type Doubt struct {
 	Declines    int
 }
 
+// Age is the time from the first send to the beginning of the look, by the database's clock.
+func (d Doubt) Age() time.Duration { return d.StartedAt.Sub(d.FirstSentAt) }
+
 // Finding is what one look at Stripe learned about a task in doubt.
 type Finding struct {
 	// Outcome is OutcomeSucceeded when the task's own effect was found, OutcomeRefused when it is proven that there is none

@@ -40,18 +40,24 @@ func (s *Store) CreateTasks(ctx context.Context, tasks []billing.NewTask) ([]bil
 	return created, nil
 }
 
-// RetryTask schedules next as the repetition of a task that failed or was canceled. Retrying a task that has been retried
+// RetryTask schedules next as the repetition of a task that failed or was canceled, for now, or for the time of the first one
+// where that still lies ahead: a task that was canceled in time is not done before it. Retrying a task that has been retried
 // already returns the first repetition, marked Replayed. The error has code [billing.CodeNotFound], or
 // [billing.CodeConflict] when the task's status does not allow it.
 func (s *Store) RetryTask(ctx context.Context, of billing.TaskID, next billing.NewTask) (billing.CreatedTask, error) {
 	var created []billing.CreatedTask
 	err := s.db.inTx(ctx, "retry task", func(tx *sqlx.Tx) error {
-		status := ""
-		if err := tx.GetContext(ctx, &status, `SELECT status FROM scheduled_tasks WHERE id = $1 FOR UPDATE`, of); err != nil {
+		first := struct {
+			Status       string    `db:"status"`
+			ScheduledFor time.Time `db:"scheduled_for"`
+			Ahead        bool      `db:"ahead"`
+		}{}
+		if err := tx.GetContext(ctx, &first, `
+			SELECT status, scheduled_for, scheduled_for > now() AS ahead FROM scheduled_tasks WHERE id = $1 FOR UPDATE`, of); err != nil {
 			return taskError("lock the task", err)
 		}
-		if status != string(billing.Failed) && status != string(billing.Canceled) {
-			return &billing.Error{Code: billing.CodeConflict, Message: "only a failed or canceled task can be retried; this one is " + status}
+		if first.Status != string(billing.Failed) && first.Status != string(billing.Canceled) {
+			return &billing.Error{Code: billing.CodeConflict, Message: "only a failed or canceled task can be retried; this one is " + first.Status}
 		}
 		row := taskRow{}
 		err := tx.GetContext(ctx, &row, `SELECT `+taskColumns+` FROM scheduled_tasks WHERE retry_of = $1`, of)
@@ -64,6 +70,9 @@ func (s *Store) RetryTask(ctx context.Context, of billing.TaskID, next billing.N
 			return err
 		}
 		next.RetryOf = of
+		if first.Ahead {
+			next.RunAt = first.ScheduledFor
+		}
 		created, err = createTasks(ctx, tx, []billing.NewTask{next})
 		return err
 	})
