@@ -29,7 +29,7 @@ func API() Service {
 	return Service{
 		Name: "api",
 		prepare: func(environ []string, stderr io.Writer) (started, error) {
-			conf, err := config.LoadAPI(environ, checkKey)
+			conf, err := config.LoadAPI(environ, checks())
 			if err != nil {
 				return started{}, err
 			}
@@ -41,7 +41,7 @@ func API() Service {
 			}}, nil
 		},
 		opsAddr: func(environ []string) (string, error) {
-			conf, err := config.LoadAPI(environ, checkKey)
+			conf, err := config.LoadAPI(environ, checks())
 			return conf.OpsAddr, err
 		},
 	}

@@ -78,6 +78,9 @@ func TestAnotherKeyIsRefused(t *testing.T) {
 			other = id
 		}
 	}
+	if !strings.Contains(worker.output(), "ENCRYPTION_KEY does not fit") {
+		t.Errorf("the variable is not named: %s", worker.output())
+	}
 	if mine == "" || other == "" || !strings.Contains(worker.output(), mine) {
 		t.Errorf("the two key ids are not named: %s", worker.output())
 	}
@@ -97,11 +100,27 @@ func TestProductionNeedsAKey(t *testing.T) {
 	}
 }
 
+// TestAKeyThatOpensNothingIsRefused takes away the record of which key the database is sealed with.
+func TestAKeyThatOpensNothingIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	api, c := s.api()
+	c.merchant()
+	api.kill()
+	db := sqlx.MustConnect("postgres", s.url)
+	defer func() { _ = db.Close() }()
+	db.MustExec(`DELETE FROM encryption_keys`)
+	worker := spawn(t, "worker", s.with("ENCRYPTION_KEY", otherKey))
+	if code := worker.exit(); code != 78 || !strings.Contains(worker.output(), "ENCRYPTION_KEY does not fit") {
+		t.Errorf("exit code %d, want 78: %s", code, worker.output())
+	}
+}
+
 func TestEveryFaultOfTheConfigurationIsNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"api", "worker"} {
 		p := spawn(t, name, map[string]string{
-			"ENCRYPTION_KEY": "canary-not-a-key", "LOG_LEVEL": "canary-loud", "STRIPE_TIMEOUT": "canary", "SHUTDOWN_TIMEOUT": "-1s",
+			"DATABASE_URL": "postgres://canary:canary@[::1/b", "ENCRYPTION_KEY": "canary-not-a-key", "LOG_LEVEL": "canary-loud", "STRIPE_TIMEOUT": "canary", "SHUTDOWN_TIMEOUT": "-1s",
 		})
 		if code := p.exit(); code != 78 {
 			t.Errorf("%s: exit code %d, want 78", name, code)

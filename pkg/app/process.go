@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"billonce/pkg/config"
-	"billonce/pkg/store"
 	"billonce/pkg/worker"
 )
 
@@ -68,9 +67,8 @@ func sideJob(service Service, args, environ []string, stdout, stderr io.Writer) 
 // exitCode prints what the log cannot have said, and tells how the process ends.
 func exitCode(err error, stderr io.Writer) int {
 	var misconfigured *config.Error
-	var mismatch *store.KeyMismatch
 	switch {
-	case errors.As(err, &misconfigured), errors.As(err, &mismatch):
+	case errors.As(err, &misconfigured):
 		_, _ = fmt.Fprintln(stderr, err)
 		return ExitConfig
 	case errors.Is(err, worker.ErrForced):

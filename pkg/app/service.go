@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"billonce/pkg/billing"
 	"billonce/pkg/config"
 	"billonce/pkg/secret"
 	"billonce/pkg/store"
@@ -60,7 +61,7 @@ func onFoundation(ctx context.Context, name string, conf config.Common, conns in
 ) (err error) {
 	db, err := store.Open(store.Options{URL: conf.DatabaseURL, MaxConns: conns, Name: "billonce-" + name})
 	if err != nil {
-		return &config.Error{Faults: []string{"DATABASE_URL is not a PostgreSQL URL that can be used"}}
+		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	base := &foundation{
@@ -102,22 +103,40 @@ func (b *foundation) waitForDatabase(ctx context.Context) error {
 			err = b.adoptKey(attempt)
 		}
 		cancel()
-		var mismatch *store.KeyMismatch
-		var misconfigured *config.Error
-		switch {
-		case err == nil:
+		if err == nil {
 			b.store = store.New(b.db, b.vault)
 			return nil
-		case errors.As(err, &mismatch), errors.As(err, &misconfigured):
-			return err
 		}
-		b.log.WarnContext(ctx, "waiting for the database", slog.Any("error", err), slog.Duration("pause", pause))
+		if fault := keyFault(err); fault != nil {
+			return fault
+		}
+		level := slog.LevelWarn
+		if billing.CodeOf(err) == billing.CodeInternal {
+			level = slog.LevelError // a refused password, a database that does not exist: somebody must act
+		}
+		b.log.Log(ctx, level, "waiting for the database", slog.Any("error", err), slog.Duration("pause", pause))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(pause):
 		}
 	}
+}
+
+// keyFault returns what is wrong with the encryption key, nil if err is about something else, which waiting may mend.
+func keyFault(err error) error {
+	var misconfigured *config.Error
+	var mismatch *store.KeyMismatch
+	var known *billing.Error
+	switch {
+	case errors.As(err, &misconfigured):
+		return misconfigured
+	case errors.As(err, &mismatch):
+		return &config.Error{Faults: []string{"ENCRYPTION_KEY does not fit: " + mismatch.Error()}}
+	case errors.As(err, &known) && known.Code == billing.CodeTokenUnreadable:
+		return &config.Error{Faults: []string{"ENCRYPTION_KEY does not fit: " + known.Message}}
+	}
+	return nil
 }
 
 // adoptKey settles which key seals: the configured one, or in development one that all processes share through the
@@ -165,6 +184,18 @@ func (b *foundation) keyRecords() []store.KeyRecord {
 		records = append(records, store.KeyRecord{ID: key.ID(), CheckValue: key.CheckValue()})
 	}
 	return records
+}
+
+// checks are what the configuration cannot judge by itself.
+func checks() config.Checks { return config.Checks{Key: checkKey, Database: checkDatabase} }
+
+// checkDatabase judges whether the URL can be read, without connecting.
+func checkDatabase(url secret.Text) error {
+	db, err := store.Open(store.Options{URL: url})
+	if err != nil {
+		return errors.New("is not a PostgreSQL URL that can be used")
+	}
+	return db.Close()
 }
 
 // checkKey judges a configured encryption key.

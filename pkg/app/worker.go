@@ -37,7 +37,7 @@ func Worker() Service {
 	return Service{
 		Name: "worker",
 		prepare: func(environ []string, stderr io.Writer) (started, error) {
-			conf, err := config.LoadWorker(environ, checkKey)
+			conf, err := config.LoadWorker(environ, checks())
 			if err != nil {
 				return started{}, err
 			}
@@ -49,7 +49,7 @@ func Worker() Service {
 			}}, nil
 		},
 		opsAddr: func(environ []string) (string, error) {
-			conf, err := config.LoadWorker(environ, checkKey)
+			conf, err := config.LoadWorker(environ, checks())
 			return conf.OpsAddr, err
 		},
 	}

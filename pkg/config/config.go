@@ -76,7 +76,7 @@ type Worker struct {
 	RetryBase    time.Duration `env:"RETRY_BASE" envDefault:"2s"`
 	RetryMax     time.Duration `env:"RETRY_MAX" envDefault:"15m"`
 	// ReconcileDelays are the pauses before the first look at a task in doubt and between the looks; after the last look a
-	// person decides.
+	// person decides. However short they are, absence proves nothing until a day after the first send.
 	ReconcileDelays []time.Duration `env:"RECONCILE_DELAYS" envDefault:"1m,5m,30m,2h,8h,24h"`
 }
 
@@ -93,14 +93,17 @@ func (e *Error) Error() string {
 	return "the configuration cannot be used:\n  " + strings.Join(e.Faults, "\n  ")
 }
 
-// KeyCheck judges one encryption key: why it cannot be used in the environment, or nil. The reason must not show the key.
-type KeyCheck func(key secret.Text, environment Environment) error
+// Checks judge what only other rooms can read. Each returns why a value cannot be used, or nil, and never shows the value.
+type Checks struct {
+	Key      func(key secret.Text, environment Environment) error
+	Database func(url secret.Text) error
+}
 
 // LoadAPI reads the api's configuration from "NAME=value" pairs. The error is an [*Error].
-func LoadAPI(environ []string, check KeyCheck) (API, error) {
+func LoadAPI(environ []string, checks Checks) (API, error) {
 	conf := API{Common: Common{OpsAddr: "127.0.0.1:9090"}}
 	faults := read(environ, &conf)
-	faults.common(conf.Common, check)
+	faults.common(conf.Common, checks)
 	faults.stripe(conf.Env, conf.Stripe)
 	faults.address("API_ADDR", conf.Addr)
 	if !conf.AdminKey.Empty() && len(conf.AdminKey.Reveal()) < minAdminKey {
@@ -110,10 +113,10 @@ func LoadAPI(environ []string, check KeyCheck) (API, error) {
 }
 
 // LoadWorker reads the worker's configuration from "NAME=value" pairs. The error is an [*Error].
-func LoadWorker(environ []string, check KeyCheck) (Worker, error) {
+func LoadWorker(environ []string, checks Checks) (Worker, error) {
 	conf := Worker{Common: Common{OpsAddr: "127.0.0.1:9091"}}
 	faults := read(environ, &conf)
-	faults.common(conf.Common, check)
+	faults.common(conf.Common, checks)
 	faults.stripe(conf.Env, conf.Stripe)
 	faults.between("WORKER_CONCURRENCY", conf.Concurrency, 1, 10_000)
 	faults.atLeast("WORKER_POLL_INTERVAL", conf.PollInterval, 10*time.Millisecond)

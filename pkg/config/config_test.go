@@ -14,15 +14,21 @@ import (
 	"billonce/pkg/secret"
 )
 
-func anyKey(secret.Text, config.Environment) error { return nil }
+// anything lets every key and every URL pass.
+func anything() config.Checks {
+	return config.Checks{
+		Key:      func(secret.Text, config.Environment) error { return nil },
+		Database: func(secret.Text) error { return nil },
+	}
+}
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	api, err := config.LoadAPI([]string{"DATABASE_URL=postgres://localhost/b"}, anyKey)
+	api, err := config.LoadAPI([]string{"DATABASE_URL=postgres://localhost/b"}, anything())
 	if err != nil {
 		t.Fatal(err)
 	}
-	worker, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b"}, anyKey)
+	worker, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b"}, anything())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +60,14 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// bad refuses what begins so.
+func bad(text secret.Text) error {
+	if strings.HasPrefix(text.Reveal(), "bad") {
+		return errors.New("is bad")
+	}
+	return nil
+}
+
 // TestEachFaultIsNamed gives one bad value at a time and wants exactly that variable named, and never the value.
 func TestEachFaultIsNamed(t *testing.T) {
 	t.Parallel()
@@ -66,14 +80,11 @@ func TestEachFaultIsNamed(t *testing.T) {
 		"WORKER_CONCURRENCY":        {"canary", "0", "100000"}, "WORKER_POLL_INTERVAL": {"canary", "1ms"}, "WORKER_LEASE": {"canary", "10ms"},
 		"RETRY_BASE": {"canary", "0s"}, "RETRY_MAX": {"canary", "1s"}, "RECONCILE_DELAYS": {"canary", "1m,canary", "0s", ","}, "MERCHANT_RATE": {"canary", "-1"}, "MERCHANT_CONCURRENCY": {"canary", "-1"},
 		"ALLOW_PAYOUTS": {"canary"}, "ENCRYPTION_KEY_FILE": {"/canary/nowhere"}, "ENCRYPTION_KEY": {"bad canary"},
-		"ENCRYPTION_KEYS_PREVIOUS": {"canary"},
+		"ENCRYPTION_KEYS_PREVIOUS": {"canary"}, "DATABASE_URL": {"bad canary"},
 	} {
 		for _, value := range values {
-			_, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", variable + "=" + value}, func(key secret.Text, _ config.Environment) error {
-				if strings.HasPrefix(key.Reveal(), "bad") {
-					return errors.New("is bad")
-				}
-				return nil
+			_, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", variable + "=" + value}, config.Checks{
+				Key: func(key secret.Text, _ config.Environment) error { return bad(key) }, Database: bad,
 			})
 			var faults *config.Error
 			if !errors.As(err, &faults) || len(faults.Faults) != 1 || !strings.HasPrefix(faults.Faults[0], variable+" ") {
@@ -89,7 +100,7 @@ func TestEachFaultIsNamed(t *testing.T) {
 
 func TestAllFaultsAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := config.LoadAPI([]string{"APP_ENV=production", "ADMIN_API_KEY=short", "LOG_LEVEL=x", "STRIPE_API_URL=https://example.com", "API_ADDR=x"}, anyKey)
+	_, err := config.LoadAPI([]string{"APP_ENV=production", "ADMIN_API_KEY=short", "LOG_LEVEL=x", "STRIPE_API_URL=https://example.com", "API_ADDR=x"}, anything())
 	for _, variable := range []string{"DATABASE_URL", "ENCRYPTION_KEY", "ADMIN_API_KEY", "LOG_LEVEL", "STRIPE_API_URL", "API_ADDR"} {
 		if err == nil || !strings.Contains(err.Error(), "\n  "+variable+" ") {
 			t.Errorf("%s is not named: %v", variable, err)
@@ -103,11 +114,11 @@ func TestSecretsFromFiles(t *testing.T) {
 	if err := os.WriteFile(path, []byte("postgres://localhost/file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	api, err := config.LoadAPI([]string{"DATABASE_URL_FILE=" + path}, anyKey)
+	api, err := config.LoadAPI([]string{"DATABASE_URL_FILE=" + path}, anything())
 	if err != nil || api.DatabaseURL.Reveal() != "postgres://localhost/file" {
 		t.Errorf("got %q, %v", api.DatabaseURL.Reveal(), err)
 	}
-	if _, err := config.LoadAPI([]string{"DATABASE_URL_FILE=" + path, "DATABASE_URL=postgres://canary/b"}, anyKey); err == nil ||
+	if _, err := config.LoadAPI([]string{"DATABASE_URL_FILE=" + path, "DATABASE_URL=postgres://canary/b"}, anything()); err == nil ||
 		!strings.Contains(err.Error(), "DATABASE_URL is set as well as DATABASE_URL_FILE") || strings.Contains(err.Error(), "canary") {
 		t.Errorf("both set: %v", err)
 	}
@@ -128,7 +139,7 @@ func TestStripeHosts(t *testing.T) {
 		{"development", "http://stripesim:12111", true},
 		{"development", "http://api.stripe.com", false},
 	} {
-		_, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", "ENCRYPTION_KEY=k", "APP_ENV=" + tc.env, "STRIPE_API_URL=" + tc.address}, anyKey)
+		_, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", "ENCRYPTION_KEY=k", "APP_ENV=" + tc.env, "STRIPE_API_URL=" + tc.address}, anything())
 		if (err == nil) != tc.ok {
 			t.Errorf("%s %s: %v", tc.env, tc.address, err)
 		}
@@ -137,7 +148,7 @@ func TestStripeHosts(t *testing.T) {
 
 func TestPreviousKeys(t *testing.T) {
 	t.Parallel()
-	worker, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", "ENCRYPTION_KEY=k", "ENCRYPTION_KEYS_PREVIOUS= a, ,b,"}, anyKey)
+	worker, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", "ENCRYPTION_KEY=k", "ENCRYPTION_KEYS_PREVIOUS= a, ,b,"}, anything())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +177,7 @@ func TestConfigurationsShowNoSecret(t *testing.T) {
 	api, err := config.LoadAPI([]string{
 		"DATABASE_URL=postgres://u:canary@localhost/b", "ENCRYPTION_KEY=canary", "ENCRYPTION_KEYS_PREVIOUS=canary", "ADMIN_API_KEY=canary-canary-canary",
 		"STRIPE_SECRET_KEY=canary", "STRIPE_WEBHOOK_SECRET=canary",
-	}, anyKey)
+	}, anything())
 	if err != nil {
 		t.Fatal(err)
 	}

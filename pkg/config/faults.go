@@ -36,12 +36,14 @@ func (f *faultList) err() error {
 	return &Error{Faults: f.list}
 }
 
-func (f *faultList) common(c Common, check KeyCheck) {
+func (f *faultList) common(c Common, checks Checks) {
 	if c.Env != Development && c.Env != Production {
 		f.add("APP_ENV", "must be development or production")
 	}
 	if c.DatabaseURL.Empty() {
 		f.add("DATABASE_URL", "is required")
+	} else if err := checks.Database(c.DatabaseURL); err != nil {
+		f.add("DATABASE_URL", err.Error())
 	}
 	if c.LogFormat != "json" && c.LogFormat != "text" {
 		f.add("LOG_FORMAT", "must be json or text")
@@ -51,12 +53,12 @@ func (f *faultList) common(c Common, check KeyCheck) {
 		f.add("ENCRYPTION_KEY", "is required in production; `billctl keys generate` makes one")
 	}
 	if !c.Key.Empty() {
-		if err := check(c.Key, c.Env); err != nil {
+		if err := checks.Key(c.Key, c.Env); err != nil {
 			f.add("ENCRYPTION_KEY", err.Error())
 		}
 	}
 	for i, key := range c.Previous() {
-		if err := check(key, c.Env); err != nil {
+		if err := checks.Key(key, c.Env); err != nil {
 			f.add("ENCRYPTION_KEYS_PREVIOUS", fmt.Sprintf("item %d %s", i+1, err))
 		}
 	}
