@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"billonce/internal/programtest"
 )
 
 // TestKilledWorkersLoseAndDoubleNothing schedules 2,000 mixed tasks, lets four worker processes carry them out while one of
@@ -33,11 +35,11 @@ func TestKilledWorkersLoseAndDoubleNothing(t *testing.T) {
 	s := newStack(t)
 	_, c := s.api()
 	merchant := c.merchant()
-	s.simulator().must(200, "POST", "/_sim/latency", map[string]any{"fixed": "20ms", "jitter": "60ms"})
+	s.simulator().Must(200, "POST", "/_sim/latency", map[string]any{"fixed": "20ms", "jitter": "60ms"})
 	ids := s.scheduleMix(c, merchant, tasks, chaos)
 
 	env := []string{"WORKER_LEASE", "1s", "WORKER_CONCURRENCY", "16"}
-	fleet := make([]*process, workers)
+	fleet := make([]*programtest.Process, workers)
 	for i := range fleet {
 		fleet[i] = s.worker(env...)
 	}
@@ -48,7 +50,7 @@ func TestKilledWorkersLoseAndDoubleNothing(t *testing.T) {
 		select {
 		case <-ticker.C:
 			victim := random.IntN(workers)
-			fleet[victim].kill()
+			fleet[victim].Kill()
 			fleet[victim] = spawn(t, "worker", s.with(env...))
 			kills++
 			continue
@@ -97,7 +99,7 @@ func (s *stack) scheduleMix(c *client, merchant string, n int, spread time.Durat
 		}
 		batch = append(batch, task)
 	}
-	data, _ := c.must(201, "POST", "/v1/tasks/batch", map[string]any{"tasks": batch})["data"].([]any)
+	data, _ := c.Must(201, "POST", "/v1/tasks/batch", map[string]any{"tasks": batch})["data"].([]any)
 	if len(data) != n {
 		s.t.Fatalf("%d tasks were scheduled, want %d", len(data), n)
 	}

@@ -20,10 +20,10 @@ func TestEveryKind(t *testing.T) {
 		if mode.token != "" {
 			merchant["access_token"] = mode.token
 		}
-		id := idOf(c.must(201, "POST", "/v1/merchants", merchant))
-		a := s.simulator().do("POST", "/_sim/fixtures", map[string]any{"account": mode.account, "objects": kindFixtures()})
-		if a.status >= 300 {
-			t.Fatalf("fixtures: %d %v", a.status, a.body)
+		id := idOf(c.Must(201, "POST", "/v1/merchants", merchant))
+		a := s.simulator().Do("POST", "/_sim/fixtures", map[string]any{"account": mode.account, "objects": kindFixtures()})
+		if a.Status >= 300 {
+			t.Fatalf("fixtures: %d %v", a.Status, a.Body)
 		}
 		for _, kind := range billing.Kinds() {
 			t.Run(name+"/"+string(kind), func(t *testing.T) {
@@ -38,9 +38,9 @@ func TestEveryKind(t *testing.T) {
 				if task.params != nil {
 					body["params"] = task.params
 				}
-				c := &client{t: t, base: c.base, key: adminKey}
-				created := idOf(c.must(201, "POST", "/v1/tasks", body))
-				done := c.await(created, "succeeded", "failed", "in_doubt")
+				c := newClient(t, c.Base, adminKey)
+				created := idOf(c.Must(201, "POST", "/v1/tasks", body))
+				done := c.Await(created, "succeeded", "failed", "in_doubt")
 				if done["status"] != "succeeded" {
 					t.Fatalf("%v", done)
 				}

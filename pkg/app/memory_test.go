@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"billonce/internal/programtest"
 )
 
 const residentLimit = 80 << 20 // bytes
@@ -26,10 +28,10 @@ func TestMemory(t *testing.T) {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	s := newStack(t)
-	api := spawnAt(t, filepath.Join(dir, "api"), s.env)
-	c := &client{t: t, base: "http://" + api.attr("api listening", "address"), key: adminKey}
-	worker := spawnAt(t, filepath.Join(dir, "worker"), s.env)
-	worker.line(`"msg":"worker registered"`)
+	api := programtest.SpawnAt(t, filepath.Join(dir, "api"), s.env)
+	c := newClient(t, "http://"+api.Attr("api listening", "address"), adminKey)
+	worker := programtest.SpawnAt(t, filepath.Join(dir, "worker"), s.env)
+	worker.Line(`"msg":"worker registered"`)
 	merchant := c.merchant()
 	batch := make([]map[string]any, tasks)
 	for i := range batch {
@@ -39,7 +41,7 @@ func TestMemory(t *testing.T) {
 		}
 	}
 	began := time.Now()
-	c.must(201, "POST", "/v1/tasks/batch", map[string]any{"tasks": batch})
+	c.Must(201, "POST", "/v1/tasks/batch", map[string]any{"tasks": batch})
 	db := sqlx.MustConnect("postgres", s.url)
 	defer func() { _ = db.Close() }()
 	within(t, 2*time.Minute, "every task is done", func() bool {
@@ -48,19 +50,19 @@ func TestMemory(t *testing.T) {
 		return err == nil && open == 0
 	})
 	t.Logf("%d tasks took %s", tasks, time.Since(began).Round(time.Millisecond))
-	for _, p := range []*process{api, worker} {
+	for _, p := range []*programtest.Process{api, worker} {
 		peak := peakResident(t, p)
-		t.Logf("%s had at most %d MiB resident", p.name, peak>>20)
+		t.Logf("%s had at most %d MiB resident", p.Name, peak>>20)
 		if peak > residentLimit {
-			t.Errorf("%s had %d MiB resident, the limit is %d MiB", p.name, peak>>20, residentLimit>>20)
+			t.Errorf("%s had %d MiB resident, the limit is %d MiB", p.Name, peak>>20, residentLimit>>20)
 		}
 	}
 }
 
 // peakResident reads the most memory that a process ever had resident, in bytes.
-func peakResident(t *testing.T, p *process) int {
+func peakResident(t *testing.T, p *programtest.Process) int {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
 		t.Fatal(err)
 	}

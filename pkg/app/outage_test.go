@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"billonce/internal/programtest"
 )
 
 // proxy stands between the services and PostgreSQL and can be closed, which breaks every connection and refuses new ones.
@@ -96,25 +98,25 @@ func TestTheDatabaseGoesAwayAndComesBack(t *testing.T) {
 	s.slowStripe(700 * time.Millisecond)
 	var ids []string
 	for _, invoice := range s.invoices(50) {
-		ids = append(ids, idOf(c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})))
+		ids = append(ids, idOf(c.Must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})))
 	}
 	eventually(t, "calls to Stripe are in flight", func() bool {
-		return c.must(200, "GET", "/v1/tasks/"+ids[0], nil)["status"] == "running"
+		return c.Must(200, "GET", "/v1/tasks/"+ids[0], nil)["status"] == "running"
 	})
 	proxy.close()
 	for _, path := range []string{"/v1/tasks/" + ids[0], "/readyz"} {
 		eventually(t, path+" is answered with 503", func() bool {
-			a, err := c.try("GET", path, nil)
-			return err == nil && a.status == 503
+			a, err := c.Try("GET", path, nil)
+			return err == nil && a.Status == 503
 		})
 	}
-	worker.line("no tasks claimed")
-	if a, err := c.try("POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": "in_1"}); err != nil || a.status != 503 {
-		t.Errorf("scheduling without a database: %d, %v", a.status, err)
+	worker.Line("no tasks claimed")
+	if a, err := c.Try("POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": "in_1"}); err != nil || a.Status != 503 {
+		t.Errorf("scheduling without a database: %d, %v", a.Status, err)
 	}
 	proxy.open(t)
 	for _, id := range ids {
-		c.await(id, "succeeded")
+		c.Await(id, "succeeded")
 	}
 	db := sqlx.MustConnect("postgres", s.url)
 	defer func() { _ = db.Close() }()
@@ -124,10 +126,10 @@ func TestTheDatabaseGoesAwayAndComesBack(t *testing.T) {
 			t.Errorf("task %s has %d effects", id, effects["task_"+id])
 		}
 	}
-	for _, p := range []*process{api, worker} {
+	for _, p := range []*programtest.Process{api, worker} {
 		select {
-		case <-p.done:
-			t.Errorf("%s ended", p.name)
+		case <-p.Done():
+			t.Errorf("%s ended", p.Name)
 		default:
 		}
 	}
@@ -145,10 +147,10 @@ func TestServicesStartBeforeTheDatabase(t *testing.T) {
 	proxy.close()
 	api := spawn(t, "api", s.with("DATABASE_URL", address.String()))
 	worker := spawn(t, "worker", s.with("DATABASE_URL", address.String()))
-	api.line("waiting for the database")
-	worker.line("waiting for the database")
+	api.Line("waiting for the database")
+	worker.Line("waiting for the database")
 	proxy.open(t)
-	c := &client{t: t, base: "http://" + api.attr("api listening", "address"), key: adminKey}
+	c := newClient(t, "http://"+api.Attr("api listening", "address"), adminKey)
 	s.pay(c, c.merchant())
 }
 
@@ -158,11 +160,11 @@ func TestAnOlderSchemaIsNotReady(t *testing.T) {
 	db := sqlx.MustConnect("postgres", s.url)
 	defer func() { _ = db.Close() }()
 	_, c := s.api()
-	if a := c.do("GET", "/readyz", nil); a.status != 200 {
-		t.Fatalf("readyz answers %d", a.status)
+	if a := c.Do("GET", "/readyz", nil); a.Status != 200 {
+		t.Fatalf("readyz answers %d", a.Status)
 	}
 	db.MustExec(`DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)`)
-	eventually(t, "the api is not ready", func() bool { return c.do("GET", "/readyz", nil).status == 503 })
+	eventually(t, "the api is not ready", func() bool { return c.Do("GET", "/readyz", nil).Status == 503 })
 	worker := spawn(t, "worker", s.env)
-	worker.line("waiting for the database", "needs version")
+	worker.Line("waiting for the database", "needs version")
 }

@@ -31,7 +31,7 @@ func TestTheSessionInTheREADME(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	session := exec.CommandContext(ctx, "bash", "-c", script)
-	session.Env = append(os.Environ(), "API="+c.base, "KEY="+adminKey, "SIM="+s.sim)
+	session.Env = append(os.Environ(), "API="+c.Base, "KEY="+adminKey, "SIM="+s.sim)
 	output, err := session.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
@@ -49,7 +49,7 @@ func TestTheSessionInTheREADME(t *testing.T) {
 		t.Errorf("the ledger shows %d effects for the payment: %s", n, ledger)
 	}
 	eventually(t, "the subscription is created", func() bool {
-		tasks, _ := c.must(200, "GET", "/v1/tasks?kind=subscription.create", nil)["data"].([]any)
+		tasks, _ := c.Must(200, "GET", "/v1/tasks?kind=subscription.create", nil)["data"].([]any)
 		for _, task := range tasks {
 			fields, _ := task.(map[string]any)
 			return fields["status"] == "succeeded"

@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"billonce/internal/programtest"
 )
 
 // slowStripe makes every call take d.
 func (s *stack) slowStripe(d time.Duration) {
 	s.t.Helper()
-	s.simulator().must(200, "POST", "/_sim/latency", map[string]any{"fixed": d.String()})
+	s.simulator().Must(200, "POST", "/_sim/latency", map[string]any{"fixed": d.String()})
 }
 
 // TestSignals stops both services while a request and a two-second call to Stripe are in flight.
@@ -30,17 +32,17 @@ func TestSignals(t *testing.T) {
 			merchant := c.merchant()
 			invoice := s.invoice("in_slow")
 			s.slowStripe(2 * time.Second)
-			id := idOf(c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice}))
+			id := idOf(c.Must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice}))
 			s.awaitSent(id)
 
-			worker.signal(sig)
-			if code := worker.exit(); code != 0 {
+			worker.Signal(sig)
+			if code := worker.Exit(); code != 0 {
 				t.Errorf("worker: exit code %d", code)
 			}
-			if !strings.Contains(worker.line(`"msg":"shutting down"`), name) {
+			if !strings.Contains(worker.Line(`"msg":"shutting down"`), name) {
 				t.Error("the worker's log does not name the signal")
 			}
-			if task := c.must(200, "GET", "/v1/tasks/"+id, nil); task["status"] != "succeeded" {
+			if task := c.Must(200, "GET", "/v1/tasks/"+id, nil); task["status"] != "succeeded" {
 				t.Errorf("the call in flight was not recorded: %v", task)
 			}
 
@@ -49,25 +51,25 @@ func TestSignals(t *testing.T) {
 			defer func() { _ = db.Close() }()
 			tx := db.MustBegin()
 			tx.MustExec(`LOCK TABLE merchants IN ACCESS EXCLUSIVE MODE`)
-			answered := make(chan answer, 1)
+			answered := make(chan programtest.Answer, 1)
 			go func() {
-				a, err := c.try("POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})
+				a, err := c.Try("POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})
 				if err != nil {
 					t.Error(err)
 				}
 				answered <- a
 			}()
 			awaitLockWaiter(t, db)
-			api.signal(sig)
-			api.line(`"msg":"shutting down"`, name)
-			awaitRefused(t, strings.TrimPrefix(c.base, "http://"))
+			api.Signal(sig)
+			api.Line(`"msg":"shutting down"`, name)
+			awaitRefused(t, strings.TrimPrefix(c.Base, "http://"))
 			if err := tx.Rollback(); err != nil {
 				t.Fatal(err)
 			}
-			if a := <-answered; a.status != 201 {
-				t.Errorf("the request in flight was answered with %d: %v", a.status, a.body)
+			if a := <-answered; a.Status != 201 {
+				t.Errorf("the request in flight was answered with %d: %v", a.Status, a.Body)
 			}
-			if code := api.exit(); code != 0 {
+			if code := api.Exit(); code != 0 {
 				t.Errorf("api: exit code %d", code)
 			}
 			var tasks int
@@ -83,7 +85,7 @@ func (s *stack) awaitSent(id string) {
 	s.t.Helper()
 	simulator := s.simulator()
 	eventually(s.t, "the request reaches Stripe", func() bool {
-		received, _ := simulator.must(200, "GET", "/_sim/requests?key=task_"+id, nil)["data"].([]any)
+		received, _ := simulator.Must(200, "GET", "/_sim/requests?key=task_"+id, nil)["data"].([]any)
 		return len(received) > 0
 	})
 }
@@ -135,18 +137,18 @@ func TestASecondSignalExitsAtOnce(t *testing.T) {
 	merchant := c.merchant()
 	invoice := s.invoice("in_stuck")
 	s.slowStripe(8 * time.Second)
-	id := idOf(c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice}))
+	id := idOf(c.Must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice}))
 	s.awaitSent(id)
-	worker.signal(syscall.SIGTERM)
-	worker.line(`"msg":"shutting down"`)
+	worker.Signal(syscall.SIGTERM)
+	worker.Line(`"msg":"shutting down"`)
 	began := time.Now()
-	worker.signal(syscall.SIGTERM)
-	if code := worker.exit(); code != 130 || time.Since(began) > 3*time.Second {
+	worker.Signal(syscall.SIGTERM)
+	if code := worker.Exit(); code != 130 || time.Since(began) > 3*time.Second {
 		t.Errorf("exit code %d after %s", code, time.Since(began))
 	}
 	s.slowStripe(0)
 	s.worker() // takes over, and Stripe has seen the key already
-	c.await(id, "succeeded")
+	c.Await(id, "succeeded")
 	if n := s.effects()["task_"+id]; n != 1 {
 		t.Errorf("%d effects", n)
 	}
@@ -162,7 +164,7 @@ func TestClaimedButUnsentTasksGoBackAtOnce(t *testing.T) {
 	_, c := s.api()
 	merchant := c.merchant()
 	for _, invoice := range s.invoices(5) {
-		c.must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})
+		c.Must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})
 	}
 	db := sqlx.MustConnect("postgres", s.url)
 	defer func() { _ = db.Close() }()
@@ -203,12 +205,12 @@ func TestClaimedButUnsentTasksGoBackAtOnce(t *testing.T) {
 	if err := db.Get(&running, `SELECT count(*) FROM scheduled_tasks WHERE status = 'running'`); err != nil || running != 5 {
 		t.Fatalf("%d tasks are running, %v", running, err)
 	}
-	worker.signal(syscall.SIGTERM)
-	worker.line(`"msg":"shutting down"`)
+	worker.Signal(syscall.SIGTERM)
+	worker.Line(`"msg":"shutting down"`)
 	if err := tokens.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if code := worker.exit(); code != 0 {
+	if code := worker.Exit(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	var unsent int

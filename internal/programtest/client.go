@@ -1,0 +1,108 @@
+package programtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// Client speaks JSON to the API, or to the simulator when Key is empty.
+type Client struct {
+	T    testing.TB
+	Base string // "http://host:port"
+	Key  string // sent as a bearer token
+}
+
+// Answer is an answer of any status.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   map[string]any
+}
+
+// Do fails the test when there is no answer. headers are names and values by turns.
+func (c *Client) Do(method, path string, body any, headers ...string) Answer {
+	c.T.Helper()
+	a, err := c.Try(method, path, body, headers...)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	return a
+}
+
+// Try reports a missing answer, and one that is not JSON, as an error; it never fails the test, so that any goroutine may call it.
+func (c *Client) Try(method, path string, body any, headers ...string) (Answer, error) {
+	var reader io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return Answer{}, err
+		}
+		reader = bytes.NewReader(encoded)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, c.Base+path, reader)
+	if err != nil {
+		return Answer{}, err
+	}
+	if c.Key != "" {
+		request.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := (&http.Client{}).Do(request)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	a := Answer{Status: response.StatusCode, Header: response.Header, Body: map[string]any{}}
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return Answer{}, err
+	}
+	if len(content) > 0 {
+		if err := json.Unmarshal(content, &a.Body); err != nil {
+			return Answer{}, fmt.Errorf("%s %s answered %d with %q", method, path, response.StatusCode, content)
+		}
+	}
+	return a, nil
+}
+
+// Must fails the test unless the call is answered with the status, and returns the body.
+func (c *Client) Must(status int, method, path string, body any, headers ...string) map[string]any {
+	c.T.Helper()
+	a := c.Do(method, path, body, headers...)
+	if a.Status != status {
+		c.T.Fatalf("%s %s answered %d, want %d: %v", method, path, a.Status, status, a.Body)
+	}
+	return a.Body
+}
+
+// Await polls until the task is in one of the statuses, and returns it.
+func (c *Client) Await(id string, statuses ...string) map[string]any {
+	c.T.Helper()
+	deadline := time.After(Patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		task := c.Must(200, "GET", "/v1/tasks/"+id, nil)
+		for _, status := range statuses {
+			if task["status"] == status {
+				return task
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			c.T.Fatalf("the task is not %v: %v", statuses, task)
+		}
+	}
+}

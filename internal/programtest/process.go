@@ -1,0 +1,198 @@
+// Package programtest runs the real programs for tests, as processes of their own: what such tests show holds for what is
+// shipped. It promises that every process dies with its test, and never shows more of it than it wrote.
+package programtest
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Patience is how long anything is waited for.
+const Patience = 30 * time.Second
+
+// Remove takes away what was built. TestMain calls it after the tests.
+func Remove() {
+	if dir, err := programs(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
+}
+
+// programs builds the services once per run of the tests, with the race detector, and returns where they lie.
+var programs = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "billonce-programs-")
+	if err != nil {
+		return "", err
+	}
+	build := exec.Command("go", "build", "-race", "-o", dir+string(filepath.Separator),
+		"billonce/cmd/api", "billonce/cmd/worker", "billonce/cmd/stripesim", "billonce/cmd/billctl")
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the programs: %w\n%s", err, output)
+	}
+	return dir, nil
+})
+
+// Process is a running program and what it wrote.
+type Process struct {
+	t    testing.TB
+	Name string // of the program
+	cmd  *exec.Cmd
+	done chan struct{}
+
+	mu    sync.Mutex
+	lines []string
+	news  chan struct{} // closed and replaced at each line
+}
+
+// Spawn starts a program with exactly the given environment. It is killed when the test ends.
+func Spawn(t testing.TB, name string, env map[string]string, args ...string) *Process {
+	t.Helper()
+	dir, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return SpawnAt(t, filepath.Join(dir, name), env, args...)
+}
+
+// SpawnAt starts the program at a path.
+func SpawnAt(t testing.TB, path string, env map[string]string, args ...string) *Process {
+	t.Helper()
+	name := filepath.Base(path)
+	p := &Process{t: t, Name: name, cmd: exec.Command(path, args...), done: make(chan struct{}), news: make(chan struct{})}
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=halt_on_error=1"}
+	for key, value := range env {
+		p.cmd.Env = append(p.cmd.Env, key+"="+value)
+	}
+	reader, writer := io.Pipe()
+	p.cmd.Stdout, p.cmd.Stderr = writer, writer
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go p.read(reader)
+	go func() {
+		_ = p.cmd.Wait()
+		_ = writer.Close()
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.done
+		if t.Failed() {
+			t.Logf("%s wrote:\n%s", name, p.tail(60))
+		}
+	})
+	return p
+}
+
+func (p *Process) read(from io.Reader) {
+	defer close(p.done)
+	scanner := bufio.NewScanner(from)
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		p.mu.Lock()
+		p.lines = append(p.lines, scanner.Text())
+		close(p.news)
+		p.news = make(chan struct{})
+		p.mu.Unlock()
+	}
+}
+
+func (p *Process) tail(n int) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.lines[max(0, len(p.lines)-n):], "\n")
+}
+
+// Output is all that the process has written.
+func (p *Process) Output() string { return p.tail(1 << 30) }
+
+// PID is the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the process has ended and all that it wrote is known.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Line waits for a line that contains every part and returns it.
+func (p *Process) Line(parts ...string) string {
+	p.t.Helper()
+	deadline := time.After(Patience)
+	for from := 0; ; {
+		p.mu.Lock()
+		lines, news := p.lines[from:], p.news
+		from += len(lines)
+		p.mu.Unlock()
+		for _, line := range lines {
+			if containsAll(line, parts) {
+				return line
+			}
+		}
+		select {
+		case <-news:
+		case <-p.done:
+			p.mu.Lock()
+			rest := p.lines[from:]
+			p.mu.Unlock()
+			if len(rest) == 0 {
+				p.t.Fatalf("%s ended without saying %q:\n%s", p.Name, parts, p.tail(40))
+			}
+		case <-deadline:
+			p.t.Fatalf("%s did not say %q:\n%s", p.Name, parts, p.tail(40))
+		}
+	}
+}
+
+func containsAll(line string, parts []string) bool {
+	for _, part := range parts {
+		if !strings.Contains(line, part) {
+			return false
+		}
+	}
+	return true
+}
+
+// Attr waits for a log line with the message and returns one of its attributes.
+func (p *Process) Attr(message, attr string) string {
+	p.t.Helper()
+	fields := map[string]any{}
+	line := p.Line(`"msg":"` + message + `"`)
+	if err := json.Unmarshal([]byte(line), &fields); err != nil {
+		p.t.Fatalf("%s wrote a line that is not JSON: %s", p.Name, line)
+	}
+	value, _ := fields[attr].(string)
+	return value
+}
+
+// Signal sends a signal to the process.
+func (p *Process) Signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// Exit waits for the process to end and returns its exit code.
+func (p *Process) Exit() int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(Patience):
+		p.t.Fatalf("%s does not end:\n%s", p.Name, p.tail(40))
+		return -1
+	}
+}
+
+// Kill ends the process with SIGKILL and waits for its end.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
