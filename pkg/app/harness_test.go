@@ -21,6 +21,7 @@ const (
 type client struct{ *programtest.Client }
 
 func newClient(t testing.TB, base, key string) *client {
+	t.Helper()
 	return &client{&programtest.Client{T: t, Base: base, Key: key}}
 }
 
