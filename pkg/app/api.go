@@ -61,17 +61,24 @@ func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 	if err != nil {
 		return fmt.Errorf("listen on API_ADDR: %w", err)
 	}
-	wakerCtx, stopWaker := context.WithCancel(context.WithoutCancel(ctx))
-	var waker sync.WaitGroup
-	waker.Go(func() {
-		if err := base.store.RunWaker(wakerCtx); err != nil {
-			base.log.ErrorContext(wakerCtx, "wake-ups stopped", slog.Any("error", err))
-		}
-	})
-	defer waker.Wait()
-	defer stopWaker()
+	defer base.wakeWorkers(ctx)()
 	defer context.AfterFunc(ctx, base.health.Drain)()
 	return server.Run(ctx, listener)
+}
+
+// wakeWorkers sends wake-ups until stop is called, which may be long after ctx has ended: whoever drains still frees tasks.
+func (b *foundation) wakeWorkers(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var waker sync.WaitGroup
+	waker.Go(func() {
+		if err := b.store.RunWaker(ctx); err != nil {
+			b.log.ErrorContext(ctx, "wake-ups stopped", slog.Any("error", err))
+		}
+	})
+	return func() {
+		cancel()
+		waker.Wait()
+	}
 }
 
 // registerQueue adds the gauges of the queue.

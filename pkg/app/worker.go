@@ -76,6 +76,7 @@ func runWorker(ctx context.Context, conf config.Worker, base *foundation) error 
 		Lease: conf.Lease, Window: conf.Window, Backoff: billing.Backoff{Base: conf.RetryBase, Max: conf.RetryMax},
 		LookDelays: conf.ReconcileDelays, LookTimeout: 2 * conf.Timeout, DrainTimeout: drainTimeout(conf),
 	})
+	defer base.wakeWorkers(ctx)()
 	var listener sync.WaitGroup
 	listener.Go(func() {
 		if err := base.store.Listen(ctx, one.Wake); err != nil {

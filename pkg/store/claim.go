@@ -171,7 +171,7 @@ func (s *Store) Claim(ctx context.Context, worker billing.WorkerID, limit int) (
 }
 
 // Release gives claims back unsent: the tasks are pending again at once, their attempts do not count, and where nothing
-// was sent before they may be canceled again. Claims that are no longer held are left alone.
+// was sent before they may be canceled again. Claims that are no longer held are left alone. Other workers are woken.
 func (s *Store) Release(ctx context.Context, claims []billing.Claim) error {
 	var ids, workers []string
 	var attempts []int64
@@ -180,15 +180,24 @@ func (s *Store) Release(ctx context.Context, claims []billing.Claim) error {
 		workers = append(workers, string(claim.Worker))
 		attempts = append(attempts, int64(claim.Attempt))
 	}
-	return s.db.onConn(ctx, "release tasks", func(conn *sqlx.Conn) error {
-		_, err := conn.ExecContext(ctx, `
+	released := int64(0)
+	err := s.db.onConn(ctx, "release tasks", func(conn *sqlx.Conn) error {
+		result, err := conn.ExecContext(ctx, `
 			UPDATE scheduled_tasks AS t
 			SET `+releaseAssignments+`
 			FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS r (id, worker_id, attempt)
 			WHERE t.id = r.id AND t.worker_id = r.worker_id AND t.attempt = r.attempt AND (t.status = 'running') IS TRUE`,
 			pq.Array(ids), pq.Array(workers), pq.Array(attempts))
+		if err != nil {
+			return err
+		}
+		released, err = result.RowsAffected()
 		return err
 	})
+	if released > 0 {
+		s.Wake()
+	}
+	return err
 }
 
 // releaseAssignments undo a claim whose request was never sent. The claim set first_sent_at exactly when it equals

@@ -13,11 +13,12 @@ import (
 // returns an error to the caller, and no notification is sent inside a transaction that schedules tasks, where it would
 // make every commit wait for the same lock.
 const (
-	wakeChannel   = "billonce_due"
-	wakeInterval  = 50 * time.Millisecond // at most one notification per process in this time
-	pingInterval  = 20 * time.Second
-	pingPatience  = 10 * time.Second
-	reconnectWait = 5 * time.Second
+	wakeChannel    = "billonce_due"
+	wakeInterval   = 50 * time.Millisecond // at most one notification per process in this time
+	pingInterval   = 20 * time.Second
+	pingPatience   = 10 * time.Second
+	reconnectWait  = 5 * time.Second
+	notifyPatience = time.Second
 )
 
 // Wake asks [Store.RunWaker] to notify the workers that a task is due. It never blocks.
@@ -37,23 +38,32 @@ func (s *Store) wakeForDue(created []billing.CreatedTask) {
 	}
 }
 
-// RunWaker sends the notifications that [Store.Wake] asks for, until ctx ends.
+// RunWaker sends the notifications that [Store.Wake] asks for, until ctx ends; one that was asked for before that is still sent.
 func (s *Store) RunWaker(ctx context.Context) error {
 	pause := time.NewTicker(wakeInterval)
 	defer pause.Stop()
 	for {
 		select {
-		case <-ctx.Done():
-			return nil
 		case <-s.wake:
+		default:
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-s.wake:
+			}
 		}
-		_, _ = s.db.sqlx.ExecContext(ctx, `SELECT pg_notify($1, '')`, wakeChannel)
+		s.notify(ctx)
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-pause.C:
 		}
 	}
+}
+
+func (s *Store) notify(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), notifyPatience)
+	defer cancel()
+	_, _ = s.db.sqlx.ExecContext(ctx, `SELECT pg_notify($1, '')`, wakeChannel)
 }
 
 // Listen calls due whenever a task may have become due, and once after every (re)connection, until ctx ends. A connection

@@ -61,9 +61,20 @@ func (s *Store) DeregisterWorker(ctx context.Context, id billing.WorkerID) error
 	})
 }
 
+// NextLapse returns how long it is until the first lease runs out unless it is renewed; negative when one has run out already,
+// and an hour when there is no worker at all.
+func (s *Store) NextLapse(ctx context.Context) (time.Duration, error) {
+	var next float64
+	err := s.db.sqlx.GetContext(ctx, &next, `
+		SELECT coalesce(min(extract(epoch FROM heartbeat_at + lease - now())), '3600') FROM workers`)
+	if err != nil {
+		return 0, translate("find the next lapse of a lease", err)
+	}
+	return seconds(next), nil
+}
+
 // TakeOver declares workers dead that have been silent for longer than their lease, or whose last sign of life lies in the
-// future because the clock was stepped back, and gives back up to limit tasks of
-// dead workers. Nobody knows how far those were: each keeps its first_sent_at, an attempt of unknown outcome is appended,
+// future because the clock was stepped back, and gives back up to limit tasks of dead workers. Nobody knows how far those were: each keeps its first_sent_at, an attempt of unknown outcome is appended,
 // and a task without an attempt left is in doubt. It returns how many tasks were given back.
 //
 // The worker's row is deleted in the transaction that gives back its tasks, so a heartbeat either comes before and saves

@@ -24,6 +24,7 @@ type Queue interface {
 
 // Caretaker returns tasks that nobody works on to the queue.
 type Caretaker interface {
+	NextLapse(ctx context.Context) (time.Duration, error)
 	TakeOver(ctx context.Context, limit int) (int, error)
 	FreeHeld(ctx context.Context) (int, error)
 }

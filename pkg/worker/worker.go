@@ -231,16 +231,30 @@ func merchantsOf(claims []billing.Claim) []billing.MerchantID {
 	return ids
 }
 
-// takeCare returns to the queue, now and then, what nobody works on.
+// takeCare returns to the queue what nobody works on: now and then, and as soon as a worker's lease has run out. A living
+// worker renews its lease long before that, so that waiting for it costs nothing but the question when it would be.
 func (w *Worker) takeCare(ctx context.Context) {
-	const batch = 500
+	const (
+		batch  = 500
+		margin = 10 * time.Millisecond
+	)
 	for {
-		wait(ctx, jitter(w.conf.Lease/3))
+		w.takeOver(ctx, batch)
+		pause := jitter(w.conf.Lease / 3)
+		if lapse, err := w.nextLapse(ctx); err == nil {
+			pause = max(min(pause, lapse+margin), margin)
+		}
+		wait(ctx, pause)
 		if ctx.Err() != nil {
 			return
 		}
-		w.takeOver(ctx, batch)
 	}
+}
+
+func (w *Worker) nextLapse(ctx context.Context) (time.Duration, error) {
+	statement, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return w.deps.Caretaker.NextLapse(statement)
 }
 
 func (w *Worker) takeOver(ctx context.Context, batch int) {
