@@ -63,6 +63,7 @@ var rooms = []room{
 	{dir: "cmd/billctl", may: []string{std, module + "/", uuid, xsync, cobra, goose, pq, "github.com/mattn/go-isatty"}},
 	{dir: "db/migrations", may: []string{std}},
 	{dir: "internal/importrules", may: []string{std}},
+	{dir: "internal/netfault", may: []string{std}},
 	{dir: "internal/programtest", may: []string{std}},
 	{dir: "test", may: []string{std, module + "/", uuid, xsync, sqlx, pq}},
 	{dir: "tools", may: []string{std, module + "/"}},

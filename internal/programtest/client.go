@@ -16,6 +16,8 @@ type Client struct {
 	T    testing.TB
 	Base string // "http://host:port"
 	Key  string // sent as a bearer token
+
+	Patience time.Duration // how long one call may take; 0: [Patience]
 }
 
 // Answer is an answer of any status.
@@ -45,7 +47,11 @@ func (c *Client) Try(method, path string, body any, headers ...string) (Answer, 
 		}
 		reader = bytes.NewReader(encoded)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	patience := c.Patience
+	if patience == 0 {
+		patience = Patience
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, c.Base+path, reader)
 	if err != nil {

@@ -196,3 +196,6 @@ func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }
+
+// TrySignal sends a signal; the error says that the process has ended.
+func (p *Process) TrySignal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
