@@ -76,7 +76,7 @@ type Worker struct {
 	RetryBase    time.Duration `env:"RETRY_BASE" envDefault:"2s"`
 	RetryMax     time.Duration `env:"RETRY_MAX" envDefault:"15m"`
 	// ReconcileDelays are the pauses before the first look at a task in doubt and between the looks; after the last look a
-	// person decides. However short they are, absence proves nothing until a day after the first send.
+	// person decides. However short they are, the last look is made no earlier than a day after the first send.
 	ReconcileDelays []time.Duration `env:"RECONCILE_DELAYS" envDefault:"1m,5m,30m,2h,8h,24h"`
 }
 

@@ -13,10 +13,10 @@ const (
 	lookPollMax    = 5 * time.Second // between claims of looks
 	settlePatience = 30 * time.Second
 
-	// absenceAfter is the least time from the first send until absence counts as a proof: Stripe has pruned the key after 24
-	// hours, and whatever it rolls forward or back after a server error has been rolled by then. An hour of margin is for the
-	// send itself and for clocks. No setting shortens it.
-	absenceAfter = 25 * time.Hour
+	// lastLookAfter is the least time from the first send to the last look: Stripe has pruned the key after 24 hours, events
+	// that come late have come, and what it rolls forward or back after a server error has been rolled. An hour of margin is
+	// for the send itself and for clocks. No setting shortens it.
+	lastLookAfter = 25 * time.Hour
 )
 
 // reconcile looks at Stripe for tasks in doubt, until ctx ends. A look only reads, so that one that is repeated, or made by
@@ -109,9 +109,8 @@ func (w *Worker) lookFor(ctx context.Context, merchant billing.Merchant, doubts 
 
 // conclude says what becomes of a task in doubt after a look.
 //
-// Absence becomes a proof with the last look, and no earlier than absenceAfter the first send: by then no request can be under
-// way any more, and Stripe has had a day to roll a stored error forward. Where money went out to somebody, a person declares
-// it all the same.
+// Absence becomes a proof with the last look: by then no request can be under way any more, and Stripe has had a day to roll a
+// stored error forward. Where money went out to somebody, a person declares it all the same.
 func conclude(doubt billing.Doubt, finding billing.Finding, delays []time.Duration, newID func() (billing.TaskID, error)) billing.LookSettlement {
 	settled := billing.LookSettlement{Doubt: doubt, Status: billing.InDoubt, Finding: finding}
 	last := doubt.Looks >= len(delays)
@@ -126,8 +125,8 @@ func conclude(doubt billing.Doubt, finding billing.Finding, delays []time.Durati
 		settled.NextIn = delays[min(doubt.Looks, len(delays))-1]
 	case !last:
 		settled.NextIn = delays[doubt.Looks]
-	case finding.Absent && !doubt.Kind.MovesMoneyOut() && doubt.Age() < absenceAfter:
-		settled.NextIn = absenceAfter - doubt.Age()
+	case doubt.Age() < lastLookAfter:
+		settled.NextIn = lastLookAfter - doubt.Age()
 	case finding.Absent && !doubt.Kind.MovesMoneyOut():
 		settled.Status = billing.Failed
 		settled.Finding.Outcome, settled.Finding.Reason = billing.OutcomeRefused, billing.ReasonAbsent
