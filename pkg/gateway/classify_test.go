@@ -201,6 +201,7 @@ func TestEveryReasonHasASentence(t *testing.T) {
 func TestGone(t *testing.T) {
 	t.Parallel()
 	gone := stripeSays(404, invalidType, "resource_missing")
+	gone.requestID = "req_of_the_delete"
 	canceled := func(at string) observation {
 		return observation{status: 200, body: fmt.Appendf(nil, `{"id":"sub_1","object":"subscription","status":"canceled","canceled_at":%d}`, parseTime(t, at).Unix())}
 	}
@@ -231,6 +232,9 @@ func TestGone(t *testing.T) {
 		}
 		if (got.Result != nil) != (tc.outcome == succeeded) || (got.Error != nil) == (tc.outcome == succeeded) {
 			t.Errorf("%s: %+v", tc.name, got)
+		}
+		if got.Error.RequestID != gone.requestID {
+			t.Errorf("%s: the answer to the DELETE is not on record: %+v", tc.name, got.Error)
 		}
 	}
 }

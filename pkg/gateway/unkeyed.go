@@ -31,21 +31,22 @@ func isGone(seen observation) bool {
 // and Stripe found no subscription to cancel, so it was not this task that canceled it. What remains is to tell a
 // subscription that somebody canceled from one that never was.
 func settleGone(deleted, looked observation) billing.Answer {
+	gone, _ := readRefusal(deleted.body)
 	refused, fromStripe := readRefusal(looked.body)
 	found, readable := readAnswer(looked.body)
+	// The look failed, for whatever reason; the next attempt looks again.
+	proven := verdict{outcome: billing.OutcomeUnknown, reason: judge(looked, refused, fromStripe && !looked.cut).reason}
 	switch {
 	case looked.cut:
 	case looked.status == http.StatusOK && readable && isEnded(found):
-		return answer(verdict{outcome: billing.OutcomeRefused, reason: billing.ReasonSatisfied}, looked, refusal{})
+		proven = verdict{outcome: billing.OutcomeRefused, reason: billing.ReasonSatisfied}
 	case looked.status == http.StatusNotFound && fromStripe:
-		return answer(verdict{outcome: billing.OutcomeRefused, reason: billing.ReasonInvalid}, looked, refused)
+		proven = verdict{outcome: billing.OutcomeRefused, reason: billing.ReasonInvalid}
 	case looked.status == http.StatusOK && readable:
 		// Gone to the one, there to the other: the answers contradict each other.
-		return answer(verdict{outcome: billing.OutcomeUnknown, reason: billing.ReasonUnexpected}, deleted, refusal{})
+		proven.reason = billing.ReasonUnexpected
 	}
-	// The look failed, for whatever reason; the next attempt looks again.
-	reason := judge(looked, refused, fromStripe && !looked.cut).reason
-	return answer(verdict{outcome: billing.OutcomeUnknown, reason: reason}, looked, refused)
+	return answer(proven, deleted, gone)
 }
 
 // settleGoneAgain decides what a 404 to a repeated DELETE means: an earlier one may have canceled the subscription, or
