@@ -19,6 +19,7 @@ const (
 	connMaxLifetime = 5 * time.Minute
 	connMaxIdleTime = time.Minute
 	connectTimeout  = 10 * time.Second
+	wirePatience    = 15 * time.Second // more than any statement of this package may take
 )
 
 // Options configure [Open].
@@ -26,6 +27,9 @@ type Options struct {
 	URL      secret.Text // postgres URL or key=value DSN
 	MaxConns int         // open connections at most; 0 means 10
 	Name     string      // application_name, seen in pg_stat_activity
+	// Patience is how long one read or write on a connection may take: a statement that takes longer ends with an error, and so
+	// does the connection. 0 means 15 s; less than 0 means without end, for migrations.
+	Patience time.Duration
 }
 
 // DB is a pool of connections to one billonce database.
@@ -50,6 +54,12 @@ func Open(opts Options) (*DB, error) {
 	connector, err := pq.NewConnectorConfig(conf)
 	if err != nil {
 		return nil, &billing.Error{Code: billing.CodeInvalid, Message: "the database URL cannot be used"}
+	}
+	if opts.Patience == 0 {
+		opts.Patience = wirePatience
+	}
+	if opts.Patience > 0 {
+		connector.Dialer(newWire(opts.Patience))
 	}
 	pool := sql.OpenDB(steady{connector})
 	maxConns := opts.MaxConns

@@ -83,7 +83,7 @@ func (s *Store) Listen(ctx context.Context, due func()) error {
 // on a dead peer (lib/pq#1178), whereas here a ping that is not answered closes the connection.
 func (s *Store) listenOnce(ctx context.Context, due func()) {
 	notifications := make(chan *pq.Notification, 32)
-	conn, err := pq.NewListenerConn(s.db.url.Reveal(), notifications)
+	conn, err := pq.NewListenerConn(withConnectTimeout(s.db.url, connectTimeout), notifications)
 	if err != nil {
 		return
 	}
@@ -98,7 +98,11 @@ func (s *Store) listenOnce(ctx context.Context, due func()) {
 		_ = conn.Close()
 		<-closed
 	}()
-	if _, err := conn.Listen(wakeChannel); err != nil {
+	listen := func() error {
+		_, err := conn.Listen(wakeChannel)
+		return err
+	}
+	if !answers(ctx, conn, listen) {
 		return
 	}
 	due()
@@ -111,25 +115,27 @@ func (s *Store) listenOnce(ctx context.Context, due func()) {
 		case <-closed:
 			return
 		case <-ping.C:
-			if !answers(conn) {
+			if !answers(ctx, conn, conn.Ping) {
 				return
 			}
 		}
 	}
 }
 
-// answers pings conn and closes it when no answer comes in time, which also ends the ping.
-func answers(conn *pq.ListenerConn) bool {
+// answers asks something of conn, and closes it when no answer comes in time or ctx ends, which also ends the asking.
+func answers(ctx context.Context, conn *pq.ListenerConn, ask func() error) bool {
+	ctx, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
 	var err error
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		err = conn.Ping()
+		err = ask()
 	}()
 	select {
 	case <-answered:
 		return err == nil
-	case <-time.After(pingPatience):
+	case <-ctx.Done():
 		_ = conn.Close()
 		<-answered
 		return false

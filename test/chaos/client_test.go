@@ -20,7 +20,7 @@ func (w *world) post(ctx context.Context) {
 	queue := make(chan *order)
 	var crew sync.WaitGroup
 	for i := range posters {
-		random := rand.New(rand.NewPCG(w.seed, uint64(i)+1)) //nolint:gosec // chance, not secrecy
+		random := rand.New(rand.NewPCG(w.seed, uint64(i)+1))
 		crew.Go(func() {
 			for one := range queue {
 				w.place(ctx, random, one)
@@ -127,7 +127,7 @@ func (w *world) insist(ctx context.Context, client *programtest.Client, one *ord
 
 // meddle cancels, postpones and repeats tasks, and puts merchants right that lost their credentials, until ctx ends.
 func (w *world) meddle(ctx context.Context) {
-	random := rand.New(rand.NewPCG(w.seed, 1000)) //nolint:gosec // chance, not secrecy
+	random := rand.New(rand.NewPCG(w.seed, 1000))
 	clients := w.clients()
 	for n := 0; ctx.Err() == nil; n++ {
 		pause(ctx, 30*time.Millisecond)

@@ -65,7 +65,7 @@ type node struct {
 func newWorld(t *testing.T, s *server, seed uint64) *world {
 	t.Helper()
 	w := &world{
-		t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 0)), server: s, name: fmt.Sprintf("chaos_%d", seed), //nolint:gosec // chance, not secrecy
+		t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 0)), server: s, name: fmt.Sprintf("chaos_%d", seed),
 		struck: map[string]int{}, began: time.Now(),
 	}
 	s.create(w.name, template)
@@ -208,7 +208,7 @@ func (w *world) stuck() {
 func freePort(t *testing.T) int {
 	t.Helper()
 	for range 100 {
-		port := 20_000 + rand.IntN(10_000) //nolint:gosec // any will do
+		port := 20_000 + rand.IntN(10_000)
 		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
 			continue

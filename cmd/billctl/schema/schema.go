@@ -45,7 +45,7 @@ type Migrator struct {
 
 // Open prepares a migrator; it does not connect. The error never holds the URL.
 func Open(url secret.Text) (*Migrator, error) {
-	db, err := store.Open(store.Options{URL: url, MaxConns: 2, Name: "billctl migrate"})
+	db, err := store.Open(store.Options{URL: url, MaxConns: 2, Name: "billctl migrate", Patience: -1})
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
