@@ -55,7 +55,6 @@ type written struct {
 
 // writes are all ways in which the services change the database, each prepared on a database of its own.
 func writes() map[string]func(t *testing.T, db *storetest.DB) written {
-	t.Helper()
 	const taskIn = `SELECT count(*) FROM scheduled_tasks WHERE id = $1 AND status = $2`
 	return map[string]func(t *testing.T, db *storetest.DB) written{
 		"Schedule": func(t *testing.T, db *storetest.DB) written {
