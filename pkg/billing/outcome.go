@@ -95,6 +95,21 @@ type Answer struct {
 	// Final is true when sending the same key again cannot change the answer, because Stripe has stored it: an unknown
 	// outcome that is final needs a look at Stripe, not another send.
 	Final bool
+	// OwnRequestID is Stripe's Request-Id of the answer to this very attempt, where Result or Error tell of another request's.
+	OwnRequestID string
+}
+
+// RequestID is Stripe's Request-Id of the answer to this attempt, "" when there was none.
+func (a Answer) RequestID() string {
+	switch {
+	case a.OwnRequestID != "":
+		return a.OwnRequestID
+	case a.Result != nil:
+		return a.Result.RequestID
+	case a.Error != nil:
+		return a.Error.RequestID
+	}
+	return ""
 }
 
 // Result is the object that Stripe answered with.

@@ -58,11 +58,12 @@ func (g *Gateway) settleGoneAgain(ctx context.Context, claim billing.Claim, dele
 		Auth: claim.Auth, Account: claim.Account, FirstSentAt: claim.ClaimedAt.Add(-claim.SinceSent),
 	}
 	finding := g.look(ctx, []billing.Doubt{doubt}, who)[claim.ID]
+	own := plain(deleted.requestID)
 	switch finding.Outcome {
 	case billing.OutcomeSucceeded:
-		return billing.Answer{Outcome: finding.Outcome, Reason: billing.ReasonDone, Result: finding.Result}
+		return billing.Answer{Outcome: finding.Outcome, Reason: billing.ReasonDone, Result: finding.Result, OwnRequestID: own}
 	case billing.OutcomeRefused:
-		return billing.Answer{Outcome: finding.Outcome, Reason: finding.Reason, Error: finding.Error}
+		return billing.Answer{Outcome: finding.Outcome, Reason: finding.Reason, Error: finding.Error, OwnRequestID: own}
 	case billing.OutcomeNotSent, billing.OutcomeUnknown:
 	}
 	final := finding.Reason != billing.ReasonLookFailed && finding.Reason != billing.ReasonUnauthorized

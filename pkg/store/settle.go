@@ -122,19 +122,20 @@ func settleArgs(settlements []billing.Settlement) ([]any, error) {
 		claimedAts[i] = settlement.ClaimedAt.UTC().Format(timestampLayout)
 		statuses[i], delays[i], unsent[i] = string(settlement.Status), settlement.Delay.Seconds(), settlement.Unsent
 		outcomes[i], reasons[i] = string(answer.Outcome), string(answer.Reason)
+		req[i] = answer.RequestID()
 		if answer.Error != nil {
 			encoded, err := json.Marshal(answer.Error)
 			if err != nil {
 				return nil, fmt.Errorf("encode the error of task %s: %w", settlement.ID, err)
 			}
-			errors[i], req[i] = string(encoded), answer.Error.RequestID
+			errors[i] = string(encoded)
 		}
 		if answer.Result != nil {
 			encoded, err := json.Marshal(answer.Result)
 			if err != nil {
 				return nil, fmt.Errorf("encode the result of task %s: %w", settlement.ID, err)
 			}
-			results[i], req[i], replayed[i] = string(encoded), answer.Result.RequestID, answer.Result.Replayed
+			results[i], replayed[i] = string(encoded), answer.Result.Replayed
 		}
 	}
 	return []any{

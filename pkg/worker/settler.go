@@ -141,13 +141,13 @@ func (s *settler) report(ctx context.Context, v verdict, written bool) {
 		slog.String("task_id", string(v.ID)), slog.String("merchant_id", string(v.claim.MerchantID)),
 		slog.String("kind", string(v.claim.Kind)), slog.Int("attempt", v.Attempt), slog.String("worker_id", string(v.Worker)),
 		slog.String("outcome", string(v.Answer.Outcome)), slog.String("reason", string(v.Answer.Reason)),
-		slog.String("status", string(v.Status)), slog.Duration("took", v.took),
+		slog.String("status", string(v.Status)), slog.Duration("took", v.took), slog.String("stripe_request_id", v.Answer.RequestID()),
 	}
 	if v.Answer.Result != nil {
-		attrs = append(attrs, slog.String("stripe_request_id", v.Answer.Result.RequestID), slog.Bool("replayed", v.Answer.Result.Replayed))
+		attrs = append(attrs, slog.Bool("replayed", v.Answer.Result.Replayed))
 	}
 	if v.Answer.Error != nil {
-		attrs = append(attrs, slog.String("stripe_request_id", v.Answer.Error.RequestID),
+		attrs = append(attrs,
 			slog.Int("http_status", v.Answer.Error.HTTPStatus), slog.String("code", v.Answer.Error.Code),
 			slog.String("decline_code", v.Answer.Error.DeclineCode))
 	}

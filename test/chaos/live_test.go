@@ -23,12 +23,7 @@ const (
 func (w *world) live(tasks int) {
 	w.t.Helper()
 	rage := max(leastRage, time.Duration(tasks)*time.Second/tasksPerSecond)
-	w.eventually("both apis are ready", func() bool {
-		return !slices.ContainsFunc(w.clients(), func(c *programtest.Client) bool {
-			answer, err := c.Try("GET", "/readyz", nil)
-			return err != nil || answer.Status != 200
-		})
-	})
+	w.ready()
 	w.stock(tasks, rage)
 	w.misfortune()
 	ctx, stop := context.WithCancel(context.Background())
@@ -39,6 +34,7 @@ func (w *world) live(tasks int) {
 	crew.Go(func() { w.meddle(ctx) })
 	w.rage(rage)
 	w.calm()
+	w.ready()
 	w.eventually("every order is answered", func() bool { return len(w.unanswered()) == 0 })
 	posting.Wait()
 	w.settle()
@@ -214,6 +210,17 @@ func (w *world) calm() {
 		default:
 		}
 	}
+}
+
+// ready waits until both apis serve.
+func (w *world) ready() {
+	w.t.Helper()
+	w.eventually("both apis are ready", func() bool {
+		return !slices.ContainsFunc(w.clients(), func(c *programtest.Client) bool {
+			answer, err := c.Try("GET", "/readyz", nil)
+			return err != nil || answer.Status != 200
+		})
+	})
 }
 
 // settle waits until nothing is left that the workers can do today.
