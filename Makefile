@@ -16,6 +16,10 @@ TEST_TIMEOUT ?= 10m
 FUZZTIME ?= 60s
 # What the tests run on: make test-fast PKG=./pkg/vault/...
 PKG ?= ./...
+# What make chaos runs: how many seeds, from which one (chance decides if it is empty), with how many tasks each.
+SEEDS ?= 10
+SEED ?=
+TASKS ?= 150
 # More for a target's command: make run ARGS='--api-addr :9000'
 ARGS ?=
 
@@ -63,6 +67,11 @@ test-race: needs-go needs-cc needs-curl build ## All tests under the race detect
 .PHONY: test-fast
 test-fast: needs-curl build ## The tests of PKG without the race detector
 	bin/billctl dev exec -- go test -timeout $(TEST_TIMEOUT) $(PKG)
+
+.PHONY: chaos
+chaos: needs-go needs-cc build ## Everything goes wrong at once, and the books are audited: make chaos SEEDS=100
+	CGO_ENABLED=1 CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) CHAOS_TASKS=$(TASKS) \
+		go test -race -count=1 -v -timeout 24h -run '^TestChaos$$' ./test/chaos
 
 .PHONY: vet
 vet: needs-go

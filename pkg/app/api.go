@@ -34,7 +34,7 @@ func API() Service {
 				return started{}, err
 			}
 			log := telemetry.NewLogger(stderr, conf.LogLevel, conf.LogFormat, "api", Version)
-			return started{log: log, run: func(ctx context.Context) error {
+			return started{log: log, patience: conf.ShutdownTimeout, run: func(ctx context.Context) error {
 				return onFoundation(ctx, "api", conf.Common, apiConns, log, func(ctx context.Context, base *foundation) error {
 					return runAPI(ctx, conf, base)
 				})

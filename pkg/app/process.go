@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"billonce/pkg/config"
 	"billonce/pkg/worker"
@@ -27,6 +28,12 @@ const (
 // softMemoryLimit makes the collector work harder before a burst (a batch of 10,000 tasks) doubles the heap. A process that
 // truly needs more gets it; GOMEMLIMIT overrides it.
 const softMemoryLimit = 56 << 20 // bytes
+
+// overduePatience is what a shutdown may take beyond SHUTDOWN_TIMEOUT before the process ends all the same: a database that no
+// longer answers would keep it. What was in flight is then left as a crash leaves it.
+const overduePatience = 2 * time.Second
+
+var errOverdue = errors.New("the time for shutting down is over")
 
 // Version is the build's version; the Makefile sets it through the linker.
 var Version = "dev" //nolint:gochecknoglobals // the linker can set nothing else
@@ -71,7 +78,7 @@ func exitCode(err error, stderr io.Writer) int {
 	case errors.As(err, &misconfigured):
 		_, _ = fmt.Fprintln(stderr, err)
 		return ExitConfig
-	case errors.Is(err, worker.ErrForced):
+	case errors.Is(err, worker.ErrForced), errors.Is(err, errOverdue):
 		return ExitFailure
 	}
 	_, _ = fmt.Fprintln(stderr, err)
@@ -92,6 +99,7 @@ func run(service Service, environ []string, stderr io.Writer) error {
 	ended := make(chan error, 1)
 	go func() { ended <- start.run(ctx) }()
 	stopping := false
+	var overdue <-chan time.Time
 	for {
 		select {
 		case err := <-ended:
@@ -104,7 +112,11 @@ func run(service Service, environ []string, stderr io.Writer) error {
 			}
 			stopping = true
 			start.log.Info("shutting down", slog.String("signal", signalName(received)))
+			overdue = time.After(start.patience + overduePatience)
 			cancel()
+		case <-overdue:
+			start.log.Error("the time for shutting down is over, ending with work in flight")
+			return errOverdue
 		}
 	}
 }

@@ -27,8 +27,9 @@ type Service struct {
 
 // started is a service with its configuration read, ready to run.
 type started struct {
-	log *slog.Logger
-	run func(ctx context.Context) error
+	log      *slog.Logger
+	patience time.Duration // with a shutdown
+	run      func(ctx context.Context) error
 }
 
 // Connections to PostgreSQL per process. A worker needs few: it claims and settles in batches.

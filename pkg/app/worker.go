@@ -42,7 +42,7 @@ func Worker() Service {
 				return started{}, err
 			}
 			log := telemetry.NewLogger(stderr, conf.LogLevel, conf.LogFormat, "worker", Version)
-			return started{log: log, run: func(ctx context.Context) error {
+			return started{log: log, patience: conf.ShutdownTimeout, run: func(ctx context.Context) error {
 				return onFoundation(ctx, "worker", conf.Common, workerConns, log, func(ctx context.Context, base *foundation) error {
 					return runWorker(ctx, conf, base)
 				})
