@@ -65,6 +65,7 @@ var rooms = []room{
 	{dir: "internal/importrules", may: []string{std}},
 	{dir: "internal/netfault", may: []string{std}},
 	{dir: "internal/programtest", may: []string{std}},
+	{dir: "internal/protocol", may: []string{std, billing}},
 	{dir: "test", may: []string{std, module + "/", uuid, xsync, sqlx, pq}},
 	{dir: "tools", may: []string{std, module + "/"}},
 }

@@ -29,7 +29,7 @@ func (w *Worker) execute(ctx, send context.Context, held holding, merchant billi
 		w.standInDoubtOrGiveBack(held, billing.ReasonCredentialChanged)
 		return
 	}
-	if claim.Resend && !w.mayResend(held) {
+	if !w.maySend(held) {
 		w.standInDoubtOrGiveBack(held, billing.ReasonWindowClosed)
 		return
 	}
@@ -48,11 +48,12 @@ func (w *Worker) execute(ctx, send context.Context, held holding, merchant billi
 	w.settler.settle(w.decide(held, answer, took))
 }
 
-// mayResend reports whether Stripe certainly still knows the task's key. A first send that lies in the future tells of a clock
-// that cannot be trusted.
-func (w *Worker) mayResend(held holding) bool {
+// maySend reports whether Stripe certainly still knows the task's key, or has never heard of it. The claim itself grows old too:
+// a process that was stopped after a first claim would otherwise send when another's send is a day old. A first send that lies
+// in the future tells of a clock that cannot be trusted.
+func (w *Worker) maySend(held holding) bool {
 	const clockTolerance = time.Minute
-	return held.SinceSent > -clockTolerance && held.SinceSent+time.Since(held.since) < w.conf.Window
+	return held.SinceSent > -clockTolerance && held.SinceSent+held.age() < w.conf.Window
 }
 
 // send calls Stripe. A panic on the way leaves the outcome unknown.

@@ -14,6 +14,14 @@ type holding struct {
 	since time.Time
 }
 
+// age is how long ago the claim was asked for. The monotonic clock stands still while a machine is suspended, and the wall clock
+// may be set back: the later of the two counts.
+func (h holding) age() time.Duration { return elapsed(h.since, time.Now()) }
+
+func elapsed(since, now time.Time) time.Duration {
+	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
+}
+
 // flight knows which claims the worker holds, from the claim to the recorded settlement, and waits for their goroutines.
 type flight struct {
 	slots int

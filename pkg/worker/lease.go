@@ -10,14 +10,15 @@ import (
 )
 
 // lease is the worker's standing: its id, and until when it may trust that nobody has declared it dead. Trust is measured
-// by the monotonic clock from before a heartbeat was sent, so it always ends before the lease does at the database.
+// from before a heartbeat was sent, by whichever of the process's clocks has gone further, so it ends before the lease does at
+// the database.
 type lease struct {
 	deps Deps
 	conf Config
 
-	mu           sync.Mutex
-	id           billing.WorkerID
-	trustedUntil time.Time
+	mu    sync.Mutex
+	id    billing.WorkerID
+	since time.Time // when the last heartbeat that was answered was sent
 }
 
 // margin is the part of a lease that is not trusted: time for a request to leave the process after the check.
@@ -27,7 +28,7 @@ func (l *lease) margin() time.Duration { return l.conf.Lease / 10 }
 func (l *lease) current() (billing.WorkerID, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.id, time.Now().Before(l.trustedUntil)
+	return l.id, elapsed(l.since, time.Now()) < l.conf.Lease-l.margin()
 }
 
 // trusts reports whether a claim made under the given id may still be sent.
@@ -39,7 +40,7 @@ func (l *lease) trusts(id billing.WorkerID) bool {
 func (l *lease) renewed(id billing.WorkerID, since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.id, l.trustedUntil = id, since.Add(l.conf.Lease-l.margin())
+	l.id, l.since = id, since
 }
 
 // register announces the worker under a new id, waiting for the database as long as it takes. The error is ctx's.
