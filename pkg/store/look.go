@@ -115,12 +115,6 @@ func (s *Store) SettleLook(ctx context.Context, look billing.LookSettlement) (bo
 	return true, nil
 }
 
-// object names what at most one task at a time acts on.
-type object struct {
-	MerchantID string `db:"merchant_id"`
-	Target     string `db:"target"`
-}
-
 func writeLook(ctx context.Context, tx *sqlx.Tx, look billing.LookSettlement) (object, error) {
 	finding := look.Finding
 	result, errorText, requestID := "", "", ""
@@ -169,20 +163,4 @@ func writeLook(ctx context.Context, tx *sqlx.Tx, look billing.LookSettlement) (o
 		VALUES ($1, $2, 'look', $3, $4, $5, $6, $7, nullif($8, '')::jsonb, $9::jsonb)`,
 		doubt.ID, doubt.Attempt, doubt.Worker, doubt.StartedAt, finding.Outcome, finding.Reason, requestID, errorText, string(evidence))
 	return taken, err
-}
-
-// freeWaiting brings back the task that waits first for an object, and returns how many that was.
-func freeWaiting(ctx context.Context, tx *sqlx.Tx, taken object) (int, error) {
-	if taken.Target == "" {
-		return 0, nil
-	}
-	freed, err := tx.ExecContext(ctx, `
-		UPDATE scheduled_tasks AS t SET run_at = now(), updated_at = now()
-		FROM (SELECT $1::text AS target, $2::uuid AS merchant_id) AS s CROSS JOIN LATERAL (`+firstWaiting+`) AS waiting
-		WHERE t.id = waiting.id AND (t.waiting_since IS NOT NULL) IS TRUE`, taken.Target, taken.MerchantID)
-	if err != nil {
-		return 0, fmt.Errorf("free what waits for the object: %w", err)
-	}
-	n, err := freed.RowsAffected()
-	return int(n), err
 }

@@ -52,15 +52,6 @@ WITH decided AS MATERIALIZED (
 )
 SELECT id, (SELECT count(*) FROM freed) AS freed FROM settled`
 
-// firstWaiting finds, for a row s, the task that waits for its object and is to go first. Another transaction that holds it is
-// about to judge or change it anyway.
-const firstWaiting = `
-	SELECT w.id FROM scheduled_tasks AS w
-	WHERE w.target = s.target AND w.merchant_id = s.merchant_id AND w.waiting_since IS NOT NULL
-	ORDER BY w.scheduled_for, w.id
-	LIMIT 1
-	FOR UPDATE SKIP LOCKED`
-
 // Settle writes what workers decided about their claims and appends the attempts. It returns the tasks that it changed;
 // any other is no longer the worker's, and nothing was written for it. Settling again after an error is safe. A decline that
 // is followed up gets its successor in the same transaction.

@@ -27,6 +27,7 @@ type Caretaker interface {
 	NextLapse(ctx context.Context) (time.Duration, error)
 	TakeOver(ctx context.Context, limit int) (int, error)
 	FreeHeld(ctx context.Context) (int, error)
+	FreeWaiting(ctx context.Context) (int, error)
 }
 
 // Merchants opens the credentials of the merchants whose tasks are about to be sent.

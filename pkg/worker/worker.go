@@ -264,6 +264,9 @@ func (w *Worker) takeOver(ctx context.Context, batch int) {
 		if err == nil && taken < batch {
 			_, err = w.deps.Caretaker.FreeHeld(statement)
 		}
+		if err == nil && taken < batch {
+			_, err = w.deps.Caretaker.FreeWaiting(statement)
+		}
 		cancel()
 		if err != nil {
 			if ctx.Err() == nil {
