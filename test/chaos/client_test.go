@@ -125,14 +125,13 @@ func (w *world) insist(ctx context.Context, client *programtest.Client, one *ord
 	w.extra = append(w.extra, again)
 }
 
-// meddle cancels, postpones and repeats tasks, and puts merchants right that lost their credentials, until ctx ends.
+// meddle cancels, postpones and repeats tasks until ctx ends.
 func (w *world) meddle(ctx context.Context) {
 	random := rand.New(rand.NewPCG(w.seed, 1000))
 	clients := w.clients()
-	for n := 0; ctx.Err() == nil; n++ {
+	for ctx.Err() == nil {
 		pause(ctx, 30*time.Millisecond)
 		client := clients[random.IntN(len(clients))]
-		w.mend(client, n)
 		id := w.someTask(random)
 		if id == "" {
 			continue
@@ -186,8 +185,17 @@ func (w *world) someTask(random *rand.Rand) string {
 	return ""
 }
 
-// mend does what an operator does about a merchant that needs a new token.
-func (w *world) mend(client *programtest.Client, n int) {
+// mend puts merchants right that lost their credentials, until ctx ends.
+func (w *world) mend(ctx context.Context) {
+	clients := w.clients()
+	for n := 0; ctx.Err() == nil; n++ {
+		w.mendOnce(clients[n%len(clients)], n)
+		pause(ctx, 50*time.Millisecond)
+	}
+}
+
+// mendOnce does what an operator does about a merchant that needs a new token.
+func (w *world) mendOnce(client *programtest.Client, n int) {
 	for i, m := range w.wares.merchants {
 		answer, err := client.Try("GET", "/v1/merchants/"+m.id, nil)
 		if err != nil || answer.Status != 200 || answer.Body["status"] != "paused" {

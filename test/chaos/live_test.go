@@ -31,9 +31,13 @@ func (w *world) live(tasks int) {
 	var crew sync.WaitGroup
 	var posting sync.WaitGroup
 	posting.Go(func() { w.post(ctx) })
-	crew.Go(func() { w.meddle(ctx) })
+	meddling, enough := context.WithCancel(ctx)
+	defer enough()
+	posting.Go(func() { w.meddle(meddling) })
+	crew.Go(func() { w.mend(ctx) })
 	w.rage(rage)
 	w.calm()
+	enough()
 	w.ready()
 	w.eventually("every order is answered", func() bool { return len(w.unanswered()) == 0 })
 	posting.Wait()
