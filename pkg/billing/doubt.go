@@ -40,7 +40,7 @@ type Finding struct {
 
 // Evidence is one thing that was read at Stripe, as far as it may be stored: nothing in it comes from a customer's data.
 type Evidence struct {
-	Source         string     `json:"source"`          // "events", "object" or "list"
+	Source         string     `json:"source"`          // "events", "object", "list" or "clock"
 	HTTPStatus     int        `json:"http_status"`     // of the read; 0: no answer
 	Object         string     `json:"object"`          // an object's type, or an event's: invoice.paid
 	ID             string     `json:"id"`              // of the object, "" when nothing was found

@@ -73,8 +73,9 @@ type verdict struct {
 	final   bool
 }
 
-// classify says what one call proves. A call that net/http made twice is its own re-send. resend is true when an earlier send of the task may have reached Stripe: then that
-// send's outcome is what is asked for, and an answer given before Stripe looked at its record says nothing of it.
+// classify says what one call proves. A call that net/http made twice is its own re-send. resend is true when an earlier send of
+// the task may have reached Stripe: then that send's outcome is what is asked for, and an answer given before Stripe looked at its
+// record says nothing of it.
 func classify(seen observation, resend bool) billing.Answer {
 	if seen.status >= 200 && seen.status <= 299 && !seen.cut {
 		if found, ok := readAnswer(seen.body); ok {

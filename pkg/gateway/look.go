@@ -15,10 +15,12 @@ import (
 
 // Bounds of a look: of the pages that one list is read through, and of the event types that Stripe takes in one request.
 const (
-	pageSize    = 100
-	maxPages    = 20
-	maxTypes    = 20
-	clockMargin = time.Minute // how far Stripe's clock may be behind the database's
+	pageSize = 100
+	maxPages = 50
+	maxTypes = 20
+	// clockMargin is how far Stripe's clock may be behind the database's. Beyond it, nothing that rests on times is believed.
+	clockMargin = time.Minute
+	readMargin  = 10 * time.Minute // how much earlier than the first send lists are read from
 )
 
 // Look reads at Stripe what became of tasks in doubt, which all belong to the account of credential. It never changes
@@ -31,7 +33,8 @@ const (
 //   - Created objects are found in Stripe's lists, which are consistent at once, by metadata[billonce_task_id]. A list that was
 //     read to its end without it shows that there is none so far (Absent).
 //
-// Stripe's search is never used: it lags. A read that fails proves nothing, and leaves [billing.ReasonLookFailed] or
+// A list that is too long to be read to its end proves what is found in it, and nothing by what is not. Stripe's search is never
+// used: it lags. A read that fails proves nothing, and leaves [billing.ReasonLookFailed] or
 // [billing.ReasonUnauthorized].
 func (g *Gateway) Look(ctx context.Context, doubts []billing.Doubt, credential billing.Credential) map[billing.TaskID]billing.Finding {
 	who, ok := g.identify(credential)
@@ -50,6 +53,7 @@ type look struct {
 	gateway *Gateway
 	who     identity
 	since   int64           // of the first send of the oldest doubt, less a margin
+	behind  time.Duration   // how far Stripe's clock is behind the database's, as far as one can see
 	lists   map[string]list // what was read already
 }
 
@@ -59,8 +63,11 @@ func (g *Gateway) look(ctx context.Context, doubts []billing.Doubt, who identity
 		return findings
 	}
 	first := slices.MinFunc(doubts, func(a, b billing.Doubt) int { return a.FirstSentAt.Compare(b.FirstSentAt) })
-	l := &look{gateway: g, who: who, since: first.FirstSentAt.Add(-clockMargin).Unix(), lists: map[string]list{}}
+	l := &look{gateway: g, who: who, since: first.FirstSentAt.Add(-readMargin).Unix(), lists: map[string]list{}}
 	events := l.list(ctx, eventsPath(doubts, l.since), first.Request.APIVersion)
+	if !events.at.IsZero() {
+		l.behind = first.StartedAt.Sub(events.at)
+	}
 	for _, doubt := range doubts {
 		findings[doubt.ID] = l.find(ctx, doubt, events)
 	}
@@ -93,8 +100,13 @@ func sinceQuery(query url.Values, since int64) string {
 func (l *look) find(ctx context.Context, doubt billing.Doubt, events list) billing.Finding {
 	known := traceOf(doubt.Kind)
 	evidence := []billing.Evidence{events.evidence("events")}
-	if !events.complete {
+	if events.failed {
 		return failedLook(events.failure, "", evidence)
+	}
+	if l.clocksDisagree() {
+		evidence = append(evidence, billing.Evidence{
+			Source: "clock", Note: "Stripe's clock is " + l.behind.Round(time.Second).String() + " behind the database's: nothing that rests on times is believed.",
+		})
 	}
 	if found, ok := l.findEvent(doubt, known, events, &evidence); ok {
 		return found
@@ -104,6 +116,8 @@ func (l *look) find(ctx context.Context, doubt billing.Doubt, events list) billi
 	}
 	return l.findState(ctx, doubt, known, events, evidence)
 }
+
+func (l *look) clocksDisagree() bool { return l.behind > clockMargin }
 
 // findEvent looks for an event that the task's own request caused.
 func (l *look) findEvent(doubt billing.Doubt, known trace, events list, evidence *[]billing.Evidence) (billing.Finding, bool) {
@@ -155,10 +169,10 @@ func (l *look) findCreated(ctx context.Context, doubt billing.Doubt, known trace
 		return foundLook(one.object(), all.requestID, evidence)
 	}
 	evidence = append(evidence, all.evidence("list"))
-	if !all.complete {
+	if all.failed {
 		return failedLook(all.failure, "", evidence)
 	}
-	return noTraceLook(true, evidence)
+	return noTraceLook(all.complete && !l.clocksDisagree(), evidence)
 }
 
 // findState judges by the object that the task was to act on.
@@ -189,15 +203,19 @@ func (l *look) findState(ctx context.Context, doubt billing.Doubt, known trace, 
 
 // attribute tells by whose hand an object came to be as the task asks for, when no event carries the task's key.
 func (l *look) attribute(doubt billing.Doubt, known trace, found object, events list, evidence []billing.Evidence) billing.Finding {
-	before := found.CanceledAt != 0 && time.Unix(found.CanceledAt, 0).Before(doubt.FirstSentAt.Add(-clockMargin))
-	if doubt.Kind == billing.SubscriptionCancel && before {
+	earliest := doubt.FirstSentAt.Add(-clockMargin)
+	cancel, believed := doubt.Kind == billing.SubscriptionCancel, !l.clocksDisagree()
+	if cancel && believed && found.CanceledAt != 0 && time.Unix(found.CanceledAt, 0).Before(earliest) {
 		return refusedLook(billing.ReasonSatisfied, evidence) // over before anything was sent
 	}
 	for _, event := range events.entries {
-		if event.Data.Object.ID != doubt.Target || !slices.Contains(known.made, event.Type) || event.Request.key == doubt.ID.IdempotencyKey() {
+		if !known.explains(event, doubt, found) {
 			continue
 		}
-		if doubt.Kind == billing.SubscriptionCancel && event.Request.key == "" && event.Request.id != "" {
+		if cancel && event.Request.key == "" && event.Request.id != "" {
+			if !believed || time.Unix(event.Created, 0).Before(earliest) {
+				break
+			}
 			// Stripe documents no key for DELETE. Nobody but this task is known to have asked for it.
 			evidence = append(evidence, event.evidence("A request without a key canceled it, after the task's was first sent."))
 			return foundLook(found, event.Request.id, evidence)
@@ -250,7 +268,9 @@ type list struct {
 	complete  bool // read to its end
 	status    int  // of the last page
 	requestID string
-	failure   observation // why it is not complete
+	at        time.Time // when the last page was answered, by Stripe's clock
+	failed    bool      // a page could not be read, as failure tells
+	failure   observation
 }
 
 // list reads a list to its end, once for all doubts of a look.
@@ -262,15 +282,15 @@ func (l *look) list(ctx context.Context, path, version string) list {
 	after := ""
 	for range maxPages {
 		seen := l.gateway.call(ctx, l.gateway.keyed, reading(path+after, version), l.who, nil)
-		read.status, read.requestID = seen.status, seen.requestID
+		read.status, read.requestID, read.at = seen.status, seen.requestID, seen.at
 		page, ok := readPage(seen)
 		if !ok {
-			read.failure = seen
+			read.failed, read.failure = true, seen
 			break
 		}
 		read.entries = append(read.entries, page.Data...)
-		if !page.HasMore || len(page.Data) == 0 {
-			read.complete = !page.HasMore
+		if !page.HasMore {
+			read.complete = true
 			break
 		}
 		after = "&starting_after=" + url.QueryEscape(page.Data[len(page.Data)-1].ID)
@@ -284,10 +304,11 @@ type listPage struct {
 	HasMore bool `json:"has_more"`
 }
 
-// readPage reads a page of a list. An entry without an id makes the page unreadable: nothing could be said of what follows.
+// readPage reads a page of a list. An entry without an id makes the page unreadable, and so does an empty page that is said not to
+// be the last: nothing could be said of what follows.
 func readPage(seen observation) (listPage, bool) {
 	var page listPage
-	if seen.status != http.StatusOK || seen.cut || json.Unmarshal(seen.body, &page) != nil || page.Data == nil {
+	if seen.status != http.StatusOK || seen.cut || json.Unmarshal(seen.body, &page) != nil || page.Data == nil || len(page.Data) == 0 && page.HasMore {
 		return listPage{}, false
 	}
 	for _, one := range page.Data {
@@ -300,8 +321,11 @@ func readPage(seen observation) (listPage, bool) {
 
 func (l list) evidence(source string) billing.Evidence {
 	note := "Read to its end: " + strconv.Itoa(len(l.entries)) + " entries since the first send."
-	if !l.complete {
+	switch {
+	case l.failed:
 		note = "Could not be read to its end."
+	case !l.complete:
+		note = "Longer than is read: the latest " + strconv.Itoa(len(l.entries)) + " entries."
 	}
 	return billing.Evidence{Source: source, HTTPStatus: l.status, RequestID: plain(l.requestID), Note: note}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // maxAnswerBytes bounds how much of an answer is read. Stripe's largest objects, expanded, are a tenth of it.
@@ -19,9 +20,10 @@ type observation struct {
 	unsent      bool // it is proven that no byte of the request was written
 	status      int  // 0: no answer
 	requestID   string
-	rateLimited bool  // Stripe's limiter gave a reason
-	replayed    bool  // Stripe answered from its record of an earlier send
-	shouldRetry *bool // what Stripe says of sending this again, if it says anything
+	at          time.Time // when it was answered, by Stripe's clock; zero if it does not say
+	rateLimited bool      // Stripe's limiter gave a reason
+	replayed    bool      // Stripe answered from its record of an earlier send
+	shouldRetry *bool     // what Stripe says of sending this again, if it says anything
 	// repeated: an earlier connection of this very call may have carried the request. net/http sends a request that has an
 	// idempotency key once more, unasked, when a kept connection dies without a byte of an answer.
 	repeated bool
@@ -75,6 +77,7 @@ func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 	seen.body = body[:min(len(body), maxAnswerBytes)]
 	seen.status = response.StatusCode
 	seen.requestID = response.Header.Get("Request-Id")
+	seen.at, _ = http.ParseTime(response.Header.Get("Date"))
 	seen.rateLimited = response.Header.Get("Stripe-Rate-Limited-Reason") != ""
 	if word := response.Header.Get("Stripe-Should-Retry"); word == "true" || word == "false" {
 		yes := word == "true"

@@ -15,6 +15,10 @@ type trace struct {
 	made   []string // types of the events that prove the effect, if their request carried the task's key
 	// declined are types of the events that prove that the payment was tried under the task's key and refused.
 	declined []string
+	// repeats is true where the operation can happen to one object several times: an event then explains a state only if it shows
+	// that state.
+	repeats bool
+	passing string // a type among made that many other operations leave too: under the task's key a proof, otherwise nothing
 	// met reports whether the object is as the task asks for, by whatever hand; nil where its state does not tell.
 	met func(object) bool
 	// list is where a created object is found by its metadata, and filters are those of the request's own parameters that
@@ -79,6 +83,7 @@ func traceOfSubscription(kind billing.Kind) trace {
 		found.made, found.met = []string{"customer.subscription.deleted"}, isEnded
 	case billing.SubscriptionResume:
 		found.made, found.met = []string{"customer.subscription.resumed", "customer.subscription.updated"}, is("active", "trialing")
+		found.passing = "customer.subscription.updated"
 	}
 	return found
 }
@@ -109,13 +114,19 @@ func traceOfIntent(kind billing.Kind) trace {
 			"payment_intent.succeeded", "payment_intent.amount_capturable_updated", "payment_intent.processing", "payment_intent.requires_action",
 		}
 		found.met = is("succeeded", "processing", "requires_capture", "requires_action")
-		found.declined = []string{"payment_intent.payment_failed"}
+		found.declined, found.repeats = []string{"payment_intent.payment_failed"}, true
 	case billing.PaymentIntentCapture:
 		found.made, found.met = []string{"payment_intent.succeeded", "charge.captured"}, is("succeeded")
 	case billing.PaymentIntentCancel:
 		found.made, found.met = []string{"payment_intent.canceled"}, is("canceled")
 	}
 	return found
+}
+
+// explains reports whether another request's event tells how the object came to be as it is found.
+func (t trace) explains(event entry, doubt billing.Doubt, found object) bool {
+	return event.Data.Object.ID == doubt.Target && slices.Contains(t.made, event.Type) && event.Type != t.passing &&
+		event.Request.key != doubt.ID.IdempotencyKey() && (!t.repeats || event.Data.Object.Status == found.Status)
 }
 
 func is(statuses ...string) func(object) bool {
