@@ -227,21 +227,40 @@ func (w *world) ready() {
 	})
 }
 
-// settle waits until nothing is left that the workers can do today.
+// open is what the workers can do today.
+const open = `
+	SELECT t.id, t.kind, t.status, t.target, t.attempt, t.worker_id, t.waiting_since IS NOT NULL AS waits,
+		extract(epoch FROM coalesce(t.look_at, t.run_at) - now()) AS due_in
+	FROM scheduled_tasks AS t JOIN merchants AS m ON m.id = t.merchant_id
+	WHERE m.disconnected_at IS NULL AND (
+		t.status = 'running'
+		OR t.status = 'pending' AND t.run_at < now() + interval '1 minute' AND NOT EXISTS (
+			SELECT 1 FROM scheduled_tasks AS o
+			WHERE o.status = 'in_doubt' AND o.target = t.target AND o.merchant_id = t.merchant_id AND t.target <> '')
+		OR t.status = 'in_doubt' AND t.look_at < now() + interval '1 minute')`
+
+// settle waits until nothing is left that the workers can do today, for as long as it becomes less.
 func (w *world) settle() {
 	w.t.Helper()
-	w.eventually("nothing is left to be done today", func() bool {
-		var open int
-		err := w.db.Get(&open, `
-			SELECT count(*) FROM scheduled_tasks AS t JOIN merchants AS m ON m.id = t.merchant_id
-			WHERE m.disconnected_at IS NULL AND (
-				t.status = 'running'
-				OR t.status = 'pending' AND t.run_at < now() + interval '1 minute' AND NOT EXISTS (
-					SELECT 1 FROM scheduled_tasks AS o
-					WHERE o.status = 'in_doubt' AND o.target = t.target AND o.merchant_id = t.merchant_id AND t.target <> '')
-				OR t.status = 'in_doubt' AND t.look_at < now() + interval '1 minute')`)
-		return err == nil && open == 0
-	})
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	least, since := -1, time.Now()
+	for {
+		var n int
+		if err := w.db.Get(&n, `SELECT count(*) FROM (`+open+`) AS open`); err == nil {
+			if n == 0 {
+				return
+			}
+			if least < 0 || n < least {
+				least, since = n, time.Now()
+			}
+		}
+		if time.Since(since) > programtest.Patience {
+			w.stuck()
+			w.t.Fatalf("%d tasks do not come to their end", least)
+		}
+		<-tick.C
+	}
 }
 
 // ahead counts what is to be done on another day.

@@ -180,7 +180,6 @@ func (w *world) eventually(what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			w.stuck()
 			w.t.Fatalf("waited in vain until %s", what)
 		}
 	}
@@ -194,13 +193,11 @@ func (w *world) stuck() {
 		Status  string  `db:"status"`
 		Target  string  `db:"target"`
 		Attempt int     `db:"attempt"`
-		RunIn   float64 `db:"run_in"`
-		Waits   bool    `db:"waits"`
 		Worker  *string `db:"worker_id"`
+		Waits   bool    `db:"waits"`
+		DueIn   float64 `db:"due_in"`
 	}{}
-	err := w.db.Select(&rows, `
-		SELECT id, kind, status, target, attempt, extract(epoch FROM run_at - now()) AS run_in, waiting_since IS NOT NULL AS waits, worker_id
-		FROM scheduled_tasks WHERE status IN ('pending', 'running') ORDER BY run_at LIMIT 20`)
+	err := w.db.Select(&rows, open+` ORDER BY due_in LIMIT 20`)
 	w.t.Logf("unfinished: %+v (%v)", rows, err)
 }
 
