@@ -2,22 +2,15 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"billonce/pkg/billing"
 )
 
-// Bounds of a look: of the pages that one list is read through, and of the event types that Stripe takes in one request.
 const (
-	pageSize = 100
-	maxPages = 50
-	maxTypes = 20
 	// clockMargin is how far Stripe's clock may be behind the database's. Beyond it, nothing that rests on times is believed.
 	clockMargin = time.Minute
 	readMargin  = 10 * time.Minute // how much earlier than the first send lists are read from
@@ -64,7 +57,7 @@ func (g *Gateway) look(ctx context.Context, doubts []billing.Doubt, who identity
 	}
 	first := slices.MinFunc(doubts, func(a, b billing.Doubt) int { return a.FirstSentAt.Compare(b.FirstSentAt) })
 	l := &look{gateway: g, who: who, since: first.FirstSentAt.Add(-readMargin).Unix(), lists: map[string]list{}}
-	events := l.list(ctx, eventsPath(doubts, l.since), first.Request.APIVersion)
+	events := l.events(ctx, doubts, first.Request.APIVersion)
 	if !events.at.IsZero() {
 		l.behind = first.StartedAt.Sub(events.at)
 	}
@@ -72,28 +65,6 @@ func (g *Gateway) look(ctx context.Context, doubts []billing.Doubt, who identity
 		findings[doubt.ID] = l.find(ctx, doubt, events)
 	}
 	return findings
-}
-
-func eventsPath(doubts []billing.Doubt, since int64) string {
-	var types []string
-	for _, doubt := range doubts {
-		known := traceOf(doubt.Kind)
-		types = append(append(types, known.made...), known.declined...)
-	}
-	slices.Sort(types)
-	types = slices.Compact(types)
-	query := url.Values{}
-	if len(types) <= maxTypes {
-		query["types[]"] = types
-	}
-	return "/v1/events?" + sinceQuery(query, since)
-}
-
-// sinceQuery completes the query of a list by its beginning and the size of a page.
-func sinceQuery(query url.Values, since int64) string {
-	query.Set("created[gte]", strconv.FormatInt(since, 10))
-	query.Set("limit", strconv.Itoa(pageSize))
-	return query.Encode()
 }
 
 // find judges one doubt.
@@ -260,74 +231,6 @@ func failedLook(seen observation, reason billing.Reason, evidence []billing.Evid
 	}
 	proven := verdict{outcome: billing.OutcomeUnknown, reason: reason}
 	return billing.Finding{Outcome: proven.outcome, Reason: reason, Evidence: evidence, Error: answer(proven, seen, refused).Error}
-}
-
-// list is a list of Stripe's, newest first, as far as it was read.
-type list struct {
-	entries   []entry
-	complete  bool // read to its end
-	status    int  // of the last page
-	requestID string
-	at        time.Time // when the last page was answered, by Stripe's clock
-	failed    bool      // a page could not be read, as failure tells
-	failure   observation
-}
-
-// list reads a list to its end, once for all doubts of a look.
-func (l *look) list(ctx context.Context, path, version string) list {
-	if known, ok := l.lists[path]; ok {
-		return known
-	}
-	var read list
-	after := ""
-	for range maxPages {
-		seen := l.gateway.call(ctx, l.gateway.keyed, reading(path+after, version), l.who, nil)
-		read.status, read.requestID, read.at = seen.status, seen.requestID, seen.at
-		page, ok := readPage(seen)
-		if !ok {
-			read.failed, read.failure = true, seen
-			break
-		}
-		read.entries = append(read.entries, page.Data...)
-		if !page.HasMore {
-			read.complete = true
-			break
-		}
-		after = "&starting_after=" + url.QueryEscape(page.Data[len(page.Data)-1].ID)
-	}
-	l.lists[path] = read
-	return read
-}
-
-type listPage struct {
-	Data    []entry
-	HasMore bool `json:"has_more"`
-}
-
-// readPage reads a page of a list. An entry without an id makes the page unreadable, and so does an empty page that is said not to
-// be the last: nothing could be said of what follows.
-func readPage(seen observation) (listPage, bool) {
-	var page listPage
-	if seen.status != http.StatusOK || seen.cut || json.Unmarshal(seen.body, &page) != nil || page.Data == nil || len(page.Data) == 0 && page.HasMore {
-		return listPage{}, false
-	}
-	for _, one := range page.Data {
-		if !isID(one.ID) {
-			return listPage{}, false
-		}
-	}
-	return page, true
-}
-
-func (l list) evidence(source string) billing.Evidence {
-	note := "Read to its end: " + strconv.Itoa(len(l.entries)) + " entries since the first send."
-	switch {
-	case l.failed:
-		note = "Could not be read to its end."
-	case !l.complete:
-		note = "Longer than is read: the latest " + strconv.Itoa(len(l.entries)) + " entries."
-	}
-	return billing.Evidence{Source: source, HTTPStatus: l.status, RequestID: plain(l.requestID), Note: note}
 }
 
 // isTaskKey reports whether a key is one of ours: others may hold anything.

@@ -1,9 +1,11 @@
 package gateway_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,6 +25,8 @@ type stage struct {
 	object func(w http.ResponseWriter)                         // nil: there is none
 	broken func(w http.ResponseWriter, page int) (spoilt bool) // what a page of events is instead
 	date   time.Time                                           // zero: now
+	slow   time.Duration                                       // of each answer
+	time   time.Duration                                       // for the whole look; 0: enough
 	reads  atomic.Int32
 }
 
@@ -36,12 +40,19 @@ func (s *stage) look(kind billing.Kind, target, params string) billing.Finding {
 		ID: claim.ID, Kind: kind, Target: target, Request: claim.Request, Auth: billing.AuthToken, Account: "acct_1",
 		FirstSentAt: firstSent, StartedAt: time.Now(), Looks: 1,
 	}
-	found := open(s.t, gateway.Config{BaseURL: base}).Look(s.t.Context(), []billing.Doubt{doubt}, tokenCredential())
+	ctx := s.t.Context()
+	if s.time > 0 {
+		limited, cancel := context.WithTimeout(ctx, s.time)
+		defer cancel()
+		ctx = limited
+	}
+	found := open(s.t, gateway.Config{BaseURL: base}).Look(ctx, []billing.Doubt{doubt}, tokenCredential())
 	return found[claim.ID]
 }
 
 func (s *stage) answer(w http.ResponseWriter, r *http.Request) {
 	s.reads.Add(1)
+	<-time.After(s.slow)
 	if r.Method != http.MethodGet {
 		s.t.Errorf("a look sent %s %s", r.Method, r.URL)
 	}
@@ -190,6 +201,14 @@ func TestAListThatIsTooLongProvesOnlyWhatIsFound(t *testing.T) {
 		s = &stage{t: t, events: endless}
 		wantFinding(t, s.look(billing.RefundCreate, "", `{"charge": "ch_1"}`), billing.OutcomeUnknown, billing.ReasonNoTrace, true)
 	})
+	t.Run("WhereOnlyTimeIsShort", func(t *testing.T) {
+		t.Parallel()
+		s := &stage{t: t, events: endless, object: state(openInvoice), slow: 20 * time.Millisecond, time: time.Second}
+		wantFinding(t, s.look(billing.InvoicePay, "in_1", `{}`), billing.OutcomeUnknown, billing.ReasonNoTrace, true)
+		if n := s.reads.Load(); n > 40 {
+			t.Errorf("%d reads: the list took more than its half of the time", n)
+		}
+	})
 	t.Run("ButNotIfItIsTooLongItself", func(t *testing.T) {
 		t.Parallel()
 		s := &stage{t: t, list: endless}
@@ -298,5 +317,38 @@ func TestALookWithoutAKeyIsUnauthorized(t *testing.T) {
 	found := open(t, gateway.Config{BaseURL: base}).Look(t.Context(), []billing.Doubt{doubt}, billing.Credential{Auth: billing.AuthPlatform, Account: "acct_1"})
 	if got := found[claim.ID]; got.Outcome != billing.OutcomeUnknown || got.Reason != billing.ReasonUnauthorized || connections.Load() != 0 {
 		t.Errorf("%+v, %d connections", got, connections.Load())
+	}
+}
+
+// TestManyKindsAreLookedAtAtOnce: Stripe takes no more than twenty event types in one request.
+func TestManyKindsAreLookedAtAtOnce(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	base, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		data := []fields{}
+		switch types := r.URL.Query()["types[]"]; {
+		case r.URL.Path != "/v1/events":
+		case len(types) == 0 || len(types) > 20:
+			t.Errorf("asked for %d types", len(types))
+		default:
+			asked.Add(int32(len(types)))
+			if slices.Contains(types, "transfer.created") {
+				made := fields{"object": "transfer", "id": "tr_1"}
+				data = append(data, event("evt_1", "transfer.created", taskID.IdempotencyKey(), 0, made))
+			}
+		}
+		_ = json.NewEncoder(w).Encode(fields{"data": data, "has_more": false})
+	})
+	var doubts []billing.Doubt
+	for i, kind := range billing.Kinds() {
+		id := billing.TaskID(fmt.Sprintf("0192f5a0-7b1c-7def-8a2b-%012d", i))
+		if kind == billing.TransferCreate {
+			id = taskID
+		}
+		doubts = append(doubts, billing.Doubt{ID: id, Kind: kind, FirstSentAt: firstSent, Request: billing.Request{Method: "POST", Path: "/v1/things/x", APIVersion: "2023-10-16"}})
+	}
+	found := open(t, gateway.Config{BaseURL: base}).Look(t.Context(), doubts, tokenCredential())
+	if len(found) != len(doubts) || found[taskID].Outcome != billing.OutcomeSucceeded || asked.Load() <= 20 {
+		t.Errorf("%d findings, %d types, %+v", len(found), asked.Load(), found[taskID])
 	}
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"billonce/pkg/billing"
@@ -10,6 +11,7 @@ import (
 
 const (
 	lookBatch      = 50              // tasks in doubt per claim
+	lookMerchants  = 4               // merchants looked at at the same time
 	lookPollMax    = 5 * time.Second // between claims of looks
 	settlePatience = 30 * time.Second
 
@@ -67,15 +69,22 @@ func (w *Worker) lookAt(ctx, statement context.Context, doubts []billing.Doubt) 
 	if err != nil {
 		return err // nobody looks until the claim's lease is over
 	}
+	var crew sync.WaitGroup
+	defer crew.Wait()
+	slots := make(chan struct{}, lookMerchants)
 	for _, id := range merchants {
-		switch {
-		case ctx.Err() != nil:
+		slots <- struct{}{}
+		if ctx.Err() != nil {
 			return ctx.Err()
-		case failed[id] != nil:
-			w.pause(ctx, id, detailUnreadable)
-		default:
-			w.lookFor(ctx, opened[id], byMerchant[id])
 		}
+		crew.Go(func() {
+			defer func() { <-slots }()
+			if failed[id] != nil {
+				w.pause(ctx, id, detailUnreadable)
+				return
+			}
+			w.lookFor(ctx, opened[id], byMerchant[id])
+		})
 	}
 	return nil
 }
