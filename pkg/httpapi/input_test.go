@@ -100,6 +100,7 @@ func TestBadInputIsRefusedWithPointersAndNothingIsWritten(t *testing.T) {
 		"retry with a field":         {path: tasks + "/" + taskID + "/retry", body: `{"run_at":"x"}`, status: 422, pointers: "/run_at unknown_field"},
 		"resolve as canceled":        {path: tasks + "/" + taskID + "/resolve", body: `{"outcome":"canceled","note":"n"}`, status: 422, pointers: "/outcome unknown_value"},
 		"resolve without a note":     {path: tasks + "/" + taskID + "/resolve", body: `{"outcome":"failed","note":""}`, status: 422, pointers: "/note bad_length"},
+		"resolve with a blank note":  {path: tasks + "/" + taskID + "/resolve", body: `{"outcome":"failed","note":" \t\n"}`, status: 422, pointers: "/note required"},
 		"resolve with a long note":   {path: tasks + "/" + taskID + "/resolve", body: `{"outcome":"failed","note":"` + strings.Repeat("n", 2001) + `"}`, status: 422, pointers: "/note bad_length"},
 		"a merchant of nothing":      {path: merchants, body: `{}`, status: 422, pointers: "/name required, /stripe_connect_id required"},
 		"a blank name":               {path: merchants, body: `{"name":" ","stripe_connect_id":"acct_1"}`, status: 422, pointers: "/name bad_character"},

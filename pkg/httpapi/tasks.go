@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -217,7 +218,11 @@ func (s *Server) resolveTask(c echo.Context) error {
 			o.fault("outcome", faultUnknownValue, "must be succeeded or failed")
 		}
 	}
-	resolution.Note, _ = o.text("note", o.required("note"), 1, 2000)
+	if note, ok := o.text("note", o.required("note"), 1, 2000); ok {
+		if resolution.Note = strings.TrimSpace(note); resolution.Note == "" {
+			o.fault("note", faultRequired, "must say how it is known")
+		}
+	}
 	o.done()
 	if err := found.err(); err != nil {
 		return err

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -23,7 +24,7 @@ const (
 		"param":"","message":"The card was refused.","request_id":"req_9"},
 		"created_at":"2026-02-27T09:00:00Z","updated_at":"2026-03-01T11:58:32Z","finished_at":"2026-03-01T11:58:32Z"}`
 	merchantJSON = `{"id":"019c0000-0000-7000-8000-0000000000aa","name":"Alma's Bakery","stripe_connect_id":"acct_alma",
-		"livemode":false,"status":"paused","pause_reason":"requested","has_access_token":true,"has_refresh_token":false,
+		"livemode":false,"status":"paused","pause_reason":"requested","pause_detail":"Somebody asked.","has_access_token":true,"has_refresh_token":false,
 		"created_at":"2026-03-01T11:59:00Z","updated_at":"2026-03-01T12:00:00Z"}`
 	conflict = `{"type":"about:blank","title":"The present state does not allow it","status":409,
 		"detail":"the task is running","code":"conflict","request_id":"r-1"}`
@@ -95,7 +96,7 @@ func TestTasksList(t *testing.T) {
 
 func TestTasksShow(t *testing.T) {
 	t.Parallel()
-	attempt := `{"attempt":1,"worker_id":"w","started_at":"2026-03-01T11:58:31Z","finished_at":"2026-03-01T11:58:31.25Z",
+	attempt := `{"attempt":1,"kind":"send","worker_id":"w","started_at":"2026-03-01T11:58:31Z","finished_at":"2026-03-01T11:58:31.25Z",
 		"outcome":"refused","reason":"declined","replayed":true,"request_id":"req_9","error":{"http_status":402,"code":"card_declined"}}`
 	api := newAPI(t, map[string]http.HandlerFunc{
 		"GET /v1/tasks/" + taskID:               answerJSON(taskJSON),
@@ -105,7 +106,7 @@ func TestTasksShow(t *testing.T) {
 	for _, want := range []string{
 		"stripe key     task_" + taskID, "scheduled for  1h0m ago (2026-03-01 11:00:00Z)", "attempts       2 of 100",
 		"created        2d3h ago", "last error     402 card_declined generic_decline", "metadata       a = 1\nmetadata       b = 2",
-		`params         {"paid_out_of_band":true}`, "1        1m29s ago (2026-03-01 11:58:31Z)  250ms  refused (replayed)  declined  req_9    402 card_declined",
+		`params         {"paid_out_of_band":true}`, "1        send  1m29s ago (2026-03-01 11:58:31Z)  250ms  refused (replayed)  declined  req_9    402 card_declined",
 	} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("no %q in\n%s%s", want, got.out, got.err)
@@ -137,8 +138,77 @@ func TestTasksCancelAndRetry(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(result{})); diff != "" {
 		t.Error(diff)
 	}
-	if got := run(t, api.env(), "tasks", "retry", "a"); got.code != 0 || got.out != "scheduled new\n" {
+	if got := run(t, api.env(), "tasks", "retry", "a"); got.code != 0 || got.out != "scheduled new, to run 1m30s ago (2026-03-01 11:58:30Z)\n" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestADoubtIsShownWithAllThatIsKnown: what a person needs to decide, in one call.
+func TestADoubtIsShownWithAllThatIsKnown(t *testing.T) {
+	t.Parallel()
+	doubt := strings.NewReplacer(`"status":"failed"`, `"status":"in_doubt","intent":"renewal:1","declines":1,"retried_by":"t-2","waiting_since":"2026-03-01T11:59:00Z",
+		"on_decline":{"retry_after":["24h","72h"],"stop_codes":["lost"]},"resolution":{"outcome":"failed","note":"saw it","resolved_at":"2026-03-01T12:00:00Z"}`).Replace(taskJSON)
+	look := `{"attempt":2,"kind":"look","worker_id":"w","started_at":"2026-03-01T11:59:31Z","finished_at":"2026-03-01T11:59:32Z",
+		"outcome":"unknown","reason":"no_trace","replayed":false,"request_id":null,"error":{"message":"No trace."},
+		"evidence":[{"source":"object","http_status":200,"object":"invoice","id":"in_1","status":"open","event_id":"","request_id":"req_r","at":null,"note":"The object is not as the task asks for."}]}`
+	api := newAPI(t, map[string]http.HandlerFunc{
+		"GET /v1/tasks/" + taskID:               answerJSON(doubt),
+		"GET /v1/tasks/" + taskID + "/attempts": answerJSON(page("", look)),
+		"GET /v1/tasks/" + taskID + "/chain":    answerJSON(page("", doubt, doubt)),
+	})
+	got := run(t, api.env(), "tasks", "show", taskID)
+	for _, want := range []string{
+		"waits since    1m0s ago (2026-03-01 11:59:00Z), for another task at the same object",
+		"next look      never again by itself: a person decides, with billctl tasks resolve",
+		"intent         renewal:1", "retried by     t-2", "on decline     again after 1d0h, 3d0h; 1 declines so far; not after lost",
+		"resolved       failed, now (2026-03-01 12:00:00Z): saw it", "2        look  29s ago (2026-03-01 11:59:31Z)  1s    unknown  no_trace",
+		"2        object  invoice in_1 open  –     req_r       The object is not as the task asks for.",
+	} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("no %q in\n%s%s", want, got.out, got.err)
+		}
+	}
+	if chain := run(t, api.env(), "tasks", "chain", taskID); strings.Count(chain.out, taskID) != 2 {
+		t.Errorf("%+v", chain)
+	}
+}
+
+func TestChangesAreToldAsTheyAre(t *testing.T) {
+	t.Parallel()
+	bodies := map[string]string{}
+	keep := func(answer string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			bodies[r.URL.Path] = string(body)
+			answerJSON(answer)(w, r)
+		}
+	}
+	repeated := strings.NewReplacer(taskID, "new", `"failed"`, `"canceled"`).Replace(taskJSON)
+	api := newAPI(t, map[string]http.HandlerFunc{
+		"POST /v1/tasks/a/retry": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Idempotent-Replayed", "true")
+			answerJSON(repeated)(w, r)
+		},
+		"POST /v1/tasks/a/resolve":    keep(strings.Replace(taskJSON, taskID, "a", 1)),
+		"POST /v1/tasks/a/reschedule": keep(strings.Replace(taskJSON, taskID, "a", 1)),
+		"POST /v1/merchants/m/resume": keep(strings.Replace(merchantJSON, `"paused"`, `"active"`, 1)),
+	})
+	for line, want := range map[string]string{
+		"tasks retry a": "a has been repeated before, by new: canceled, to run 1m30s ago (2026-03-01 11:58:30Z)\n",
+		"tasks resolve a --as failed --note seen":      "a is failed\n",
+		"tasks reschedule a --at 2030-01-31T09:00:00Z": "a runs 1m30s ago (2026-03-01 11:58:30Z)\n",
+		"merchants resume m":                           "019c0000-0000-7000-8000-0000000000aa is active (requested)\n",
+	} {
+		if got := run(t, api.env(), strings.Fields(line)...); got.code != 0 || got.out != want {
+			t.Errorf("%s: %+v", line, got)
+		}
+	}
+	want := map[string]string{
+		"/v1/tasks/a/resolve": `{"note":"seen","outcome":"failed"}`, "/v1/tasks/a/reschedule": `{"run_at":"2030-01-31T09:00:00Z"}`,
+		"/v1/merchants/m/resume": "",
+	}
+	if diff := cmp.Diff(want, bodies); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -155,7 +225,7 @@ func TestMerchants(t *testing.T) {
 	if got := api.asked()[0].URL.Query().Get("stripe_connect_id"); got != "acct_alma" {
 		t.Errorf("asked for the account %q", got)
 	}
-	if show := run(t, api.env(), "merchants", "show", "x"); !strings.Contains(show.out, "updated      now (2026-03-01 12:00:00Z)") {
+	if show := run(t, api.env(), "merchants", "show", "x"); !strings.Contains(show.out, "updated      now (2026-03-01 12:00:00Z)") || !strings.Contains(show.out, "Somebody asked.") {
 		t.Errorf("%s%s", show.out, show.err)
 	}
 }
@@ -209,6 +279,8 @@ func TestWrongCallsExitWith2(t *testing.T) {
 		"tasks list --all --limit 3", "tasks show", "tasks show a b", "tasks cancel", "merchants show", "keys", "keys init",
 		"keys init --dir x --owner root", "keys show nothing --dir x", "keys show admin_api_key", "healthcheck", "healthcheck nonsense",
 		"migrate", "migrate sideways", "migrate up now", "tasks list --url nonsense", "tasks list --url http://user:pw@host",
+		"tasks resolve", "tasks resolve a", "tasks resolve a --as canceled --note n", "tasks resolve a --as failed", "tasks reschedule a", "tasks reschedule a --at noon",
+		"tasks chain", "merchants pause",
 		"dev exec", "dev --workers -1", "dev --workers 1000", "dev sideways", "version 2",
 	} {
 		t.Run("billctl "+line, func(t *testing.T) {

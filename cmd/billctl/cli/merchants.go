@@ -8,12 +8,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"billonce/cmd/billctl/client"
+	"billonce/pkg/billing"
 )
 
 const merchantsPath = "/v1/merchants"
 
 func (p *program) merchants() *cobra.Command {
-	return group("merchants", "Look at merchants", p.merchantsList(), p.merchantsShow())
+	return group("merchants", "Look at merchants, hold their tasks and let them go on",
+		p.merchantsList(), p.merchantsShow(),
+		p.merchantChange("pause", "Hold merchants' tasks where they are"),
+		p.merchantChange("resume", "Let paused merchants' tasks go on"))
 }
 
 func (p *program) merchantsList() *cobra.Command {
@@ -67,16 +71,18 @@ func (p *program) merchantsShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p.table([][]string{
+		rows := [][]string{
 			{"id", merchant.ID},
 			{"name", merchant.Name},
 			{"account", merchant.StripeConnectID},
 			{"mode", mode(merchant)},
 			{"status", merchantStatus(merchant)},
-			{"served with", servedWith(merchant)},
-			{"created", p.when(merchant.CreatedAt)},
-			{"updated", p.when(merchant.UpdatedAt)},
-		})
+		}
+		if detail := dereference(merchant.PauseDetail); detail != "" {
+			rows = append(rows, []string{"", detail})
+		}
+		p.table(append(rows, []string{"served with", servedWith(merchant)}, []string{"created", p.when(merchant.CreatedAt)},
+			[]string{"updated", p.when(merchant.UpdatedAt)}))
 		return nil
 	}
 	return command
@@ -97,6 +103,9 @@ func merchantStatus(merchant client.Merchant) string {
 }
 
 func servedWith(merchant client.Merchant) string {
+	if merchant.Status == string(billing.MerchantDisconnected) {
+		return "nothing"
+	}
 	if merchant.HasAccessToken {
 		return "its own token"
 	}

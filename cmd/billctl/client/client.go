@@ -58,25 +58,37 @@ type Call struct {
 	IdempotencyKey string // "": none
 }
 
+// Answer is the body of a 2xx.
+type Answer struct {
+	Body     json.RawMessage
+	Replayed bool // the server did this before, and says again what came of it
+}
+
 // Do sends a call and returns the body of a 2xx. Any other answer is a *[Problem].
 func (c *Client) Do(ctx context.Context, call Call) (json.RawMessage, error) {
+	answer, err := c.Send(ctx, call)
+	return answer.Body, err
+}
+
+// Send is Do, with what the answer says of itself.
+func (c *Client) Send(ctx context.Context, call Call) (Answer, error) {
 	request, err := c.request(ctx, call)
 	if err != nil {
-		return nil, err
+		return Answer{}, err
 	}
 	answer, err := c.http.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", call.Method, call.Path, unwrapURL(err))
+		return Answer{}, fmt.Errorf("%s %s: %w", call.Method, call.Path, unwrapURL(err))
 	}
 	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: read the answer: %w", call.Method, call.Path, err)
+		return Answer{}, fmt.Errorf("%s %s: read the answer: %w", call.Method, call.Path, err)
 	}
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return nil, problem(answer, body)
+		return Answer{}, problem(answer, body)
 	}
-	return body, nil
+	return Answer{Body: body, Replayed: answer.Header.Get("Idempotent-Replayed") == "true"}, nil
 }
 
 // Get sends a GET and decodes the answer into target.

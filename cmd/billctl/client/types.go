@@ -28,11 +28,28 @@ type Task struct {
 	CreatedAt      time.Time            `json:"created_at"`
 	UpdatedAt      time.Time            `json:"updated_at"`
 	FinishedAt     *time.Time           `json:"finished_at"`
+
+	RetriedBy    *string          `json:"retried_by"`
+	Intent       *string          `json:"intent"`
+	OnDecline    *billing.Dunning `json:"on_decline"`
+	Declines     int              `json:"declines"`
+	WaitingSince *time.Time       `json:"waiting_since"`
+	LookAt       *time.Time       `json:"look_at"`
+	Resolution   *Resolution      `json:"resolution"`
+}
+
+// Resolution is a person's decision about a task in doubt.
+type Resolution struct {
+	Outcome    billing.Status `json:"outcome"`
+	Note       string         `json:"note"`
+	RequestID  string         `json:"request_id"`
+	ResolvedAt time.Time      `json:"resolved_at"`
 }
 
 // Attempt is one attempt of a task as the API answers it.
 type Attempt struct {
 	Attempt    int                  `json:"attempt"`
+	Kind       billing.AttemptKind  `json:"kind"`
 	WorkerID   string               `json:"worker_id"`
 	StartedAt  time.Time            `json:"started_at"`
 	FinishedAt time.Time            `json:"finished_at"`
@@ -41,6 +58,7 @@ type Attempt struct {
 	Replayed   bool                 `json:"replayed"`
 	RequestID  string               `json:"request_id"`
 	Error      *billing.StripeError `json:"error"`
+	Evidence   []billing.Evidence   `json:"evidence"`
 }
 
 // Merchant is a merchant as the API answers it. Tokens are write-only there.
@@ -51,6 +69,7 @@ type Merchant struct {
 	Livemode        bool      `json:"livemode"`
 	Status          string    `json:"status"`
 	PauseReason     *string   `json:"pause_reason"`
+	PauseDetail     *string   `json:"pause_detail"`
 	HasAccessToken  bool      `json:"has_access_token"`
 	HasRefreshToken bool      `json:"has_refresh_token"`
 	CreatedAt       time.Time `json:"created_at"`

@@ -29,6 +29,16 @@ type database struct {
 
 // lastingDatabase returns the given database, or that of a private server whose data stays.
 func lastingDatabase(ctx context.Context, where place, given secret.Text, progress io.Writer) (*database, error) {
+	return privateDatabase(ctx, where, given, progress, false)
+}
+
+// emptyDatabase returns the given database as it is, or that of the private server, emptied: what an earlier life's tasks did at
+// the simulator, the simulator has forgotten.
+func emptyDatabase(ctx context.Context, where place, given secret.Text, progress io.Writer) (*database, error) {
+	return privateDatabase(ctx, where, given, progress, true)
+}
+
+func privateDatabase(ctx context.Context, where place, given secret.Text, progress io.Writer, empty bool) (*database, error) {
 	if !given.Empty() {
 		return &database{url: given}, nil
 	}
@@ -37,7 +47,13 @@ func lastingDatabase(ctx context.Context, where place, given secret.Text, progre
 		return nil, err
 	}
 	d := &database{url: server.URL(databaseName), server: server}
-	if err := server.CreateDatabase(ctx, databaseName); err != nil {
+	if empty {
+		err = server.DropDatabase(ctx, databaseName)
+	}
+	if err == nil {
+		err = server.CreateDatabase(ctx, databaseName)
+	}
+	if err != nil {
 		return nil, errors.Join(err, d.close(context.WithoutCancel(ctx)))
 	}
 	return d, nil

@@ -54,7 +54,7 @@ func Run(ctx context.Context, opts Options) (err error) {
 	if err := where.make(); err != nil {
 		return err
 	}
-	db, err := lastingDatabase(ctx, where, opts.DatabaseURL, opts.Err)
+	db, err := emptyDatabase(ctx, where, opts.DatabaseURL, opts.Err)
 	if err != nil {
 		return interrupted(ctx, err)
 	}
@@ -146,29 +146,29 @@ func (s *stack) loadSamples(ctx context.Context, merchants map[string]client.Mer
 // greet says what runs where and how to speak to it.
 func (s *stack) greet(merchants map[string]client.Merchant) {
 	key := s.adminKey.Reveal()
-	merchant := merchants["acct_alma"].ID
 	_, _ = fmt.Fprintf(s.opts.Out, `
-billonce runs, with the simulator in place of Stripe. Ctrl-C stops all of it.
+billonce runs, with the simulator in place of Stripe. Ctrl-C stops all of it; the next run begins afresh.
 
-  API        %s
-  admin key  %s
-  simulator  %s/_sim/ledger
-  logs       %s
+For another terminal, and for the README's session:
 
-Schedule a subscription for %s:
+API=%s
+KEY=%s
+SIM=%s
+export BILLONCE_URL=$API BILLONCE_API_KEY=$KEY
 
-  curl -sS %s/v1/tasks \
-    -H 'Authorization: Bearer %s' \
-    -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first' \
+Then:
+
+  curl -sS "$API/v1/tasks" -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \
     -d '{"merchant_id": "%s", "kind": "subscription.create",
          "params": {"customer": "cus_ok", "items": [{"price": "price_basic"}]}}'
+  %s tasks list
+  curl -sS "$SIM/_sim/ledger"
 
-Look at the tasks:
-
-  ADMIN_API_KEY_FILE=%s %s tasks list --url %s
-
-`, s.apiServer.url, key, s.simulator.url, s.place.log("*"), merchants["acct_alma"].Name, s.apiServer.url, key, merchant,
-		s.place.file("admin_key"), ownPath(), s.apiServer.url)
+Logs are in %s.
+`, s.apiServer.url, key, s.simulator.url, merchants["acct_alma"].ID, ownPath(), s.place.log("*"))
+	if s.database.server == nil {
+		s.notef("DATABASE_URL's database stays as it is; the simulator has forgotten what earlier tasks did.")
+	}
 }
 
 // ownPath is how the person at this terminal can call this program.

@@ -152,8 +152,8 @@ func start(t *testing.T, folder string, args ...string) *running {
 			r.lines <- text.Text()
 		}
 	}()
-	r.api = r.await(`^  API +(http://\S+)$`)
-	r.key = r.await(`^  admin key +(\S+)$`)
+	r.api = r.await(`^API=(http://\S+)$`)
+	r.key = r.await(`^KEY=(\S+)$`)
 	return r
 }
 
@@ -286,6 +286,9 @@ func TestRun(t *testing.T) {
 		if r.key != key {
 			t.Error("the admin key changed from one life to the next")
 		}
+		if failed := requestBody(t, r.api+"/v1/tasks?status=failed", r.key); strings.Contains(failed, `"id"`) {
+			t.Errorf("tasks of an earlier life are left, of which the simulator knows nothing: %s", failed)
+		}
 		children := r.children()
 		for pid, name := range children {
 			if name == "worker" {
@@ -324,6 +327,25 @@ func TestRun(t *testing.T) {
 			t.Errorf("%v\n%s", err, output)
 		}
 	})
+}
+
+func requestBody(t *testing.T, address, key string) string {
+	t.Helper()
+	call, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call.Header.Set("Authorization", "Bearer "+key)
+	answer, err := (&http.Client{Timeout: patience}).Do(call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
 
 func request(t *testing.T, method, address, key, body string) int {

@@ -220,6 +220,19 @@ func (s *Server) CreateDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
+// DropDatabase removes a database and all that is in it, if it exists.
+func (s *Server) DropDatabase(ctx context.Context, name string) error {
+	db, err := sql.Open("postgres", s.URL("postgres").Reveal())
+	if err == nil {
+		defer func() { _ = db.Close() }()
+		_, err = db.ExecContext(ctx, `DROP DATABASE IF EXISTS `+pq.QuoteIdentifier(name)+` WITH (FORCE)`)
+	}
+	if err != nil {
+		return fmt.Errorf("drop the database: %w", err)
+	}
+	return nil
+}
+
 // Folder is where the server keeps its data, its log and its password.
 func (s *Server) Folder() string { return filepath.Clean(s.folder.path) }
 
