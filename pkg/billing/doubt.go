@@ -34,7 +34,9 @@ type Finding struct {
 	Error   *StripeError // set otherwise
 	// Absent is true when a consistent read, complete over the time since the first send, shows no effect. It becomes a proof
 	// only once no send can still be under way and Stripe has had the time to roll a stored server error forward.
-	Absent   bool
+	Absent bool
+	// Clean is true when everything that could tell of an effect up to now was read, and nothing did.
+	Clean    bool
 	Evidence []Evidence // what was read, in the order of reading
 }
 

@@ -169,10 +169,13 @@ type Settlement struct {
 	Delay   time.Duration // until the next attempt when Status is Pending, until Stripe is looked at when it is InDoubt
 	// Unsent is true when nothing can have reached Stripe in this attempt. If nothing did before either, first_sent_at is
 	// cleared and the task may be canceled again.
-	Unsent    bool
-	ClaimedAt time.Time
-	Answer    Answer
-	Next      *Successor // set when a decline is followed up
+	Unsent bool
+	// SentEarlier is true when nothing was sent as far as this database knows, and an earlier life of it may have sent the task,
+	// at the time for which it was scheduled at the earliest. first_sent_at is set to that time then.
+	SentEarlier bool
+	ClaimedAt   time.Time
+	Answer      Answer
+	Next        *Successor // set when a decline is followed up
 }
 
 // Successor is the task that follows up a decline. Everything but these fields it takes over from the declined one.

@@ -13,7 +13,8 @@ import (
 const (
 	// clockMargin is how far Stripe's clock may be behind the database's. Beyond it, nothing that rests on times is believed.
 	clockMargin = time.Minute
-	readMargin  = 10 * time.Minute // how much earlier than the first send lists are read from
+	readMargin  = 10 * time.Minute    // how much earlier than the first send lists are read from
+	eventsKept  = 29 * 24 * time.Hour // Stripe lists events of thirty days
 )
 
 // Look reads at Stripe what became of tasks in doubt, which all belong to the account of credential. It never changes
@@ -148,8 +149,10 @@ func (l *look) findCreated(ctx context.Context, doubt billing.Doubt, known trace
 
 // findState judges by the object that the task was to act on.
 func (l *look) findState(ctx context.Context, doubt billing.Doubt, known trace, events list, evidence []billing.Evidence) billing.Finding {
-	if known.met == nil {
-		return noTraceLook(false, evidence)
+	if known.met == nil { // the events alone can tell
+		found := noTraceLook(false, evidence)
+		found.Clean = events.complete && !l.clocksDisagree() && doubt.StartedAt.Sub(doubt.FirstSentAt) < eventsKept
+		return found
 	}
 	seen := l.gateway.call(ctx, l.gateway.keyed, reading(objectPath(doubt.Request.Path), doubt.Request.APIVersion), l.who, nil)
 	_, fromStripe := readRefusal(seen.body)
@@ -212,7 +215,8 @@ func refusedLook(reason billing.Reason, evidence []billing.Evidence) billing.Fin
 
 func noTraceLook(absent bool, evidence []billing.Evidence) billing.Finding {
 	return billing.Finding{
-		Outcome: billing.OutcomeUnknown, Reason: billing.ReasonNoTrace, Absent: absent, Evidence: evidence, Error: told(billing.ReasonNoTrace),
+		Outcome: billing.OutcomeUnknown, Reason: billing.ReasonNoTrace, Absent: absent, Clean: absent, Evidence: evidence,
+		Error: told(billing.ReasonNoTrace),
 	}
 }
 

@@ -16,16 +16,17 @@ import (
 // idx_scheduled_tasks_status_run_at otherwise.
 const settleQuery = `
 WITH decided AS MATERIALIZED (
-	SELECT id, worker_id, attempt, claimed_at, status, delay, unsent, result, error, outcome, reason, replayed, request_id
+	SELECT id, worker_id, attempt, claimed_at, status, delay, unsent, result, error, outcome, reason, replayed, request_id, earlier
 	FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::timestamptz[], $5::text[], $6::float8[], $7::bool[], $8::text[],
-		$9::text[], $10::text[], $11::text[], $12::bool[], $13::text[])
-		AS d (id, worker_id, attempt, claimed_at, status, delay, unsent, result, error, outcome, reason, replayed, request_id)
+		$9::text[], $10::text[], $11::text[], $12::bool[], $13::text[], $14::bool[])
+		AS d (id, worker_id, attempt, claimed_at, status, delay, unsent, result, error, outcome, reason, replayed, request_id, earlier)
 ), settled AS (
 	UPDATE scheduled_tasks AS t
 	SET status = d.status,
 		run_at = CASE WHEN d.status = 'pending' THEN now() + make_interval(secs => d.delay) ELSE t.run_at END,
 		worker_id = NULL, claimed_at = NULL,
-		first_sent_at = CASE WHEN d.unsent AND t.first_sent_at = t.claimed_at AND d.status <> 'in_doubt' THEN NULL ELSE t.first_sent_at END,
+		first_sent_at = CASE WHEN d.unsent AND t.first_sent_at = t.claimed_at AND d.status <> 'in_doubt' THEN NULL
+			WHEN d.earlier THEN least(t.first_sent_at, t.scheduled_for) ELSE t.first_sent_at END,
 		sent_auth = CASE WHEN d.unsent AND t.first_sent_at = t.claimed_at AND d.status <> 'in_doubt' THEN NULL ELSE t.sent_auth END,
 		sent_account = CASE WHEN d.unsent AND t.first_sent_at = t.claimed_at AND d.status <> 'in_doubt' THEN NULL ELSE t.sent_account END,
 		result = nullif(d.result, '')::jsonb,
@@ -105,13 +106,14 @@ func settleArgs(settlements []billing.Settlement) ([]any, error) {
 		results, errors, outcomes, reasons, req = make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		attempts                                = make([]int64, n)
 		delays                                  = make([]float64, n)
-		unsent, replayed                        = make([]bool, n), make([]bool, n)
+		unsent, replayed, earlier               = make([]bool, n), make([]bool, n), make([]bool, n)
 	)
 	for i, settlement := range settlements {
 		answer := settlement.Answer
 		ids[i], workers[i], attempts[i] = string(settlement.ID), string(settlement.Worker), int64(settlement.Attempt)
 		claimedAts[i] = settlement.ClaimedAt.UTC().Format(timestampLayout)
 		statuses[i], delays[i], unsent[i] = string(settlement.Status), settlement.Delay.Seconds(), settlement.Unsent
+		earlier[i] = settlement.SentEarlier
 		outcomes[i], reasons[i] = string(answer.Outcome), string(answer.Reason)
 		req[i] = answer.RequestID()
 		if answer.Error != nil {
@@ -132,5 +134,6 @@ func settleArgs(settlements []billing.Settlement) ([]any, error) {
 	return []any{
 		pq.Array(ids), pq.Array(workers), pq.Array(attempts), pq.Array(claimedAts), pq.Array(statuses), pq.Array(delays),
 		pq.Array(unsent), pq.Array(results), pq.Array(errors), pq.Array(outcomes), pq.Array(reasons), pq.Array(replayed), pq.Array(req),
+		pq.Array(earlier),
 	}, nil
 }

@@ -29,6 +29,10 @@ func (w *Worker) execute(ctx, send context.Context, held holding, merchant billi
 		w.standInDoubtOrGiveBack(held, billing.ReasonCredentialChanged)
 		return
 	}
+	credential := billing.Credential{Auth: claim.Auth, Token: merchant.AccessToken, Account: claim.Account}
+	if w.isOverdue(held) && !w.lookFirst(ctx, held, credential) {
+		return
+	}
 	if !w.maySend(held) {
 		w.standInDoubtOrGiveBack(held, billing.ReasonWindowClosed)
 		return
@@ -39,7 +43,7 @@ func (w *Worker) execute(ctx, send context.Context, held holding, merchant billi
 	}
 	w.deps.Metrics.Started(claim.Lag)
 	began := time.Now()
-	answer := w.send(send, claim, billing.Credential{Auth: claim.Auth, Token: merchant.AccessToken, Account: claim.Account})
+	answer := w.send(send, claim, credential)
 	took := time.Since(began)
 	w.deps.Metrics.AttemptDone(claim.Kind, answer.Outcome, answer.Reason, took)
 	if answer.Reason == billing.ReasonUnauthorized {

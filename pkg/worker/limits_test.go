@@ -120,6 +120,83 @@ func TestWhatMayNotBeSent(t *testing.T) {
 	})
 }
 
+// TestAnOverdueTaskIsLookedForBeforeItIsSent: what was never sent, as far as the database knows, may have been sent by an earlier
+// life of it, under a key that Stripe has forgotten.
+func TestAnOverdueTaskIsLookedForBeforeItIsSent(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	overdue := func(t *testing.T, finding func(billing.Doubt) billing.Finding) (*rig, billing.Merchant, billing.TaskID) {
+		t.Helper()
+		r := newRig(t)
+		r.gateway.finding = finding
+		merchant := r.db.Merchant(t)
+		id := r.task(t, merchant.ID)
+		r.db.SQL.MustExec(`UPDATE scheduled_tasks SET scheduled_for = now() - interval '23 hours', run_at = now()`)
+		r.start(t)
+		return r, merchant, id
+	}
+	clean := billing.Finding{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonNoTrace, Clean: true}
+	t.Run("WithoutATraceItIsSent", func(t *testing.T) {
+		t.Parallel()
+		r, _, id := overdue(t, func(doubt billing.Doubt) billing.Finding {
+			if age := doubt.Age(); age < 23*time.Hour {
+				t.Errorf("looked back %s", age)
+			}
+			return clean
+		})
+		if task := r.await(t, id, status(billing.Succeeded)); r.gateway.sent(id) != 1 || task.Attempt != 1 {
+			t.Errorf("sent %d times, %+v", r.gateway.sent(id), task)
+		}
+	})
+	t.Run("WithATraceItIsInDoubtSinceItsTime", func(t *testing.T) {
+		t.Parallel()
+		r, _, id := overdue(t, func(billing.Doubt) billing.Finding {
+			return billing.Finding{Outcome: billing.OutcomeSucceeded, Reason: billing.ReasonReconciled, Result: &billing.Result{ID: "in_1"}}
+		})
+		task := r.await(t, id, status(billing.InDoubt))
+		if !task.FirstSentAt.Equal(task.ScheduledFor) || task.LookAt == nil || r.gateway.sent(id) != 0 {
+			t.Errorf("sent %d times, %+v", r.gateway.sent(id), task)
+		}
+	})
+	t.Run("WithoutAReadableStripeItWaits", func(t *testing.T) {
+		t.Parallel()
+		var calls atomic.Int64
+		r, _, id := overdue(t, func(billing.Doubt) billing.Finding {
+			if calls.Add(1) < 4 {
+				return billing.Finding{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonLookFailed, Error: &billing.StripeError{HTTPStatus: 500}}
+			}
+			return clean
+		})
+		r.await(t, id, status(billing.Succeeded))
+		if list := r.attempts(t, id); len(list) != 4 || list[0].Outcome != billing.OutcomeNotSent || list[0].Reason != billing.ReasonLookFailed {
+			t.Errorf("%+v", list)
+		}
+	})
+	t.Run("WithoutCredentialsItsMerchantIsPaused", func(t *testing.T) {
+		t.Parallel()
+		r, merchant, id := overdue(t, func(billing.Doubt) billing.Finding {
+			return billing.Finding{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonUnauthorized, Error: &billing.StripeError{HTTPStatus: 401}}
+		})
+		task := r.await(t, id, func(task billing.Task) bool { return task.Status == billing.Pending && task.LastError != nil })
+		view, err := r.db.Store.ViewMerchant(ctx, merchant.ID)
+		if err != nil || view.PauseReason != billing.PauseNeedsReauth || task.FirstSentAt != nil || r.gateway.sent(id) != 0 {
+			t.Errorf("%+v, %+v, %v", view, task, err)
+		}
+	})
+	t.Run("InTimeNobodyLooks", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		r.gateway.finding = func(billing.Doubt) billing.Finding {
+			t.Error("looked")
+			return clean
+		}
+		id := r.task(t, r.db.Merchant(t).ID)
+		r.db.SQL.MustExec(`UPDATE scheduled_tasks SET scheduled_for = now() - interval '22 hours', run_at = now()`)
+		r.start(t)
+		r.await(t, id, status(billing.Succeeded))
+	})
+}
+
 // TestAStrangePlatformKeyPausesNobody: a 401 under the platform's own key is the operator's to mend.
 func TestAStrangePlatformKeyPausesNobody(t *testing.T) {
 	t.Parallel()
