@@ -57,7 +57,9 @@ func (g *Gateway) settleGoneAgain(ctx context.Context, claim billing.Claim, dele
 		ID: claim.ID, MerchantID: claim.MerchantID, Kind: claim.Kind, Target: claim.Target, Request: claim.Request,
 		Auth: claim.Auth, Account: claim.Account, FirstSentAt: claim.ClaimedAt.Add(-claim.SinceSent),
 	}
-	finding := g.look(ctx, []billing.Doubt{doubt}, who)[claim.ID]
+	look, cancel := context.WithTimeout(ctx, 2*g.timeout)
+	defer cancel()
+	finding := g.look(look, []billing.Doubt{doubt}, who)[claim.ID]
 	own := plain(deleted.requestID)
 	switch finding.Outcome {
 	case billing.OutcomeSucceeded:

@@ -58,3 +58,31 @@ func judge(t *testing.T, claim billing.Claim, outcome billing.Outcome, reason bi
 		fail("the fencing token is not the claim's")
 	}
 }
+
+// TestAClaimGrowsOld: whatever stopped the worker between its claim and its send, the window counts that time, also for a first
+// send: another worker may have made it meanwhile.
+func TestAClaimGrowsOld(t *testing.T) {
+	t.Parallel()
+	w := &Worker{conf: Config{Window: 23 * time.Hour}}
+	now := time.Now()
+	for name, tc := range map[string]struct {
+		held holding
+		may  bool
+	}{
+		"fresh":                      {holding{since: now}, true},
+		"a first send a day later":   {holding{since: now.Add(-23 * time.Hour)}, false},
+		"a re-send in time":          {holding{Claim: billing.Claim{Resend: true, SinceSent: 22 * time.Hour}, since: now}, true},
+		"a re-send that was held up": {holding{Claim: billing.Claim{Resend: true, SinceSent: 22 * time.Hour}, since: now.Add(-time.Hour)}, false},
+		"a first send in the future": {holding{Claim: billing.Claim{Resend: true, SinceSent: -time.Hour}, since: now}, false},
+		"one that is a moment ahead": {holding{Claim: billing.Claim{Resend: true, SinceSent: -time.Second}, since: now}, true},
+		"by the wall clock alone":    {holding{since: now.Round(0).Add(-23 * time.Hour)}, false},
+	} {
+		if got := w.maySend(tc.held); got != tc.may {
+			t.Errorf("%s: %v, want %v", name, got, tc.may)
+		}
+	}
+	// What has no monotonic part is measured by the wall clock: a machine that slept wakes up with the one and not the other.
+	if got := elapsed(now, now.Round(0).Add(24*time.Hour)); got != 24*time.Hour {
+		t.Errorf("%s have passed, want a day", got)
+	}
+}
