@@ -180,7 +180,12 @@ func TestClaimedButUnsentTasksGoBackAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	worker := s.worker("WORKER_LEASE", "60s")
-	awaitLockWaiter(t, db)
+	eventually(t, "the claim waits for the lock", func() bool {
+		var waiting int
+		err := db.Get(&waiting, `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%WITH due AS%' AND pid <> pg_backend_pid()`)
+		return err == nil && waiting > 0
+	})
 	tokens, err := db.BeginTxx(ctx, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -148,3 +148,18 @@ func TestConstraints(t *testing.T) {
 		})
 	}
 }
+
+// TestNothingIsCompiled: the planner takes a sequential scan over the few rows of workers or clock for enormously expensive, and
+// would compile the statement each time for longer than a heartbeat may take.
+func TestNothingIsCompiled(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	var plans string
+	query := `EXPLAIN (ANALYZE, FORMAT JSON) SELECT min(extract(epoch FROM heartbeat_at + lease - now())) FROM workers`
+	if err := db.DB.Pool().QueryRow(query).Scan(&plans); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(plans, `"JIT"`) {
+		t.Errorf("compiled: %s", plans)
+	}
+}
