@@ -8,3 +8,6 @@ const (
 
 // SettleArgs exposes the arguments of SettleQuery.
 var SettleArgs = settleArgs //nolint:gochecknoglobals // a test's window
+
+// MoveQuery exposes the statement of [Store.MoveFinished].
+var MoveQuery = moveQuery //nolint:gochecknoglobals // a test's window
