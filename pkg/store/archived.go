@@ -17,8 +17,8 @@ const archivedColumns = ownColumns + `,
 	CAST(nullif(document->'resolution', 'null') AS json) AS resolution`
 
 const (
-	archivedSource = `(SELECT id AS archived_id, retry_of AS archived_retry_of, created_at AS archived_created_at, document FROM archived_tasks) AS a
-		CROSS JOIN LATERAL jsonb_populate_record(NULL::scheduled_tasks, a.document->'task') AS t`
+	archivedSource    = `(SELECT id AS archived_id, retry_of AS archived_retry_of, document FROM archived_tasks) AS a` + archivedRows
+	archivedRows      = ` CROSS JOIN LATERAL jsonb_populate_record(NULL::scheduled_tasks, a.document->'task') AS t`
 	archivedByID      = `SELECT ` + archivedColumns + ` FROM ` + archivedSource + ` WHERE archived_id = $1`
 	archivedByRetryOf = `SELECT ` + archivedColumns + ` FROM ` + archivedSource + ` WHERE archived_retry_of = $1 LIMIT 1`
 )
