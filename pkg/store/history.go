@@ -87,8 +87,13 @@ func (db *DB) countRoughly(ctx context.Context, table string, of HistoryRange) (
 	if err != nil || counted < bound {
 		return counted, err
 	}
+	// Without statistics the planner still knows the size of the whole table, but takes a range for a small part of it.
+	explain, args := `EXPLAIN (FORMAT JSON) SELECT FROM `+table, []any{}
+	if of.After != "" {
+		explain, args = explain+` WHERE id > $1`, append(args, of.After)
+	}
 	var text string
-	if err := db.sqlx.GetContext(ctx, &text, `EXPLAIN (FORMAT JSON) SELECT FROM `+table+` WHERE id > $1 AND id <= $2`, of.after(), of.UpTo); err != nil {
+	if err := db.sqlx.GetContext(ctx, &text, explain, args...); err != nil {
 		return 0, err
 	}
 	var plans []struct {

@@ -30,13 +30,15 @@ func (w *Worker) retain(ctx context.Context) {
 func (w *Worker) retainOnce(ctx context.Context) {
 	began, total := time.Now(), 0
 	told := began
-	tell := func(msg string) {
+	tell := func(done bool) {
 		told = time.Now()
-		w.deps.Log.LogAttrs(ctx, slog.LevelInfo, msg, slog.Int("tasks", total), slog.Duration("took", told.Sub(began)))
+		w.deps.Log.InfoContext(ctx, "finished tasks archived", slog.Int("tasks", total), slog.Duration("took", told.Sub(began)),
+			slog.Bool("done", done))
 	}
+	done := false
 	defer func() {
 		if total > 0 {
-			tell("finished tasks archived")
+			tell(done)
 		}
 	}()
 	for _, status := range billing.Statuses() {
@@ -57,7 +59,7 @@ func (w *Worker) retainOnce(ctx context.Context) {
 			total += moved.Tasks
 			from, more = moved.Last, moved.Tasks >= archiveBatch
 			if more && time.Since(told) > w.conf.RetentionPause {
-				tell("archiving finished tasks")
+				tell(false)
 			}
 			if more {
 				pause := max(archiveShare*time.Since(batch), w.conf.RetentionPause/archiveMinShare)
@@ -65,6 +67,7 @@ func (w *Worker) retainOnce(ctx context.Context) {
 			}
 		}
 	}
+	done = true
 }
 
 func (w *Worker) moveFinished(ctx context.Context, status billing.Status, from time.Time) (billing.Moved, error) {
