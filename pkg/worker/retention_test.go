@@ -60,13 +60,13 @@ func TestRetention(t *testing.T) {
 	fresh := r.task(t, r.db.Merchant(t).ID)
 	r.await(t, fresh, status(billing.Succeeded))
 	r.eventually(t, "all old tasks are archived", func() bool { return r.count(t, "archived_tasks") == 1205 })
+	r.eventually(t, "and counted", func() bool { return r.metrics.archived.Load() == 1205 })
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
 	if left := r.count(t, "scheduled_tasks"); left != 5 {
 		t.Errorf("%d tasks are left", left)
 	}
-	r.eventually(t, "the metric has counted them", func() bool { return r.metrics.archived.Load() == 1205 })
 }
 
 // asked notes what a worker asks of the archive, and answers with an error or as if it had moved a full batch.
