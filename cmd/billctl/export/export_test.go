@@ -336,11 +336,11 @@ func history(t *testing.T, db *storetest.DB, merchant billing.MerchantID) {
 	}
 	end := func(status billing.Status, answer billing.Answer) billing.TaskID {
 		t.Helper()
-		claims, _, err := db.Store.Claim(ctx, worker, 10)
-		if err != nil || len(claims) != 1 {
-			t.Fatalf("%d claims, %v", len(claims), err)
+		claimed, err := db.Store.Claim(ctx, worker, 10)
+		if err != nil || len(claimed.Claims) != 1 {
+			t.Fatalf("%d claims, %v", len(claimed.Claims), err)
 		}
-		c := claims[0]
+		c := claimed.Claims[0]
 		if _, err := db.Store.Settle(ctx, []billing.Settlement{{
 			ID: c.ID, Worker: worker, Attempt: c.Attempt, ClaimedAt: c.ClaimedAt, Status: status, Answer: answer,
 		}}); err != nil {
