@@ -68,6 +68,7 @@ func runWorker(ctx context.Context, conf config.Worker, base *foundation) error 
 	if err != nil {
 		return fmt.Errorf("prepare the gateway: %w", err)
 	}
+	base.store.Limit(billing.Limits{Rate: conf.MerchantRate, Concurrency: conf.MerchantConcurrency})
 	hostname, err := os.Hostname()
 	if err != nil {
 		hostname = "unknown"

@@ -189,8 +189,9 @@ type Successor struct {
 type Batch struct {
 	Claims   []Claim
 	Seen     int           // due tasks that the claim looked at, those too that it put aside
-	More     bool          // as many were due as were asked for: there may be more
+	Parked   int           // of these, the ones beyond their merchant's limits
+	More     bool          // another claim is worth making at once
 	At       time.Time     // of the claim, by the database's clock
-	NextDue  time.Duration // from then until the next task becomes due, if Foreseen
+	NextDue  time.Duration // from then until the next claim is worth making, if Foreseen
 	Foreseen bool          // false: nothing is due later, or it was not looked for because More
 }

@@ -15,7 +15,8 @@ import (
 // [billing.CodeConflict] once something may have reached Stripe or the task is settled. Canceling twice is no error.
 func (s *Store) CancelTask(ctx context.Context, id billing.TaskID) (billing.Task, error) {
 	task, err := s.changeTask(ctx, id, "cancel task", "it can be canceled only before anything may have been sent", `
-		UPDATE scheduled_tasks SET status = 'canceled', finished_at = now(), held_at = NULL, waiting_since = NULL, updated_at = now()
+		UPDATE scheduled_tasks SET status = 'canceled', finished_at = now(), held_at = NULL, waiting_since = NULL, parked_at = NULL,
+			updated_at = now()
 		WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns, id)
 	if billing.CodeOf(err) == billing.CodeConflict {
 		if now, getErr := s.GetTask(ctx, id); getErr == nil && now.Status == billing.Canceled {
@@ -37,7 +38,7 @@ func (s *Store) RescheduleTask(ctx context.Context, id billing.TaskID, runAt tim
 	}
 	task, err := s.changeTask(ctx, id, "reschedule task", "it can be rescheduled only before anything may have been sent", `
 		UPDATE scheduled_tasks SET run_at = greatest($2::timestamptz, now()), scheduled_for = $2::timestamptz, held_at = NULL,
-			waiting_since = NULL, updated_at = now()
+			waiting_since = NULL, parked_at = NULL, updated_at = now()
 		WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns, id, runAt.UTC())
 	if err == nil && !task.RunAt.After(task.UpdatedAt) {
 		s.Wake()

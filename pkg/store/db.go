@@ -165,14 +165,19 @@ type Store struct {
 	db     *DB
 	cipher Cipher
 	wake   chan struct{}
-	claims *prepared
+	claims [claimWays]*prepared
 	ends   *prepared
 	marked watermark
+	pacer  pacer
 }
 
 // New returns a Store over db that seals tokens with cipher.
 func New(db *DB, cipher Cipher) *Store {
-	return &Store{
-		db: db, cipher: cipher, wake: make(chan struct{}, 1), claims: db.prepare(claimQuery), ends: db.prepare(finishQuery),
+	s := &Store{db: db, cipher: cipher, wake: make(chan struct{}, 1), ends: db.prepare(finishQuery)}
+	for way, query := range map[int]string{
+		claimDue: claimQuery, claimWithLimits: claimLimited, claimPassingBy: claimPassing, claimFromLanes: claimLanes,
+	} {
+		s.claims[way] = db.prepare(query)
 	}
+	return s
 }

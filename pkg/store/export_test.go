@@ -2,9 +2,13 @@ package store
 
 // The statements whose plans are tested.
 const (
-	ClaimQuery  = claimQuery
-	SettleQuery = settleQuery
-	FinishQuery = finishQuery
+	ClaimQuery    = claimQuery
+	ClaimLimited  = claimLimited
+	ClaimPassing  = claimPassing
+	ClaimLanes    = claimLanes
+	FinishLimited = finishLimited
+	SettleQuery   = settleQuery
+	FinishQuery   = finishQuery
 )
 
 // Sweep makes the next claim begin at the very beginning.

@@ -87,7 +87,11 @@ func TestPlans(t *testing.T) {
 	}
 	check := func(t *testing.T) {
 		t.Helper()
-		checkClaimPlan(t, explainPrepared(t, db, store.ClaimQuery, "'"+storetest.NewID(t)+"', 100, now()"))
+		worker := "'" + storetest.NewID(t) + "'"
+		checkClaimPlan(t, explainPrepared(t, db, store.ClaimQuery, worker+", 100, now()"))
+		checkClaimPlan(t, explainPrepared(t, db, store.ClaimLimited, worker+", 100, 20, 10, now()"))
+		checkClaimPlan(t, explainPrepared(t, db, store.ClaimPassing, worker+", 100, 20, 10, now()"))
+		checkLanesPlan(t, explainPrepared(t, db, store.ClaimLanes, worker+", 100, 20, 10"))
 		checkSettlePlan(t, db)
 	}
 	t.Run("Empty", check)
@@ -123,6 +127,19 @@ func checkClaimPlan(t *testing.T, root plan) {
 	}
 }
 
+func checkLanesPlan(t *testing.T, root plan) {
+	t.Helper()
+	root.walk(func(p plan) {
+		switch {
+		case p.Relation != "scheduled_tasks", p.Type == "ModifyTable", byObject(p), p.Index == "scheduled_tasks_pkey":
+		case p.Index == "idx_scheduled_tasks_parked" && strings.Contains(p.Cond, "merchant_id = "):
+		case p.Index == "idx_scheduled_tasks_status_run_at": // the time of the next due task
+		default:
+			t.Errorf("the claim from lanes reads scheduled_tasks by %s %s (%s)", p.Type, p.Index, p.Cond)
+		}
+	})
+}
+
 // byObject reports whether a node finds the few tasks of one object, instead of reading a whole index.
 func byObject(p plan) bool {
 	return (p.Index == "scheduled_tasks_one_per_object" || p.Index == "idx_scheduled_tasks_waiting") && strings.Contains(p.Cond, "target = ")
@@ -139,6 +156,7 @@ func checkSettlePlan(t *testing.T, db *storetest.DB) {
 	}
 	end := "'" + storetest.NewID(t) + "', '{}', '{}', '{}', '{}', '{}', '{}', '{}'"
 	explainPrepared(t, db, store.FinishQuery, end).walk(judgeSettle(t))
+	explainPrepared(t, db, store.FinishLimited, end).walk(judgeSettle(t))
 	explain(t, db, store.SettleQuery, args...).walk(judgeSettle(t))
 }
 

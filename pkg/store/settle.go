@@ -38,7 +38,7 @@ WITH decided AS MATERIALIZED (
 		updated_at = now()
 	FROM decided AS d
 	WHERE t.id = d.id AND t.worker_id = d.worker_id AND t.attempt = d.attempt AND (t.status = 'running') IS TRUE
-	RETURNING t.id, t.merchant_id, t.target, t.finished_at IS NOT NULL OR t.first_sent_at IS NULL AS free
+	RETURNING t.id, t.merchant_id, t.target, t.finished_at IS NOT NULL OR t.first_sent_at IS NULL AS free, d.reason
 ), noted AS (
 	INSERT INTO task_attempts (task_id, attempt, worker_id, started_at, outcome, reason, replayed, request_id, error)
 	SELECT d.id, d.attempt, d.worker_id, d.claimed_at, d.outcome, d.reason, d.replayed, d.request_id, nullif(d.error, '')::jsonb
@@ -52,12 +52,23 @@ WITH decided AS MATERIALIZED (
 	FROM next
 	WHERE t.id = next.id AND (t.waiting_since IS NOT NULL) IS TRUE
 	RETURNING t.id
-)
-SELECT id, (SELECT count(*) FROM freed) AS freed FROM settled`
+), tally AS MATERIALIZED (
+	SELECT merchant_id, count(*) AS landing, count(*) FILTER (WHERE reason = 'rate_limited') AS refused FROM settled GROUP BY merchant_id
+)` + landing + `
+SELECT id, (SELECT count(*) FROM freed) + (SELECT count(*) FROM landed WHERE lane) AS freed FROM settled`
 
 // finishQuery writes the ends of tasks that their rows can tell whole: one row each, nothing appended. It is what nearly every task
 // needs, once.
-const finishQuery = `
+const finishQuery = finishTasks + `
+SELECT id, (SELECT count(*) FROM freed) AS freed FROM settled`
+
+// finishLimited is the same where merchants have limits.
+const finishLimited = finishTasks + `, tally AS MATERIALIZED (
+	SELECT merchant_id, count(*) AS landing, 0 AS refused FROM settled GROUP BY merchant_id
+)` + landing + `
+SELECT id, (SELECT count(*) FROM freed) + (SELECT count(*) FROM landed WHERE lane) AS freed FROM settled`
+
+const finishTasks = `
 WITH settled AS (
 	UPDATE scheduled_tasks AS t
 	SET status = d.status, result = nullif(d.result, '')::jsonb, last_error = nullif(d.error, '')::jsonb,
@@ -75,8 +86,7 @@ WITH settled AS (
 	FROM next
 	WHERE t.id = next.id AND (t.waiting_since IS NOT NULL) IS TRUE
 	RETURNING t.id
-)
-SELECT id, (SELECT count(*) FROM freed) AS freed FROM settled`
+)`
 
 // Settle writes what workers decided about their claims, with the attempts. It returns the tasks that it changed;
 // any other is no longer the worker's, and nothing was written for it. Settling again after an error is safe. A decline that

@@ -11,8 +11,9 @@ import (
 	"billonce/pkg/billing"
 )
 
-// ownColumns are the columns of a task's own row that the API shows; the frozen request stays behind.
-const ownColumns = `id, merchant_id, kind, target, params, metadata, status, run_at, scheduled_for, attempt, released, looks,
+// ownColumns are the columns of a task's own row that the API shows; the frozen request stays behind. A parked task was due when it
+// was parked.
+const ownColumns = `id, merchant_id, kind, target, params, metadata, status, coalesce(parked_at, run_at) AS run_at, scheduled_for, attempt, released, looks,
 	max_attempts, retry_of, intent, on_decline, declines, first_sent_at, result, last_error, waiting_since, look_at, created_at,
 	updated_at, finished_at`
 

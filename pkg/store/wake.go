@@ -14,7 +14,7 @@ import (
 // make every commit wait for the same lock.
 const (
 	wakeChannel    = "billonce_due"
-	wakeInterval   = 50 * time.Millisecond // at most one notification per process in this time
+	wakeInterval   = 5 * time.Millisecond // at most one notification per process in this time
 	pingInterval   = 20 * time.Second
 	pingPatience   = 10 * time.Second
 	reconnectWait  = 5 * time.Second

@@ -102,11 +102,13 @@ func (s *Store) TakeOver(ctx context.Context, limit int) (int, error) {
 						'message', $2::text, 'request_id', '')
 				FROM orphans AS o
 				WHERE t.id = o.id AND t.worker_id = o.worker_id AND t.attempt = o.attempt AND (t.status = 'running') IS TRUE
-				RETURNING t.id, o.attempt, o.worker_id, o.claimed_at, t.last_error
+				RETURNING t.id, t.merchant_id, o.attempt, o.worker_id, o.claimed_at, t.last_error
 			), noted AS (
 				INSERT INTO task_attempts (task_id, attempt, worker_id, started_at, outcome, reason, error)
 				SELECT id, attempt, worker_id, claimed_at, 'unknown', 'worker_lost', last_error FROM given_back
-			)
+			), tally AS MATERIALIZED (
+				SELECT merchant_id, count(*) AS landing, 0 AS refused FROM given_back GROUP BY merchant_id
+			)`+landing+`
 			SELECT count(*) FROM given_back`, limit, workerLost)
 	})
 	return taken, err

@@ -28,6 +28,7 @@ type Caretaker interface {
 	TakeOver(ctx context.Context, limit int) (int, error)
 	FreeHeld(ctx context.Context) (int, error)
 	FreeWaiting(ctx context.Context) (int, error)
+	MendPaces(ctx context.Context) (int, error)
 }
 
 // Merchants opens the credentials of the merchants whose tasks are about to be sent.

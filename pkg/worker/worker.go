@@ -51,8 +51,9 @@ const (
 	claimBatch      = 500                  // tasks per claim at most
 	claimShare      = 16                   // while more is due, slots are claimed for when at least this part of them is free,
 	gatherPause     = 4 * time.Millisecond // or after this time
-	leastPause      = time.Millisecond     // between claims when the next task becomes due in no time
-	storeTimeout    = 10 * time.Second     // one statement; longer than any healthy database takes
+	mendPause       = time.Minute
+	leastPause      = time.Millisecond // between claims when the next task becomes due in no time
+	storeTimeout    = 10 * time.Second // one statement; longer than any healthy database takes
 	errorPauseFirst = 100 * time.Millisecond
 	errorPauseMax   = 5 * time.Second
 	recordGrace     = 5 * time.Second // for recording outcomes once the drain time is over
@@ -264,8 +265,12 @@ func (w *Worker) takeCare(ctx context.Context) {
 		batch  = 500
 		margin = 10 * time.Millisecond
 	)
+	mend := time.Now() // and then now and then
 	for {
 		w.takeOver(ctx, batch)
+		if !time.Now().Before(mend) && !w.mendPaces(ctx) {
+			mend = time.Now().Add(jitter(mendPause))
+		}
 		pause := jitter(w.conf.Lease / 3)
 		if lapse, err := w.nextLapse(ctx); err == nil {
 			pause = max(min(pause, lapse+margin), margin)
@@ -275,6 +280,17 @@ func (w *Worker) takeCare(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// mendPaces reports whether there is more to mend.
+func (w *Worker) mendPaces(ctx context.Context) (more bool) {
+	statement, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	freed, err := w.deps.Caretaker.MendPaces(statement)
+	if err != nil && ctx.Err() == nil {
+		w.deps.Log.WarnContext(ctx, "paces of merchants not mended", slog.Any("error", err))
+	}
+	return freed > 0
 }
 
 func (w *Worker) nextLapse(ctx context.Context) (time.Duration, error) {

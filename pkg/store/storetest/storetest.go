@@ -41,6 +41,7 @@ type DB struct {
 	Store *store.Store
 	SQL   *sqlx.DB // for looking at rows and changing them by hand
 	Vault *vault.Vault
+	Key   vault.Key
 }
 
 // ServerURL returns the URL of the test server's maintenance database.
@@ -83,7 +84,7 @@ func OpenURL(t testing.TB, address string, key vault.Key) *DB {
 		_ = raw.Close()
 		_ = db.Close()
 	})
-	return &DB{URL: address, DB: db, Store: store.New(db, sealer), SQL: raw, Vault: sealer}
+	return &DB{URL: address, DB: db, Store: store.New(db, sealer), SQL: raw, Vault: sealer, Key: key}
 }
 
 // Create makes a database from a template ("" for an empty one) and drops it when the test ends. It returns its URL.
