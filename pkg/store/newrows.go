@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"time"
 
 	"github.com/lib/pq"
@@ -12,6 +13,8 @@ import (
 
 // newRows are the columns of tasks to be inserted, one array each: the statement's text does not depend on their number.
 type newRows struct {
+	batch bool // several tasks at once
+
 	ids, merchants, kinds, targets, params, metadata, retries []string
 	methods, paths, bodies, versions                          []string
 	hashes                                                    [][]byte
@@ -45,13 +48,32 @@ func (c *newRows) add(task billing.NewTask, created billing.Task) error {
 	c.bodies = append(c.bodies, task.Request.Body)
 	c.versions = append(c.versions, task.Request.APIVersion)
 	c.hashes = append(c.hashes, hash[:])
-	c.runAts = append(c.runAts, created.RunAt)
+	c.runAts = append(c.runAts, created.RunAt.Add(c.spread(task.ID, created)))
 	c.scheduledFors = append(c.scheduledFors, created.ScheduledFor)
 	c.maxAttempts = append(c.maxAttempts, int64(task.MaxAttempts))
 	c.intents = append(c.intents, task.Intent)
 	c.plans = append(c.plans, plan)
 	c.declines = append(c.declines, int64(task.Declines))
 	return nil
+}
+
+// spreadWithin is more than any task's run_at is moved by [spread].
+const spreadWithin = time.Millisecond
+
+// spread is what a new task's run_at is moved by, at most a millisecond: tasks for the same moment, the first of the month at
+// midnight, get about as many moments as there are microseconds. A claim can only look from a moment on, and would else walk over
+// all that is done of that moment. A batch keeps its order; a single task that is due at once is not moved. What is shown is not
+// moved either.
+func (c *newRows) spread(id billing.TaskID, created billing.Task) time.Duration {
+	const perMicrosecond = 10
+	if place := len(c.runAts); c.batch {
+		return time.Duration(place/perMicrosecond) * time.Microsecond % spreadWithin
+	}
+	if !created.RunAt.After(created.CreatedAt) {
+		return 0
+	}
+	sum := crc32.ChecksumIEEE([]byte(id))
+	return time.Duration(sum%uint32(spreadWithin/time.Microsecond)) * time.Microsecond
 }
 
 func (c *newRows) args() []any {

@@ -209,7 +209,7 @@ func runAtFaults(index int, runAt, now time.Time) []billing.Fault {
 
 // insertTasks inserts those tasks that are not replays.
 func insertTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, created []billing.CreatedTask) error {
-	var columns newRows
+	columns := newRows{batch: len(tasks) > 1}
 	for i, task := range tasks {
 		if created[i].Replayed {
 			continue

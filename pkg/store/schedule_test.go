@@ -266,3 +266,32 @@ func TestResolve(t *testing.T) {
 		t.Errorf("note %q, %v", note, err)
 	}
 }
+
+// TestTasksForOneMomentAreSpread: in the table, by less than a millisecond; nobody sees it.
+func TestTasksForOneMomentAreSpread(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	merchant := db.Merchant(t)
+	tasks := many(t, merchant.ID, 1000)
+	at := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	for i := range tasks {
+		tasks[i].RunAt = at
+	}
+	created := schedule(t, db, tasks...)
+	var moments int
+	var within bool
+	if err := db.SQL.QueryRow(`SELECT count(DISTINCT run_at), bool_and(run_at >= $1 AND run_at < $1 + interval '1 millisecond')
+		FROM scheduled_tasks`, at).Scan(&moments, &within); err != nil || moments < 100 || !within {
+		t.Errorf("%d moments, all within a millisecond %v, %v", moments, within, err)
+	}
+	for _, one := range created[:10] {
+		if task := get(t, db, one.Task.ID); !task.RunAt.Equal(at) || !one.Task.RunAt.Equal(at) {
+			t.Errorf("shown are %s and %s, want %s", one.Task.RunAt, task.RunAt, at)
+		}
+	}
+	single := schedule(t, db, newTask(t, merchant.ID))[0].Task
+	var unmoved bool
+	if err := db.SQL.Get(&unmoved, `SELECT run_at = scheduled_for FROM scheduled_tasks WHERE id = $1`, single.ID); err != nil || !unmoved {
+		t.Errorf("a task that is due at once was moved, %v", err)
+	}
+}

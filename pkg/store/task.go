@@ -65,6 +65,9 @@ func (row taskRow) task() (billing.Task, error) {
 		FirstSentAt: utc(row.FirstSentAt), CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
 		FinishedAt: utc(row.FinishedAt),
 	}
+	if moved := row.RunAt.Sub(row.ScheduledFor); row.Attempt == 0 && 0 < moved && moved < spreadWithin {
+		task.RunAt = task.ScheduledFor
+	}
 	if err := json.Unmarshal([]byte(row.Metadata), &task.Metadata); err != nil {
 		return billing.Task{}, fmt.Errorf("read metadata of task %s: %w", row.ID, err)
 	}
