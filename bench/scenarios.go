@@ -2,5 +2,7 @@ package main
 
 // scenarios are all scenarios, in the order in which they run. A new one is a line here and a file of its own.
 func scenarios() []Scenario {
-	return []Scenario{}
+	return []Scenario{
+		slotsScenario(), enqueueScenario(), fairScenario(), idleScenario(),
+	}
 }
