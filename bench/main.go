@@ -82,6 +82,7 @@ type Bench struct {
 	Repeats int
 
 	contenders []string
+	chosen     map[string]variant // by contender and number of workers
 	verbose    bool
 	log        io.Writer
 	began      time.Time
@@ -117,7 +118,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	defer func() { err = errors.Join(err, place.Stop(ctx)) }()
 	b := &Bench{
-		Stage: place, Report: report.New(), Quick: opts.quick, Repeats: opts.repeats, contenders: list(opts.contenders),
+		Stage: place, Report: report.New(), Quick: opts.quick, Repeats: opts.repeats, contenders: list(opts.contenders), chosen: map[string]variant{},
 		verbose: opts.verbose, log: stderr, began: time.Now(),
 	}
 	describe(ctx, b)

@@ -3,6 +3,6 @@ package main
 // scenarios are all scenarios, in the order in which they run. A new one is a line here and a file of its own.
 func scenarios() []Scenario {
 	return []Scenario{
-		slotsScenario(), enqueueScenario(), fairScenario(), idleScenario(),
+		drainScenario(), slotsScenario(), enqueueScenario(), fairScenario(), idleScenario(),
 	}
 }

@@ -31,7 +31,7 @@ async function work() {
   if (option("own", 0)) {
     await boss.work(
       queue,
-      { batchSize, localConcurrency: loops, pollingIntervalSeconds: 0.5, burstPollingIntervalSeconds: undefined },
+      { batchSize, localConcurrency: loops, pollingIntervalSeconds: 0.5, burstWhenBatchFull: true },
       async () => {},
     );
     await stopped;

@@ -87,6 +87,11 @@ func (s *Stage) Migrate(ctx context.Context, name string) error {
 	if err := s.Create(ctx, name); err != nil {
 		return err
 	}
+	return s.MigrateUp(ctx, name)
+}
+
+// MigrateUp brings billonce's schema of a database up to date.
+func (s *Stage) MigrateUp(ctx context.Context, name string) error {
 	billctl, err := s.Binary(ctx, "billctl")
 	if err != nil {
 		return err

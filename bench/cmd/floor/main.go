@@ -39,5 +39,6 @@ func run(ctx context.Context) error {
 		return err
 	}
 	fmt.Println("completed", n)
+	<-ctx.Done() // as a worker would
 	return nil
 }
