@@ -159,7 +159,7 @@ func floorContender() contender {
 				Args: append([]string{"-connections", strconv.Itoa(workers)}, args...),
 			})
 		},
-		variants: []variant{{"-batch", "250"}, {"-batch", "500"}, {"-batch", "1000"}, {"-batch", "2000"}},
+		variants: []variant{{"-batch", "500"}, {"-batch", "250"}, {"-batch", "100"}},
 		watch: watch{
 			first: `SELECT min(first_attempt_at) FROM tasks WHERE first_attempt_at >= $1`,
 			left: []string{
@@ -235,14 +235,5 @@ func (b *Bench) runToEnd(ctx context.Context, database string, command stage.Com
 	if err != nil {
 		return err
 	}
-	process := started[0]
-	select {
-	case <-process.Done():
-	case <-ctx.Done():
-		return errors.Join(ctx.Err(), process.Stop(context.WithoutCancel(ctx)))
-	}
-	if code := process.ExitCode(); code != 0 {
-		return fmt.Errorf("%s ended with exit code %d:\n%s", process.Name(), code, process.Tail())
-	}
-	return nil
+	return waitEnd(ctx, started[0])
 }
