@@ -69,7 +69,7 @@ func TestKilledWorkersLoseAndDoubleNothing(t *testing.T) {
 	})
 	s.audit(db, ids)
 	var taken int
-	if err := db.Get(&taken, `SELECT count(*) FROM task_attempts WHERE reason = 'worker_lost'`); err != nil || taken == 0 {
+	if err := db.Get(&taken, `SELECT count(*) FROM attempts WHERE reason = 'worker_lost'`); err != nil || taken == 0 {
 		t.Errorf("no task was taken over from a killed worker (%v): the test has shown nothing", err)
 	}
 	t.Logf("%d attempts were taken over", taken)

@@ -104,7 +104,7 @@ func (k *killing) wantOnce(id string, requests int) {
 func (k *killing) wantAttempts(id string, reasons ...string) {
 	k.t.Helper()
 	var got []string
-	if err := k.db.Select(&got, `SELECT reason FROM task_attempts WHERE task_id = $1 ORDER BY attempt`, id); err != nil {
+	if err := k.db.Select(&got, `SELECT reason FROM attempts WHERE task_id = $1 ORDER BY attempt`, id); err != nil {
 		k.t.Fatal(err)
 	}
 	if len(got) != len(reasons) {

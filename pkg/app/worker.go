@@ -69,7 +69,7 @@ func runWorker(ctx context.Context, conf config.Worker, base *foundation) error 
 	}
 	one := worker.New(worker.Deps{
 		Registry: base.store, Queue: base.store, Caretaker: base.store, Merchants: base.store,
-		Doubts: base.store, Gateway: stripe, Metrics: telemetry.NewWorkerMetrics(base.registry), Log: base.log,
+		Doubts: base.store, Gateway: stripeOf(stripe), Metrics: telemetry.NewWorkerMetrics(base.registry), Log: base.log,
 		NewID: newWorkerID, NewTaskID: newTaskID,
 	}, worker.Config{
 		Hostname: hostname, PID: os.Getpid(), Version: Version, Concurrency: conf.Concurrency, PollInterval: conf.PollInterval,

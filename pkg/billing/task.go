@@ -184,3 +184,13 @@ type Successor struct {
 	Request Request
 	After   time.Duration // from the settlement on
 }
+
+// Batch is what one claim brought.
+type Batch struct {
+	Claims   []Claim
+	Seen     int           // due tasks that the claim looked at, those too that it put aside
+	More     bool          // as many were due as were asked for: there may be more
+	At       time.Time     // of the claim, by the database's clock
+	NextDue  time.Duration // from then until the next task becomes due, if Foreseen
+	Foreseen bool          // false: nothing is due later, or it was not looked for because More
+}

@@ -26,12 +26,12 @@ func BenchmarkDrain(b *testing.B) {
 			b.ResetTimer()
 			drained := 0
 			for drained < b.N {
-				claims, _, err := db.Store.Claim(context.Background(), worker, 250)
+				batch, err := db.Store.Claim(context.Background(), worker, 250)
 				if err != nil {
 					b.Fatal(err)
 				}
-				settlements := make([]billing.Settlement, len(claims))
-				for i, c := range claims {
+				settlements := make([]billing.Settlement, len(batch.Claims))
+				for i, c := range batch.Claims {
 					settlements[i] = settlement(c, billing.Succeeded, billing.OutcomeSucceeded, billing.ReasonDone)
 				}
 				drained += len(settle(b, db, settlements...))

@@ -1,9 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -12,8 +15,8 @@ import (
 	"billonce/pkg/billing"
 )
 
-// claimQuery takes due tasks in the order of run_at. Two sorts of due tasks are put aside instead, so that they neither cost
-// anything more nor stand in front of others:
+// claimQuery takes due tasks in the order of run_at, from the watermark $3 on. Two sorts of due tasks are put aside instead, so
+// that they neither cost anything more nor stand in front of others:
 //
 //   - Those of a merchant that is paused or disconnected. Resuming the merchant brings them back, and a quarter of an hour
 //     does at the latest.
@@ -24,31 +27,42 @@ import (
 // scheduled_tasks_one_per_object holds the same rule against claims that run at the same moment.
 //
 // first_sent_at, and as whom the task is sent, are durable before the caller learns of the claim. A claim that finds them
-// set already is a re-send: the first values stay. Its age counts the hours that a clock stepped back has shown twice.
+// set already is a re-send: the first values stay. Ages count the hours that a clock stepped back has shown twice, those too that
+// no heartbeat has noted yet.
+//
+// The first row is about the claim itself and has no id: attempt is the number of due tasks seen, lag the seconds until the next
+// one, claimed_at the database's time, watermark the one for the next claim.
 const claimQuery = `
 WITH due AS MATERIALIZED (
 	SELECT id, merchant_id, target, run_at, scheduled_for, first_sent_at
 	FROM scheduled_tasks
-	WHERE status = 'pending' AND run_at <= now()
+	WHERE status = 'pending' AND run_at >= $3::timestamptz AND run_at <= now()
 	ORDER BY run_at
 	LIMIT $2
 	FOR UPDATE SKIP LOCKED
+), rivals AS MATERIALIZED (
+	SELECT id, merchant_id, target, scheduled_for, first_sent_at,
+		row_number() OVER (PARTITION BY target, merchant_id ORDER BY first_sent_at IS NULL, scheduled_for, id) AS place
+	FROM due
+	WHERE target <> ''
+), blocked AS MATERIALIZED (
+	SELECT r.id
+	FROM rivals AS r
+	WHERE r.first_sent_at IS NULL AND (
+		r.place > 1
+		OR (SELECT 1 FROM scheduled_tasks AS o
+			WHERE o.target = r.target AND o.merchant_id = r.merchant_id
+				AND o.target <> '' AND o.first_sent_at IS NOT NULL AND o.finished_at IS NULL
+			LIMIT 1) IS NOT NULL -- an EXISTS may be planned as a walk over the whole index
+		OR (SELECT 1 FROM scheduled_tasks AS o
+			WHERE o.target = r.target AND o.merchant_id = r.merchant_id
+				AND o.waiting_since IS NOT NULL AND (o.scheduled_for, o.id) < (r.scheduled_for, r.id)
+			LIMIT 1) IS NOT NULL)
 ), judged AS MATERIALIZED (
 	SELECT due.id, due.run_at, due.first_sent_at, m.stripe_connect_id,
 		CASE WHEN m.access_token IS NULL THEN 'platform' ELSE 'token' END AS auth,
 		m.paused_at IS NOT NULL OR m.disconnected_at IS NOT NULL AS held,
-		due.target <> '' AND due.first_sent_at IS NULL AND (
-			row_number() OVER (PARTITION BY due.target, due.merchant_id
-				ORDER BY due.first_sent_at IS NULL, due.scheduled_for, due.id) > 1
-			OR EXISTS (
-				SELECT 1 FROM scheduled_tasks AS o
-				WHERE o.target = due.target AND o.merchant_id = due.merchant_id
-					AND o.target <> '' AND o.first_sent_at IS NOT NULL AND o.finished_at IS NULL)
-			OR EXISTS (
-				SELECT 1 FROM scheduled_tasks AS o
-				WHERE o.target = due.target AND o.merchant_id = due.merchant_id
-					AND o.waiting_since IS NOT NULL AND (o.scheduled_for, o.id) < (due.scheduled_for, due.id))
-		) AS blocked
+		due.target <> '' AND due.id IN (SELECT id FROM blocked) AS blocked
 	FROM due JOIN merchants AS m ON m.id = due.merchant_id
 ), put_aside AS (
 	UPDATE scheduled_tasks AS t
@@ -59,6 +73,8 @@ WITH due AS MATERIALIZED (
 		updated_at = now()
 	FROM judged AS j
 	WHERE t.id = j.id AND (j.held OR j.blocked)
+), behind AS MATERIALIZED (
+	SELECT CASE WHEN high_water > now() THEN high_water - now() ELSE '0' END AS unnoted FROM clock
 ), claimed AS (
 	UPDATE scheduled_tasks AS t
 	SET status = 'running', attempt = t.attempt + 1, worker_id = $1, claimed_at = now(), held_at = NULL, waiting_since = NULL,
@@ -69,106 +85,165 @@ WITH due AS MATERIALIZED (
 	FROM judged AS j
 	WHERE t.id = j.id AND NOT j.held AND NOT j.blocked
 	RETURNING t.id, t.merchant_id, t.kind, t.target, t.request_method, t.request_path, t.request_body, t.request_version,
-		t.request_hash, t.attempt, t.max_attempts, t.released, t.scheduled_for, t.claimed_at, t.sent_auth,
-		t.sent_account, t.on_decline, t.declines,
-		extract(epoch FROM t.claimed_at - j.run_at) AS lag,
-		j.first_sent_at IS NOT NULL AS resend,
-		extract(epoch FROM t.claimed_at - t.first_sent_at + coalesce(
-			(SELECT sum(back) FROM clock_steps WHERE high_water >= t.first_sent_at), '0')) AS since_sent
+		t.request_hash, t.attempt, t.max_attempts, t.released, t.sent_auth, t.sent_account, t.on_decline, t.declines,
+		date_part('epoch', now() - j.run_at) AS lag, j.first_sent_at, t.scheduled_for
 )
-SELECT (SELECT count(*) FROM due) AS due, c.id, c.merchant_id, c.kind, c.target, c.request_method, c.request_path,
-	c.request_body, c.request_version, c.request_hash, c.attempt, c.max_attempts, c.released, c.scheduled_for,
-	c.claimed_at, c.sent_auth, c.sent_account, c.on_decline, c.declines, c.lag, c.resend, c.since_sent
-FROM (SELECT 1) AS always LEFT JOIN claimed AS c ON true
-ORDER BY c.lag DESC`
+SELECT NULL::uuid AS id, NULL::uuid AS merchant_id, '' AS kind, '' AS target, '' AS request_method, '' AS request_path,
+	'' AS request_body, '' AS request_version, ''::bytea AS request_hash,
+	(SELECT count(*) FROM due)::integer AS attempt, 0 AS max_attempts, 0 AS released, '' AS sent_auth, '' AS sent_account,
+	NULL::jsonb AS on_decline, 0 AS declines,
+	CASE WHEN (SELECT count(*) FROM due) < $2 THEN (
+		SELECT date_part('epoch', min(run_at) - now()) FROM scheduled_tasks WHERE status = 'pending' AND run_at > now()) END AS lag,
+	NULL::float8 AS since_sent, NULL::float8 AS late, now() AS claimed_at,
+	least((SELECT min(run_at) FROM due), now() - interval '2 seconds') AS watermark
+UNION ALL
+SELECT id, merchant_id, kind, target, request_method, request_path, request_body, request_version, request_hash, attempt,
+	max_attempts, released, sent_auth, sent_account, on_decline, declines, lag,
+	CASE WHEN first_sent_at IS NOT NULL THEN date_part('epoch', now() - first_sent_at + (SELECT unnoted FROM behind)
+		+ coalesce((SELECT sum(back) FROM clock_steps WHERE high_water >= first_sent_at), '0')) END,
+	date_part('epoch', now() - scheduled_for + (SELECT unnoted FROM behind)
+		+ coalesce((SELECT sum(back) FROM clock_steps WHERE high_water >= scheduled_for), '0')),
+	NULL, NULL
+FROM claimed`
 
-// claimRow is one claimed task. Without a claim there is one row that holds only the number of due tasks seen.
-type claimRow struct {
-	Due           int             `db:"due"`
-	ID            sql.NullString  `db:"id"`
-	MerchantID    sql.NullString  `db:"merchant_id"`
-	Kind          sql.NullString  `db:"kind"`
-	Target        sql.NullString  `db:"target"`
-	RequestMethod sql.NullString  `db:"request_method"`
-	RequestPath   sql.NullString  `db:"request_path"`
-	RequestBody   sql.NullString  `db:"request_body"`
-	Version       sql.NullString  `db:"request_version"`
-	RequestHash   []byte          `db:"request_hash"`
-	Attempt       sql.NullInt64   `db:"attempt"`
-	MaxAttempts   sql.NullInt64   `db:"max_attempts"`
-	Released      sql.NullInt64   `db:"released"`
-	ScheduledFor  sql.NullTime    `db:"scheduled_for"`
-	ClaimedAt     sql.NullTime    `db:"claimed_at"`
-	Auth          sql.NullString  `db:"sent_auth"`
-	Account       sql.NullString  `db:"sent_account"`
-	OnDecline     sql.NullString  `db:"on_decline"`
-	Declines      sql.NullInt64   `db:"declines"`
-	Lag           sql.NullFloat64 `db:"lag"`
-	Resend        sql.NullBool    `db:"resend"`
-	SinceSent     sql.NullFloat64 `db:"since_sent"`
+const (
+	onePerObject  = "scheduled_tasks_one_per_object"
+	claimTries    = 5
+	sweepInterval = 5 * time.Second
+	noWatermark   = "-infinity"
+)
+
+// watermark is the run_at from which on a claim looks for due tasks. Behind it lie the index entries of tasks that are done; while
+// some transaction holds an old snapshot, nobody may remove them, and each claim would walk over all of them again.
+//
+// Whatever makes a task due sets a run_at that is not in the past, so that only a transaction that takes long to commit can put one
+// behind the mark; a sweep from the very beginning finds it a little later.
+type watermark struct {
+	mu    sync.Mutex
+	since string
+	swept time.Time
 }
 
-func (row claimRow) claim(worker billing.WorkerID) (billing.Claim, error) {
-	plan, err := readDunning(row.OnDecline)
+// next returns from where to claim, which every sweepInterval is the very beginning.
+func (w *watermark) next() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now := time.Now(); w.since == "" || now.Sub(w.swept) > sweepInterval { //nolint:forbidigo // the pace of sweeps
+		w.swept = now
+		return noWatermark
+	}
+	return w.since
+}
+
+func (w *watermark) advance(to string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.since = to
+}
+
+// sweep makes the next claim begin at the very beginning.
+func (w *watermark) sweep() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.since = ""
+}
+
+// Claim takes up to limit due tasks for worker, about in the order of run_at. Batch.More reports that limit due tasks were seen, so
+// that another claim is worth making at once, even if this one returned nothing. After an error the claim may have
+// happened all the same: the worker calls [Store.RecoverOwn] before it claims again.
+func (s *Store) Claim(ctx context.Context, worker billing.WorkerID, limit int) (billing.Batch, error) {
+	for try := 1; ; try++ {
+		batch, err := s.claimOnce(ctx, worker, limit)
+		switch {
+		// Another claim took an object between this one's look and its write. The other one is visible now.
+		case violates(err, onePerObject) && try == claimTries:
+			return billing.Batch{}, &billing.Error{Code: billing.CodeUnavailable, Err: err}
+		case try < claimTries && (violates(err, onePerObject) || hasState(err, stateDeadlock)):
+		case err != nil:
+			s.marked.sweep()
+			return billing.Batch{}, err
+		default:
+			return batch, nil
+		}
+	}
+}
+
+func (s *Store) claimOnce(ctx context.Context, worker billing.WorkerID, limit int) (batch billing.Batch, err error) {
+	err = s.claims.run(ctx, "claim tasks", func(stmt *sql.Stmt) error {
+		rows, err := stmt.QueryContext(ctx, string(worker), limit, s.marked.next())
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		batch.Claims = make([]billing.Claim, 0, limit)
+		var mark string
+		for rows.Next() {
+			var row claimRow
+			if err := row.scan(rows); err != nil {
+				return fmt.Errorf("read a claim: %w", err)
+			}
+			if !row.id.Valid {
+				batch.Seen, batch.More = row.attempt, row.attempt >= limit
+				batch.At, mark = row.claimedAt.Time.UTC(), row.watermark.String
+				if row.lag.Valid {
+					batch.NextDue, batch.Foreseen = seconds(row.lag.Float64), true
+				}
+				continue
+			}
+			claim, err := row.claim(worker, batch.At)
+			if err != nil {
+				return err
+			}
+			batch.Claims = append(batch.Claims, claim)
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		s.marked.advance(mark)
+		return nil
+	})
 	if err != nil {
-		return billing.Claim{}, fmt.Errorf("task %s: %w", row.ID.String, err)
+		return billing.Batch{}, err
+	}
+	slices.SortFunc(batch.Claims, func(a, b billing.Claim) int { return cmp.Compare(b.Lag, a.Lag) })
+	return batch, nil
+}
+
+// claimRow is one row of claimQuery.
+type claimRow struct {
+	id, merchantID, onDecline, watermark     sql.NullString
+	kind, target, auth, account              string
+	method, path, body, version              string
+	hash                                     []byte
+	attempt, maxAttempts, released, declines int
+	lag, sinceSent, late                     sql.NullFloat64
+	claimedAt                                sql.NullTime
+}
+
+func (row *claimRow) scan(rows *sql.Rows) error {
+	return rows.Scan(&row.id, &row.merchantID, &row.kind, &row.target, &row.method, &row.path, &row.body, &row.version, &row.hash,
+		&row.attempt, &row.maxAttempts, &row.released, &row.auth, &row.account, &row.onDecline, &row.declines, &row.lag,
+		&row.sinceSent, &row.late, &row.claimedAt, &row.watermark)
+}
+
+func (row *claimRow) claim(worker billing.WorkerID, at time.Time) (billing.Claim, error) {
+	plan, err := readDunning(row.onDecline)
+	if err != nil {
+		return billing.Claim{}, fmt.Errorf("task %s: %w", row.id.String, err)
 	}
 	return billing.Claim{
-		ID: billing.TaskID(row.ID.String), MerchantID: billing.MerchantID(row.MerchantID.String),
-		Kind: billing.Kind(row.Kind.String), Target: row.Target.String,
-		Request: billing.Request{
-			Method: row.RequestMethod.String, Path: row.RequestPath.String, Body: row.RequestBody.String, APIVersion: row.Version.String,
-		},
-		RequestHash: row.RequestHash, Worker: worker,
-		Attempt: int(row.Attempt.Int64), MaxAttempts: int(row.MaxAttempts.Int64), Released: int(row.Released.Int64),
-		ScheduledFor: row.ScheduledFor.Time.UTC(), ClaimedAt: row.ClaimedAt.Time.UTC(),
-		Auth: billing.AuthMode(row.Auth.String), Account: row.Account.String,
-		Lag: seconds(row.Lag.Float64), Resend: row.Resend.Bool, SinceSent: seconds(row.SinceSent.Float64),
-		OnDecline: plan, Declines: int(row.Declines.Int64),
+		ID: billing.TaskID(row.id.String), MerchantID: billing.MerchantID(row.merchantID.String),
+		Kind: billing.Kind(row.kind), Target: row.target,
+		Request:     billing.Request{Method: row.method, Path: row.path, Body: row.body, APIVersion: row.version},
+		RequestHash: row.hash, Worker: worker, Attempt: row.attempt, MaxAttempts: row.maxAttempts, Released: row.released,
+		ScheduledFor: at.Add(-seconds(row.late.Float64)), ClaimedAt: at,
+		Auth: billing.AuthMode(row.auth), Account: row.account,
+		Lag: seconds(row.lag.Float64), Resend: row.sinceSent.Valid, SinceSent: seconds(row.sinceSent.Float64),
+		OnDecline: plan, Declines: row.declines,
 	}, nil
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-const (
-	onePerObject = "scheduled_tasks_one_per_object"
-	claimTries   = 5
-)
-
-// Claim takes up to limit due tasks for worker, in the order of run_at. more reports that limit due tasks were seen, so
-// that another claim is worth making at once, even if this one returned nothing. After an error the claim may have
-// happened all the same: the worker calls [Store.RecoverOwn] before it claims again.
-func (s *Store) Claim(ctx context.Context, worker billing.WorkerID, limit int) (claims []billing.Claim, more bool, err error) {
-	rows := []claimRow{}
-	for try := 1; ; try++ {
-		rows = rows[:0]
-		err = s.db.onConn(ctx, "claim tasks", func(conn *sqlx.Conn) error {
-			return conn.SelectContext(ctx, &rows, claimQuery, worker, limit)
-		})
-		// Another claim took an object between this one's look and its write. The other one is visible now.
-		if try == claimTries || !violates(err, onePerObject) && !hasState(err, stateDeadlock) {
-			break
-		}
-	}
-	if violates(err, onePerObject) {
-		return nil, false, &billing.Error{Code: billing.CodeUnavailable, Err: err}
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	for _, row := range rows {
-		more = row.Due >= limit
-		if !row.ID.Valid {
-			continue
-		}
-		claim, err := row.claim(worker)
-		if err != nil {
-			return nil, false, fmt.Errorf("claim tasks: %w", err)
-		}
-		claims = append(claims, claim)
-	}
-	return claims, more, nil
-}
 
 // Release gives claims back unsent: the tasks are pending again at once, their attempts do not count, and where nothing
 // was sent before they may be canceled again. Claims that are no longer held are left alone. Other workers are woken.

@@ -26,9 +26,13 @@ func TestClaim(t *testing.T) {
 		for i, back := range []int{1, 3, 2} {
 			db.SQL.MustExec(`UPDATE scheduled_tasks SET run_at = now() - $2 * interval '1 minute' WHERE id = $1`, created[i].Task.ID, back)
 		}
-		claims, more, err := db.Store.Claim(ctx, worker, 10)
-		if err != nil || more || len(claims) != 3 {
-			t.Fatalf("%d claims, more %v, %v", len(claims), more, err)
+		batch, err := db.Store.Claim(ctx, worker, 10)
+		claims := batch.Claims
+		if err != nil || batch.More || len(claims) != 3 {
+			t.Fatalf("%d claims, more %v, %v", len(claims), batch.More, err)
+		}
+		if !batch.Foreseen || batch.NextDue < 59*time.Minute || batch.NextDue > time.Hour {
+			t.Errorf("the next task is due in %s", batch.NextDue)
 		}
 		for i, want := range []int{1, 2, 0} {
 			c := claims[i]
@@ -63,13 +67,13 @@ func TestClaim(t *testing.T) {
 			worker := register(t, db, time.Minute)
 			group.Go(func() {
 				for {
-					claims, more, err := db.Store.Claim(ctx, worker, 7)
+					batch, err := db.Store.Claim(ctx, worker, 7)
 					if err != nil {
 						t.Error(err)
 						return
 					}
 					mu.Lock()
-					for _, c := range claims {
+					for _, c := range batch.Claims {
 						if other, taken := owners[c.ID]; taken {
 							t.Errorf("task %s went to %s and %s", c.ID, other, worker)
 						}
@@ -77,7 +81,7 @@ func TestClaim(t *testing.T) {
 					}
 					done := len(owners) == n
 					mu.Unlock()
-					if done || (!more && len(claims) == 0) {
+					if done || (!batch.More && len(batch.Claims) == 0) {
 						return
 					}
 				}
@@ -99,11 +103,12 @@ func TestClaim(t *testing.T) {
 		if _, err := db.Store.PauseMerchant(ctx, paused.ID, billing.PauseRequested, ""); err != nil {
 			t.Fatal(err)
 		}
-		claims, more, err := db.Store.Claim(ctx, worker, 2)
-		if err != nil || len(claims) != 0 || !more {
-			t.Fatalf("%d claims, more %v, %v", len(claims), more, err)
+		batch, err := db.Store.Claim(ctx, worker, 2)
+		if err != nil || len(batch.Claims) != 0 || !batch.More {
+			t.Fatalf("%d claims, more %v, %v", len(batch.Claims), batch.More, err)
 		}
-		if claims = claim(t, db, worker, 2); len(claims) != 1 || claims[0].ID != ready[0].Task.ID {
+		claims := claim(t, db, worker, 2)
+		if len(claims) != 1 || claims[0].ID != ready[0].Task.ID {
 			t.Fatalf("a paused merchant holds back another: %+v", claims)
 		}
 		task := get(t, db, held[0].Task.ID)

@@ -36,6 +36,7 @@ type Options struct {
 type DB struct {
 	sqlx *sqlx.DB
 	url  secret.Text
+	kept []*prepared
 }
 
 // Open prepares a pool; it does not connect. The error never holds the URL, which may hold a password.
@@ -73,6 +74,10 @@ func Open(opts Options) (*DB, error) {
 	return &DB{sqlx: sqlx.NewDb(pool, "postgres"), url: opts.URL}, nil
 }
 
+// settings keep plans from depending on statistics and costs.
+const settings = `SET enable_bitmapscan = off; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+	SET jit = off; SET plan_cache_mode = force_generic_plan`
+
 // steady prepares each new connection so that plans do not depend on statistics: on a table that has never been analyzed
 // the planner would read every due task and sort them to claim a few. Every statement of this package has an index to go by.
 // A small table without one still gets its sequential scan, at a cost that looks enormous; without jit = off PostgreSQL would
@@ -86,7 +91,7 @@ func (s steady) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	if execer, ok := conn.(driver.ExecerContext); ok {
-		if _, err := execer.ExecContext(ctx, `SET enable_bitmapscan = off; SET enable_seqscan = off; SET jit = off`, nil); err != nil {
+		if _, err := execer.ExecContext(ctx, settings, nil); err != nil {
 			_ = conn.Close()
 			return nil, err
 		}
@@ -106,7 +111,19 @@ func (db *DB) Ping(ctx context.Context) error {
 }
 
 // Close closes every connection.
-func (db *DB) Close() error { return db.sqlx.Close() }
+func (db *DB) Close() error {
+	for _, statement := range db.kept {
+		statement.close()
+	}
+	return db.sqlx.Close()
+}
+
+// prepare returns a statement that keeps a connection of its own until Close.
+func (db *DB) prepare(query string) *prepared {
+	statement := &prepared{db: db, query: query}
+	db.kept = append(db.kept, statement)
+	return statement
+}
 
 // inTx runs fn in one transaction and commits if it returns nil.
 func (db *DB) inTx(ctx context.Context, operation string, fn func(*sqlx.Tx) error) error {
@@ -148,9 +165,14 @@ type Store struct {
 	db     *DB
 	cipher Cipher
 	wake   chan struct{}
+	claims *prepared
+	ends   *prepared
+	marked watermark
 }
 
 // New returns a Store over db that seals tokens with cipher.
 func New(db *DB, cipher Cipher) *Store {
-	return &Store{db: db, cipher: cipher, wake: make(chan struct{}, 1)}
+	return &Store{
+		db: db, cipher: cipher, wake: make(chan struct{}, 1), claims: db.prepare(claimQuery), ends: db.prepare(finishQuery),
+	}
 }

@@ -4,7 +4,11 @@ package store
 const (
 	ClaimQuery  = claimQuery
 	SettleQuery = settleQuery
+	FinishQuery = finishQuery
 )
+
+// Sweep makes the next claim begin at the very beginning.
+func (s *Store) Sweep() { s.marked.sweep() }
 
 // SettleArgs exposes the arguments of SettleQuery.
 var SettleArgs = settleArgs //nolint:gochecknoglobals // a test's window

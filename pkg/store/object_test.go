@@ -135,7 +135,7 @@ func neverTwo(t *testing.T, db *storetest.DB) {
 		worker := register(t, db, time.Minute)
 		crew.Go(func() {
 			for !finished() && time.Now().Before(deadline) {
-				claims, _, err := db.Store.Claim(context.Background(), worker, 3)
+				batch, err := db.Store.Claim(context.Background(), worker, 3)
 				if billing.CodeOf(err) == billing.CodeUnavailable {
 					continue // others took the objects, five times in a row
 				}
@@ -144,14 +144,14 @@ func neverTwo(t *testing.T, db *storetest.DB) {
 					return
 				}
 				mu.Lock()
-				for _, c := range claims {
+				for _, c := range batch.Claims {
 					if other, taken := held[c.Target]; taken {
 						t.Errorf("%s and %s act on %s at once", other, c.ID, c.Target)
 					}
 					held[c.Target] = c.ID
 				}
 				mu.Unlock()
-				for _, c := range claims {
+				for _, c := range batch.Claims {
 					mu.Lock()
 					delete(held, c.Target) // from here on another may have it
 					done++

@@ -31,6 +31,32 @@ func (p plan) walk(visit func(plan)) {
 	}
 }
 
+// explainPrepared reads the plan that a prepared statement keeps for whatever arguments come.
+func explainPrepared(t *testing.T, db *storetest.DB, query, arguments string) plan {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := db.DB.Pool().Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.ExecContext(ctx, "PREPARE kept AS "+query); err != nil {
+		t.Fatal(err)
+	}
+	var text string
+	if err := conn.QueryRowContext(ctx, "EXPLAIN (FORMAT JSON) EXECUTE kept ("+arguments+")").Scan(&text); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(ctx, "DEALLOCATE kept"); err != nil {
+		t.Fatal(err)
+	}
+	var plans []struct{ Plan plan }
+	if err := json.Unmarshal([]byte(text), &plans); err != nil {
+		t.Fatal(err)
+	}
+	return plans[0].Plan
+}
+
 func explain(t *testing.T, db *storetest.DB, query string, args ...any) plan {
 	t.Helper()
 	var text string
@@ -61,7 +87,7 @@ func TestPlans(t *testing.T) {
 	}
 	check := func(t *testing.T) {
 		t.Helper()
-		checkClaimPlan(t, explain(t, db, store.ClaimQuery, storetest.NewID(t), 100))
+		checkClaimPlan(t, explainPrepared(t, db, store.ClaimQuery, "'"+storetest.NewID(t)+"', 100, now()"))
 		checkSettlePlan(t, db)
 	}
 	t.Run("Empty", check)
@@ -111,11 +137,19 @@ func checkSettlePlan(t *testing.T, db *storetest.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	explain(t, db, store.SettleQuery, args...).walk(func(p plan) {
+	end := "'" + storetest.NewID(t) + "', '{}', '{}', '{}', '{}', '{}', '{}', '{}'"
+	explainPrepared(t, db, store.FinishQuery, end).walk(judgeSettle(t))
+	explain(t, db, store.SettleQuery, args...).walk(judgeSettle(t))
+}
+
+func judgeSettle(t *testing.T) func(plan) {
+	t.Helper()
+	return func(p plan) {
+		t.Helper()
 		if p.Relation == "scheduled_tasks" && p.Type != "ModifyTable" && p.Index != "scheduled_tasks_pkey" && !byObject(p) {
 			t.Errorf("the settlement reads scheduled_tasks by %s %s (%s)", p.Type, p.Index, p.Cond)
 		}
-	})
+	}
 }
 
 // TestConstraints shows that the database itself refuses rows that would lie.

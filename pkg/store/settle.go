@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 
@@ -11,7 +12,8 @@ import (
 	"billonce/pkg/billing"
 )
 
-// settleQuery writes what workers decided and appends the attempts, in one statement. "(status = 'running') IS TRUE" keeps
+// settleQuery writes what workers decided and appends the attempts, in one statement, for all settlements that finishQuery cannot
+// write. "(status = 'running') IS TRUE" keeps
 // the planner on the primary key: it believes that no row is running and would walk the dead entries of
 // idx_scheduled_tasks_status_run_at otherwise.
 const settleQuery = `
@@ -53,45 +55,177 @@ WITH decided AS MATERIALIZED (
 )
 SELECT id, (SELECT count(*) FROM freed) AS freed FROM settled`
 
-// Settle writes what workers decided about their claims and appends the attempts. It returns the tasks that it changed;
+// finishQuery writes the ends of tasks that their rows can tell whole: one row each, nothing appended. It is what nearly every task
+// needs, once.
+const finishQuery = `
+WITH settled AS (
+	UPDATE scheduled_tasks AS t
+	SET status = d.status, result = nullif(d.result, '')::jsonb, last_error = nullif(d.error, '')::jsonb,
+		final_outcome = d.outcome, final_reason = d.reason, finished_at = now(), updated_at = now()
+	FROM unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+		AS d (id, attempt, status, result, error, outcome, reason)
+	WHERE t.id = d.id AND t.worker_id = $1 AND t.attempt = d.attempt AND (t.status = 'running') IS TRUE
+	RETURNING t.id, t.merchant_id, t.target
+), next AS MATERIALIZED (
+	SELECT waiting.id
+	FROM settled AS s CROSS JOIN LATERAL (` + firstWaiting + `) AS waiting
+	WHERE s.target <> ''
+), freed AS (
+	UPDATE scheduled_tasks AS t SET run_at = now(), updated_at = now()
+	FROM next
+	WHERE t.id = next.id AND (t.waiting_since IS NOT NULL) IS TRUE
+	RETURNING t.id
+)
+SELECT id, (SELECT count(*) FROM freed) AS freed FROM settled`
+
+// Settle writes what workers decided about their claims, with the attempts. It returns the tasks that it changed;
 // any other is no longer the worker's, and nothing was written for it. Settling again after an error is safe. A decline that
 // is followed up gets its successor in the same transaction.
 func (s *Store) Settle(ctx context.Context, settlements []billing.Settlement) ([]billing.TaskID, error) {
+	ends := map[billing.WorkerID][]billing.Settlement{}
+	var others []billing.Settlement
+	for _, settlement := range settlements {
+		if endsWhole(settlement) {
+			ends[settlement.Worker] = append(ends[settlement.Worker], settlement)
+		} else {
+			others = append(others, settlement)
+		}
+	}
+	settled, freed := make([]billing.TaskID, 0, len(settlements)), 0
+	note := func(rows []settledRow) {
+		for _, row := range rows {
+			settled = append(settled, row.ID)
+			freed += row.Freed
+		}
+	}
+	for worker, list := range ends { // one, unless the worker has registered anew meanwhile
+		rows, err := s.finish(ctx, worker, list)
+		if err != nil {
+			return nil, err
+		}
+		note(rows)
+	}
+	if len(others) > 0 {
+		rows, err := s.settle(ctx, others)
+		if err != nil {
+			return nil, err
+		}
+		note(rows)
+	}
+	if freed > 0 {
+		s.Wake()
+	}
+	return settled, nil
+}
+
+// endsWhole reports whether a settlement ends its task and the task's row tells everything about the attempt.
+func endsWhole(settlement billing.Settlement) bool {
+	answer, requestID := settlement.Answer, ""
+	switch {
+	case settlement.Unsent || settlement.SentEarlier || settlement.Next != nil:
+		return false
+	case settlement.Status == billing.Succeeded && answer.Outcome == billing.OutcomeSucceeded && answer.Error == nil:
+	case settlement.Status == billing.Failed && answer.Outcome == billing.OutcomeRefused && answer.Result == nil:
+	default:
+		return false
+	}
+	switch {
+	case answer.Result != nil:
+		requestID = answer.Result.RequestID
+	case answer.Error != nil:
+		requestID = answer.Error.RequestID
+	}
+	return answer.RequestID() == requestID
+}
+
+func (s *Store) finish(ctx context.Context, worker billing.WorkerID, settlements []billing.Settlement) ([]settledRow, error) {
+	args, err := finishArgs(worker, settlements)
+	if err != nil {
+		return nil, fmt.Errorf("settle tasks: %w", err)
+	}
+	found := make([]settledRow, 0, len(settlements))
+	err = s.ends.run(ctx, "settle tasks", func(stmt *sql.Stmt) error {
+		rows, err := stmt.QueryContext(ctx, args...)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var row settledRow
+			if err := rows.Scan((*string)(&row.ID), &row.Freed); err != nil {
+				return fmt.Errorf("read a settlement: %w", err)
+			}
+			found = append(found, row)
+		}
+		return rows.Err()
+	})
+	return found, err
+}
+
+func finishArgs(worker billing.WorkerID, settlements []billing.Settlement) ([]any, error) {
+	n := len(settlements)
+	ids, statuses, results, errors := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	outcomes, reasons, attempts := make([]string, n), make([]string, n), make([]int64, n)
+	for i, settlement := range settlements {
+		ids[i], attempts[i], statuses[i] = string(settlement.ID), int64(settlement.Attempt), string(settlement.Status)
+		outcomes[i], reasons[i] = string(settlement.Answer.Outcome), string(settlement.Answer.Reason)
+		var err error
+		if results[i], errors[i], err = encodeAnswer(settlement); err != nil {
+			return nil, err
+		}
+	}
+	return []any{
+		string(worker), pq.Array(ids), pq.Array(attempts), pq.Array(statuses), pq.Array(results), pq.Array(errors),
+		pq.Array(outcomes), pq.Array(reasons),
+	}, nil
+}
+
+// encodeAnswer returns the answer's result and error as JSON, "" for what there is not.
+func encodeAnswer(settlement billing.Settlement) (result, failure string, err error) {
+	if settlement.Answer.Error != nil {
+		encoded, err := json.Marshal(settlement.Answer.Error)
+		if err != nil {
+			return "", "", fmt.Errorf("encode the error of task %s: %w", settlement.ID, err)
+		}
+		failure = string(encoded)
+	}
+	if settlement.Answer.Result != nil {
+		encoded, err := json.Marshal(settlement.Answer.Result)
+		if err != nil {
+			return "", "", fmt.Errorf("encode the result of task %s: %w", settlement.ID, err)
+		}
+		result = string(encoded)
+	}
+	return result, failure, nil
+}
+
+// settle writes what finishQuery cannot.
+func (s *Store) settle(ctx context.Context, settlements []billing.Settlement) (rows []settledRow, err error) {
 	args, err := settleArgs(settlements)
 	if err != nil {
 		return nil, fmt.Errorf("settle tasks: %w", err)
 	}
-	var rows []settledRow
-	if followed := successors(settlements); len(followed) > 0 {
-		err = s.db.inTx(ctx, "settle tasks", func(tx *sqlx.Tx) error {
-			if err := tx.SelectContext(ctx, &rows, settleQuery, args...); err != nil {
-				return err
-			}
-			for _, row := range rows {
-				if next, ok := followed[row.ID]; ok {
-					if err := insertSuccessor(ctx, tx, row.ID, next); err != nil {
-						return err
-					}
-				}
-			}
-			return nil
-		})
-	} else {
+	followed := successors(settlements)
+	if len(followed) == 0 {
 		err = s.db.onConn(ctx, "settle tasks", func(conn *sqlx.Conn) error {
 			return conn.SelectContext(ctx, &rows, settleQuery, args...)
 		})
+		return rows, err
 	}
-	if err != nil {
-		return nil, err
-	}
-	settled := make([]billing.TaskID, len(rows))
-	for i, row := range rows {
-		settled[i] = row.ID
-	}
-	if len(rows) > 0 && rows[0].Freed > 0 {
-		s.Wake()
-	}
-	return settled, nil
+	err = s.db.inTx(ctx, "settle tasks", func(tx *sqlx.Tx) error {
+		if err := tx.SelectContext(ctx, &rows, settleQuery, args...); err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if next, ok := followed[row.ID]; ok {
+				if err := insertSuccessor(ctx, tx, row.ID, next); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return rows, err
 }
 
 type settledRow struct {
@@ -116,20 +250,11 @@ func settleArgs(settlements []billing.Settlement) ([]any, error) {
 		earlier[i] = settlement.SentEarlier
 		outcomes[i], reasons[i] = string(answer.Outcome), string(answer.Reason)
 		req[i] = answer.RequestID()
-		if answer.Error != nil {
-			encoded, err := json.Marshal(answer.Error)
-			if err != nil {
-				return nil, fmt.Errorf("encode the error of task %s: %w", settlement.ID, err)
-			}
-			errors[i] = string(encoded)
+		var err error
+		if results[i], errors[i], err = encodeAnswer(settlement); err != nil {
+			return nil, err
 		}
-		if answer.Result != nil {
-			encoded, err := json.Marshal(answer.Result)
-			if err != nil {
-				return nil, fmt.Errorf("encode the result of task %s: %w", settlement.ID, err)
-			}
-			results[i], replayed[i] = string(encoded), answer.Result.Replayed
-		}
+		replayed[i] = answer.Result != nil && answer.Result.Replayed
 	}
 	return []any{
 		pq.Array(ids), pq.Array(workers), pq.Array(attempts), pq.Array(claimedAts), pq.Array(statuses), pq.Array(delays),

@@ -158,7 +158,7 @@ func (s *Store) ListAttempts(ctx context.Context, id billing.TaskID) ([]billing.
 	}{}
 	err := s.db.sqlx.SelectContext(ctx, &rows, `
 		SELECT attempt, kind, worker_id, started_at, finished_at, outcome, reason, replayed, request_id, error, evidence
-		FROM task_attempts WHERE task_id = $1 ORDER BY attempt`, id)
+		FROM attempts WHERE task_id = $1 ORDER BY attempt`, id)
 	if err != nil {
 		return nil, translate("list attempts", err)
 	}

@@ -105,6 +105,7 @@ func (s *Store) listenOnce(ctx context.Context, due func()) {
 	if !answers(ctx, conn, listen) {
 		return
 	}
+	s.marked.sweep()
 	due()
 	ping := time.NewTicker(pingInterval)
 	defer ping.Stop()

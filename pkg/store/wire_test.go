@@ -82,7 +82,7 @@ func writes() map[string]func(t *testing.T, db *storetest.DB) written {
 			task := schedule(t, db, newTask(t, db.Merchant(t).ID))[0].Task
 			worker := register(t, db, time.Minute)
 			return written{func(ctx context.Context, s *store.Store) error {
-				_, _, err := s.Claim(ctx, worker, 10)
+				_, err := s.Claim(ctx, worker, 10)
 				return err
 			}, `SELECT count(*) FROM scheduled_tasks WHERE id = $1 AND status = 'running' AND attempt = 1`, []any{task.ID}}
 		},
@@ -110,7 +110,7 @@ func writes() map[string]func(t *testing.T, db *storetest.DB) written {
 				func(ctx context.Context, s *store.Store) error {
 					_, err := s.Settle(ctx, []billing.Settlement{settlement(claims[0], billing.Succeeded, billing.OutcomeSucceeded, billing.ReasonDone)})
 					return err
-				}, `SELECT count(*) FROM scheduled_tasks AS t JOIN task_attempts AS a ON a.task_id = t.id WHERE t.id = $1 AND t.status = 'succeeded'`,
+				}, `SELECT count(*) FROM scheduled_tasks AS t JOIN attempts AS a ON a.task_id = t.id WHERE t.id = $1 AND t.status = 'succeeded'`,
 				[]any{claims[0].ID},
 			}
 		},
@@ -322,7 +322,7 @@ func TestAPoisonedConnectionIsNotHandedOn(t *testing.T) {
 	for i := range 60 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+i%9)*time.Millisecond)
 		_, _ = w.store.GetTask(ctx, tasks[0].Task.ID)
-		_, _, _ = w.store.Claim(ctx, billing.WorkerID(storetest.NewID(t)), 0)
+		_, _ = w.store.Claim(ctx, billing.WorkerID(storetest.NewID(t)), 0)
 		_, _ = w.store.CancelTask(ctx, billing.TaskID(storetest.NewID(t)))
 		cancel()
 		want := tasks[i%3].Task.ID

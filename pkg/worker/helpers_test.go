@@ -74,14 +74,14 @@ type queue struct {
 	settled func() error
 }
 
-func (q *queue) Claim(ctx context.Context, id billing.WorkerID, limit int) ([]billing.Claim, bool, error) {
-	claims, more, err := q.Store.Claim(ctx, id, limit)
-	if err == nil && len(claims) > 0 && q.claimed != nil {
+func (q *queue) Claim(ctx context.Context, id billing.WorkerID, limit int) (billing.Batch, error) {
+	batch, err := q.Store.Claim(ctx, id, limit)
+	if err == nil && len(batch.Claims) > 0 && q.claimed != nil {
 		if err := q.claimed(); err != nil {
-			return nil, false, err
+			return billing.Batch{}, err
 		}
 	}
-	return claims, more, err
+	return batch, err
 }
 
 func (q *queue) Settle(ctx context.Context, settlements []billing.Settlement) ([]billing.TaskID, error) {

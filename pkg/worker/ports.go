@@ -16,7 +16,7 @@ type Registry interface {
 
 // Queue hands out due tasks and takes back decisions.
 type Queue interface {
-	Claim(ctx context.Context, worker billing.WorkerID, limit int) (claims []billing.Claim, more bool, err error)
+	Claim(ctx context.Context, worker billing.WorkerID, limit int) (billing.Batch, error)
 	Settle(ctx context.Context, settlements []billing.Settlement) ([]billing.TaskID, error)
 	Release(ctx context.Context, claims []billing.Claim) error
 	RecoverOwn(ctx context.Context, worker billing.WorkerID, held []billing.TaskID) (int, error)

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	settleBatch = 100
+	settleBatch = 500
 	settlePause = 10 * time.Millisecond // how long a settlement waits for others to share its statement
-	settleQueue = 1000                  // settlements waiting at most; beyond it, tasks keep their slots
+	settleQueue = 2000                  // settlements waiting at most; beyond it, tasks keep their slots
 )
 
 // settler writes settlements in batches and keeps at it until the database has them. A claim stays held until then.

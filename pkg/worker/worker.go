@@ -44,8 +44,11 @@ type Deps struct {
 var ErrForced = errors.New("worker: tasks in flight were cut off")
 
 const (
-	claimBatch      = 250              // tasks per claim at most
-	storeTimeout    = 10 * time.Second // one statement; longer than any healthy database takes
+	claimBatch      = 500                  // tasks per claim at most
+	claimShare      = 16                   // while more is due, slots are claimed for when at least this part of them is free,
+	gatherPause     = 4 * time.Millisecond // or after this time
+	leastPause      = time.Millisecond     // between claims when the next task becomes due in no time
+	storeTimeout    = 10 * time.Second     // one statement; longer than any healthy database takes
 	errorPauseFirst = 100 * time.Millisecond
 	errorPauseMax   = 5 * time.Second
 	recordGrace     = 5 * time.Second // for recording outcomes once the drain time is over
@@ -135,7 +138,7 @@ func (w *Worker) drain(cutOff, stopServing context.CancelFunc) error {
 // claimLoop claims and starts tasks until ctx ends. It is the only place that claims, so that recovering one's own lost
 // claims never runs beside a claim.
 func (w *Worker) claimLoop(ctx, send context.Context) {
-	pause := errorPauseFirst
+	failing := errorPauseFirst
 	suspect := false // a claim may have happened whose answer was lost
 	recovered := time.Now()
 	for ctx.Err() == nil {
@@ -145,26 +148,41 @@ func (w *Worker) claimLoop(ctx, send context.Context) {
 			w.rest(ctx, w.conf.PollInterval, w.flight.freed)
 			continue
 		}
-		more, err := false, error(nil)
+		pause, err := time.Duration(0), error(nil)
 		if suspect || time.Since(recovered) > w.conf.Lease {
 			recovered = time.Now()
 			err = w.recoverOwn(ctx, worker)
 		}
 		if err == nil {
 			suspect = true // until the claim is answered
-			more, err = w.claim(ctx, send, worker, min(free, claimBatch))
+			pause, err = w.claim(ctx, send, worker, min(free, claimBatch))
 		}
 		if err != nil {
-			w.deps.Log.WarnContext(ctx, "no tasks claimed", slog.Any("error", err), slog.Duration("pause", pause))
-			w.rest(ctx, jitter(pause), nil)
-			pause = min(2*pause, errorPauseMax)
+			w.deps.Log.WarnContext(ctx, "no tasks claimed", slog.Any("error", err), slog.Duration("pause", failing))
+			w.rest(ctx, jitter(failing), nil)
+			failing = min(2*failing, errorPauseMax)
 			continue
 		}
-		pause, suspect = errorPauseFirst, false
-		if !more {
-			w.rest(ctx, jitter(w.conf.PollInterval), nil)
+		failing, suspect = errorPauseFirst, false
+		switch {
+		case pause > 0:
+			w.rest(ctx, pause, nil)
+		case w.flight.free() < min(claimBatch, w.conf.Concurrency/claimShare):
+			wait(ctx, gatherPause) // a claim for a few slots costs as much as one for many
 		}
 	}
+}
+
+// pauseAfter is how long there is nothing to claim, as far as a claim can tell; a wake-up comes first if it is otherwise.
+func (w *Worker) pauseAfter(batch billing.Batch) time.Duration {
+	if batch.More {
+		return 0
+	}
+	pause := jitter(w.conf.PollInterval)
+	if batch.Foreseen {
+		pause = max(min(pause, batch.NextDue), leastPause)
+	}
+	return pause
 }
 
 // rest waits for a wake-up, for early (which may be nil), for the time to pass or for ctx to end.
@@ -191,24 +209,25 @@ func (w *Worker) recoverOwn(ctx context.Context, worker billing.WorkerID) error 
 }
 
 // claim takes up to limit tasks and starts each in a goroutine that the flight waits for. Once the claim statement has been
-// sent it is seen through, whatever becomes of ctx.
-func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit int) (more bool, err error) {
+// sent it is seen through, whatever becomes of ctx. It returns how long to rest before the next claim.
+func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit int) (pause time.Duration, err error) {
 	began := time.Now()
 	statement, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	claims, more, err := w.deps.Queue.Claim(statement, worker, limit)
+	batch, err := w.deps.Queue.Claim(statement, worker, limit)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
+	claims := batch.Claims
 	w.deps.Metrics.Claimed(len(claims), time.Since(began))
 	if len(claims) == 0 {
-		return more, nil
+		return w.pauseAfter(batch), nil
 	}
 	w.flight.add(claims)
 	opened, failed, err := w.deps.Merchants.GetMerchants(statement, merchantsOf(claims))
 	if err != nil {
 		w.giveBack(claims...)
-		return false, err
+		return 0, err
 	}
 	for _, claim := range claims {
 		held := holding{Claim: claim, since: began}
@@ -216,7 +235,7 @@ func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit
 		failure := failed[claim.MerchantID]
 		w.flight.start(func() { w.execute(ctx, send, held, merchant, known, failure) })
 	}
-	return more, nil
+	return w.pauseAfter(batch), nil
 }
 
 func merchantsOf(claims []billing.Claim) []billing.MerchantID {

@@ -79,7 +79,7 @@ func (w *world) rows() []row {
 	if err := w.db.Select(&rows, `
 		SELECT t.id, t.merchant_id, t.kind, t.status, t.intent, t.retry_of, coalesce(t.result->>'id', '') AS result,
 			t.first_sent_at IS NOT NULL AS sent,
-			(SELECT count(*) FROM task_attempts AS a WHERE a.task_id = t.id AND a.request_id = '') AS unknown
+			(SELECT count(*) FROM attempts AS a WHERE a.task_id = t.id AND a.request_id = '') AS unknown
 		FROM scheduled_tasks AS t`); err != nil {
 		w.t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func (w *world) story(id string) string {
 	var lines []string
 	err := w.db.Select(&lines, `
 		SELECT concat_ws(' ', started_at::text, kind, attempt, outcome, reason, request_id, evidence::text)
-		FROM task_attempts WHERE task_id = $1 ORDER BY attempt, started_at`, id)
+		FROM attempts WHERE task_id = $1 ORDER BY attempt, started_at`, id)
 	if err != nil {
 		lines = append(lines, err.Error())
 	}
@@ -265,7 +265,7 @@ func (w *world) story(id string) string {
 // auditAnswers wants every answer of Stripe's in the attempts, save those that a worker took to its grave.
 func (w *world) auditAnswers(r row, seen use, fault func(invariant, format string, args ...any)) {
 	var kept []string
-	if err := w.db.Select(&kept, `SELECT request_id FROM task_attempts WHERE task_id = $1 AND request_id <> ''`, r.ID); err != nil {
+	if err := w.db.Select(&kept, `SELECT request_id FROM attempts WHERE task_id = $1 AND request_id <> ''`, r.ID); err != nil {
 		w.t.Error(err)
 	}
 	lost := 0

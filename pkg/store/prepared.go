@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// preparedIdle is how many connections a statement keeps for itself between its runs: one process has one claimer and one settler.
+const preparedIdle = 1
+
+// prepared is one statement that runs so often that parsing and planning it each time would cost as much as a tenth of running it.
+// It keeps a connection on which it is prepared; a run that finds that one busy gets another. Nothing is ever run twice: after an
+// error the connection is given up, and the caller decides.
+type prepared struct {
+	db    *DB
+	query string
+
+	mu   sync.Mutex
+	idle []*preparedConn
+}
+
+type preparedConn struct {
+	conn  *sql.Conn
+	stmt  *sql.Stmt
+	until time.Time // connections are renewed after a while
+}
+
+// run calls fn with the statement, prepared on a connection that nobody else uses meanwhile.
+func (p *prepared) run(ctx context.Context, operation string, fn func(*sql.Stmt) error) error {
+	line, err := p.take(ctx)
+	if err != nil {
+		return translate(operation, err)
+	}
+	if err := fn(line.stmt); err != nil {
+		line.close()
+		return translate(operation, err)
+	}
+	p.give(line)
+	return nil
+}
+
+func (p *prepared) take(ctx context.Context) (*preparedConn, error) {
+	p.mu.Lock()
+	for len(p.idle) > 0 {
+		line := p.idle[len(p.idle)-1]
+		p.idle = p.idle[:len(p.idle)-1]
+		if time.Now().Before(line.until) { //nolint:forbidigo // the age of a connection, not of a task
+			p.mu.Unlock()
+			return line, nil
+		}
+		line.close()
+	}
+	p.mu.Unlock()
+	conn, err := p.db.sqlx.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stmt, err := conn.PrepareContext(ctx, p.query)
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("prepare the statement: %w", err)
+	}
+	return &preparedConn{conn: conn, stmt: stmt, until: time.Now().Add(connMaxLifetime)}, nil //nolint:forbidigo // as above
+}
+
+func (p *prepared) give(line *preparedConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) >= preparedIdle {
+		line.close()
+		return
+	}
+	p.idle = append(p.idle, line)
+}
+
+// close gives up the connections that are kept.
+func (p *prepared) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range p.idle {
+		line.close()
+	}
+	p.idle = nil
+}
+
+func (line *preparedConn) close() {
+	_ = line.stmt.Close()
+	_ = line.conn.Close()
+}
