@@ -24,7 +24,7 @@ type answerer struct {
 
 	mu     sync.Mutex
 	open   map[net.Conn]struct{}
-	closed bool
+	closed chan struct{}
 }
 
 const answererObject = `{"id":"ii_bench","object":"invoiceitem","amount":1000,"currency":"usd","customer":"cus_ok","livemode":false}`
@@ -35,7 +35,7 @@ func startAnswerer(ctx context.Context, delay time.Duration) (*answerer, error) 
 	if err != nil {
 		return nil, fmt.Errorf("listen for the answerer: %w", err)
 	}
-	a := &answerer{delay: delay, listener: listener, open: map[net.Conn]struct{}{}}
+	a := &answerer{delay: delay, listener: listener, open: map[net.Conn]struct{}{}, closed: make(chan struct{})}
 	a.conns.Go(a.accept)
 	return a, nil
 }
@@ -50,7 +50,7 @@ func (a *answerer) Answered() int64 { return a.answered.Load() }
 func (a *answerer) Close() error {
 	err := a.listener.Close()
 	a.mu.Lock()
-	a.closed = true
+	close(a.closed)
 	for conn := range a.open {
 		_ = conn.Close()
 	}
@@ -69,7 +69,7 @@ func (a *answerer) accept() {
 			return
 		}
 		if err != nil { // out of descriptors, for a moment
-			time.Sleep(10 * time.Millisecond)
+			a.wait(time.NewTimer(10 * time.Millisecond))
 			continue
 		}
 		if a.keep(conn) {
@@ -81,12 +81,23 @@ func (a *answerer) accept() {
 func (a *answerer) keep(conn net.Conn) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.closed {
+	select {
+	case <-a.closed:
 		_ = conn.Close()
 		return false
+	default:
+		a.open[conn] = struct{}{}
+		return true
 	}
-	a.open[conn] = struct{}{}
-	return true
+}
+
+// wait returns when the time has come, or early with the end of the answerer.
+func (a *answerer) wait(timer *time.Timer) {
+	select {
+	case <-timer.C:
+	case <-a.closed:
+		timer.Stop()
+	}
 }
 
 // serve answers one connection's requests, one after the other, until either side closes it.
@@ -100,6 +111,8 @@ func (a *answerer) serve(conn net.Conn) {
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nRequest-Id: req_bench\r\nContent-Length: " +
 		strconv.Itoa(len(answererObject)) + "\r\n\r\n" + answererObject)
 	in := bufio.NewReaderSize(conn, 2<<10)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		request, err := http.ReadRequest(in)
 		if err != nil {
@@ -108,7 +121,8 @@ func (a *answerer) serve(conn net.Conn) {
 		if _, err := io.Copy(io.Discard, request.Body); err != nil {
 			return
 		}
-		time.Sleep(a.delay)
+		timer.Reset(a.delay)
+		a.wait(timer)
 		a.answered.Add(1)
 		if _, err := conn.Write(answer); err != nil {
 			return

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -18,3 +19,12 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 func mebibytes(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+
+// dropAll removes databases.
+func (b *Bench) dropAll(ctx context.Context, names ...string) error {
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, b.Stage.Drop(ctx, name))
+	}
+	return errors.Join(errs...)
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -30,58 +29,84 @@ func enqueueScenario() Scenario {
 	}
 }
 
+// shape is one way to schedule.
+type shape struct{ clients, size int }
+
+func (s shape) String() string {
+	if s.size == 1 {
+		return fmt.Sprintf("single, %d clients", s.clients)
+	}
+	return fmt.Sprintf("batches of %d, %d clients", s.size, s.clients)
+}
+
 // enqueueRun is one run of the scenario.
 type enqueueRun struct {
 	*Bench
-	clients, batches []int
-	each             time.Duration // of one trial
-	merchants        []string
-	serial           int // tasks and keys made so far; clients take ranges of it
+	shapes    []shape
+	each      time.Duration // of one trial
+	merchants []string
+	serial    int // tasks and keys made so far; clients take ranges of it
 }
 
 func (e *enqueueRun) run(ctx context.Context) error {
-	e.clients, e.batches, e.each = []int{1, 8, enqueueBarClients}, []int{100, enqueueBarBatch, enqueueBatchMost}, 4*time.Second
+	clients, batches := []int{1, 8, enqueueBarClients}, []int{100, enqueueBarBatch, enqueueBatchMost}
+	e.each = 4 * time.Second
 	if e.Quick {
-		e.clients, e.each = []int{1, enqueueBarClients}, time.Second
+		clients, batches, e.each = []int{enqueueBarClients}, []int{enqueueBarBatch, enqueueBatchMost}, time.Second
 	}
-	e.bars()
+	for _, n := range clients {
+		e.shapes = append(e.shapes, shape{clients: n, size: 1})
+	}
+	for _, n := range batches {
+		e.shapes = append(e.shapes, shape{clients: enqueueBatchClients, size: n})
+	}
+	e.bar("single POST, 32 clients, against the bare insert", shape{clients: enqueueBarClients, size: 1}, 0.5)
+	e.bar("batch of 1000 against the bare unnest insert", shape{clients: enqueueBatchClients, size: enqueueBarBatch}, 0.4)
 	if err := e.prepare(ctx); err != nil {
 		return err
 	}
+	contenders := e.contenders(ctx)
 	for range e.Repeats {
-		if e.Wants("floor") {
-			if err := e.bare(ctx); err != nil {
-				return err
-			}
-		}
-		if e.Wants("billonce") {
-			if err := e.billonce(ctx); err != nil {
-				return err
+		for _, one := range e.shapes { // the contenders of one shape meet the same minute of the machine
+			for _, contender := range contenders {
+				if err := contender(ctx, one); err != nil {
+					return fmt.Errorf("%s: %w", one, err)
+				}
 			}
 		}
 	}
-	return errors.Join(e.Stage.Drop(ctx, enqueueTemplate), e.Stage.Drop(ctx, enqueueDatabase), e.Stage.Drop(ctx, enqueueFloor))
+	return e.dropAll(ctx, enqueueTemplate, enqueueDatabase, enqueueFloor, riverTemplate, riverDatabase)
 }
 
-func enqueueSingles(clients int) string { return fmt.Sprintf("single, %d clients", clients) }
-
-func enqueueBatches(size int) string {
-	return fmt.Sprintf("batches of %d, %d clients", size, enqueueBatchClients)
-}
-
-// Contenders beside billonce: the same without keys, and the bare insert.
+// A contender beside billonce: billonce without keys.
 const keyless = "billonce without keys"
 
-func (e *enqueueRun) bars() {
-	bar := func(name, metric string, limit float64) {
-		e.Report.AddBar(report.Bar{
-			Name: name, Direction: report.AtLeast, Limit: limit,
-			Of:      report.Key{Scenario: enqueueName, Contender: "billonce", Metric: metric},
-			Against: report.Key{Scenario: enqueueName, Contender: "floor", Metric: metric},
-		})
+func (e *enqueueRun) bar(name string, of shape, limit float64) {
+	e.Report.AddBar(report.Bar{
+		Name: "(e) " + name, Direction: report.AtLeast, Limit: limit,
+		Of:      report.Key{Scenario: enqueueName, Contender: "billonce", Metric: of.String()},
+		Against: report.Key{Scenario: enqueueName, Contender: "floor", Metric: of.String()},
+	})
+}
+
+// contenders are those that are wanted and can run.
+func (e *enqueueRun) contenders(ctx context.Context) []func(context.Context, shape) error {
+	var list []func(context.Context, shape) error
+	if e.Wants("floor") {
+		list = append(list, e.bare)
 	}
-	bar(fmt.Sprintf("(e) single POST, %d clients, against the bare insert", enqueueBarClients), enqueueSingles(enqueueBarClients), 0.5)
-	bar(fmt.Sprintf("(e) batch of %d against the bare unnest insert", enqueueBarBatch), enqueueBatches(enqueueBarBatch), 0.4)
+	if e.Wants("billonce") {
+		list = append(list, func(ctx context.Context, of shape) error { return e.billonce(ctx, of, true) },
+			func(ctx context.Context, of shape) error { return e.billonce(ctx, of, false) })
+	}
+	if e.Wants(riverScenarioName) {
+		if err := e.prepareRiver(ctx, 0); err != nil {
+			e.Report.Missing(enqueueName, riverScenarioName, e.shapes[0].String(), err.Error())
+		} else {
+			list = append(list, e.river)
+		}
+	}
+	return list
 }
 
 // prepare makes the template, with the merchants whose tasks are scheduled.
@@ -99,66 +124,58 @@ func (e *enqueueRun) prepare(ctx context.Context) error {
 	return api.Stop(ctx)
 }
 
-// bare measures the inserts alone, each shape in a table that has just been made.
-func (e *enqueueRun) bare(ctx context.Context) error {
-	fresh := func(measure func(db *sql.DB) (float64, error)) (float64, error) {
-		if err := e.Stage.Create(ctx, enqueueFloor); err != nil {
-			return 0, err
-		}
-		if err := e.Stage.Exec(ctx, enqueueFloor, floor.Schema); err != nil {
-			return 0, err
-		}
-		db, err := e.Stage.Open(enqueueFloor)
-		if err != nil {
-			return 0, err
-		}
-		defer func() { _ = db.Close() }()
-		return measure(db)
+// bare measures the insert alone, into a table that has just been made.
+func (e *enqueueRun) bare(ctx context.Context, of shape) error {
+	if err := e.Stage.Create(ctx, enqueueFloor); err != nil {
+		return err
 	}
-	for _, clients := range e.clients {
-		rate, err := fresh(func(db *sql.DB) (float64, error) { return floor.Singles(ctx, db, clients, e.each) })
-		if err != nil {
-			return err
-		}
-		e.add("floor", enqueueSingles(clients), rate)
+	if err := e.Stage.Exec(ctx, enqueueFloor, floor.Schema); err != nil {
+		return err
 	}
-	for _, size := range e.batches {
-		rate, err := fresh(func(db *sql.DB) (float64, error) {
-			return floor.Batches(ctx, db, enqueueBatchClients, size, e.each)
-		})
-		if err != nil {
-			return err
-		}
-		e.add("floor", enqueueBatches(size), rate)
+	db, err := e.Stage.Open(enqueueFloor)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = db.Close() }()
+	var rate float64
+	if of.size == 1 {
+		rate, err = floor.Singles(ctx, db, of.clients, e.each)
+	} else {
+		rate, err = floor.Batches(ctx, db, of.clients, of.size, e.each)
+	}
+	if err != nil {
+		return err
+	}
+	e.add("floor", of, rate)
 	return nil
 }
 
-// billonce measures the API with and without keys.
-func (e *enqueueRun) billonce(ctx context.Context) error {
-	for _, keyed := range []bool{true, false} {
-		contender := "billonce"
-		if !keyed {
-			contender = keyless
-		}
-		for _, clients := range e.clients {
-			sender := sender{clients: clients, keyed: keyed, path: "/v1/tasks", per: 1, body: e.single}
-			if err := e.through(ctx, contender, enqueueSingles(clients), sender); err != nil {
-				return err
-			}
-		}
-		for _, size := range e.batches {
-			sender := sender{clients: enqueueBatchClients, path: "/v1/tasks/batch", per: size, body: e.batch(size, keyed)}
-			if err := e.through(ctx, contender, enqueueBatches(size), sender); err != nil {
-				return err
-			}
-		}
+// river measures River's Insert and InsertMany, called in the process that inserts.
+func (e *enqueueRun) river(ctx context.Context, of shape) error {
+	rate, err := e.riverInserts(ctx, of.clients, of.size, e.each)
+	if err != nil {
+		return err
 	}
+	e.add(riverScenarioName, of, rate)
+	e.Report.Note(enqueueName, riverScenarioName, of.String(), "a library's call, no server between")
 	return nil
+}
+
+// billonce measures the API, with a key for each task or without.
+func (e *enqueueRun) billonce(ctx context.Context, of shape, keyed bool) error {
+	contender := "billonce"
+	if !keyed {
+		contender = keyless
+	}
+	load := sender{clients: of.clients, keyed: keyed, path: "/v1/tasks", per: 1, body: e.single}
+	if of.size > 1 {
+		load = sender{clients: of.clients, path: "/v1/tasks/batch", per: of.size, body: e.batch(of.size, keyed)}
+	}
+	return e.through(ctx, contender, of, load)
 }
 
 // through measures one shape with an api and a database of its own, so that its memory is this shape's alone.
-func (e *enqueueRun) through(ctx context.Context, contender, metric string, load sender) (err error) {
+func (e *enqueueRun) through(ctx context.Context, contender string, of shape, load sender) (err error) {
 	if err := e.Stage.Clone(ctx, enqueueTemplate, enqueueDatabase); err != nil {
 		return err
 	}
@@ -171,16 +188,16 @@ func (e *enqueueRun) through(ctx context.Context, contender, metric string, load
 	sent, rate, err := load.run(ctx, api, e.each)
 	e.serial += sent
 	if err != nil {
-		return fmt.Errorf("%s: %w", metric, err)
+		return err
 	}
 	used, err := api.Usage()
 	if err != nil {
 		return err
 	}
-	e.add(contender, metric, rate)
-	if load.per == 1 && load.clients == enqueueBarClients || load.per == enqueueBatchMost {
-		e.Report.Add(enqueueName, contender, "api CPU a task, "+metric, "µs", float64(used.CPU.Microseconds())/float64(max(sent, 1)))
-		e.Report.Add(enqueueName, contender, "api peak RSS, "+metric, "MiB", mebibytes(used.PeakRSS))
+	e.add(contender, of, rate)
+	if of.clients == enqueueBarClients || of.size == enqueueBatchMost {
+		e.Report.Add(enqueueName, contender, "api CPU a task, "+of.String(), "µs", float64(used.CPU.Microseconds())/float64(max(sent, 1)))
+		e.Report.Add(enqueueName, contender, "api peak RSS, "+of.String(), "MiB", mebibytes(used.PeakRSS))
 	}
 	return e.check(ctx, sent)
 }
@@ -199,7 +216,7 @@ func (e *enqueueRun) check(ctx context.Context, sent int) error {
 	return err
 }
 
-func (e *enqueueRun) add(contender, metric string, rate float64) {
-	e.Logf("enqueue: %s, %s: %.0f tasks/s", contender, metric, rate)
-	e.Report.Add(enqueueName, contender, metric, "tasks/s", rate)
+func (e *enqueueRun) add(contender string, of shape, rate float64) {
+	e.Logf("enqueue: %s, %s: %.0f tasks/s", contender, of, rate)
+	e.Report.Add(enqueueName, contender, of.String(), "tasks/s", rate)
 }

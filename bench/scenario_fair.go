@@ -65,7 +65,7 @@ func (f *fairRun) run(ctx context.Context) error {
 			}
 		}
 	}
-	return errors.Join(f.Stage.Drop(ctx, fairTemplate), f.Stage.Drop(ctx, fairDatabase))
+	return f.dropAll(ctx, fairTemplate, fairDatabase)
 }
 
 func fairMetric(what string, workers int) string {

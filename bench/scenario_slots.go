@@ -18,6 +18,8 @@ const (
 	slotsAccounts = 50
 	slotsBar      = 1000 // slots at which the rate is judged
 	slotsBarRSS   = 4000 // slots at which memory is judged
+	simulatorName = "simulator"
+	minimalName   = "minimal answerer"
 )
 
 func slotsScenario() Scenario {
@@ -62,26 +64,45 @@ func (s *slotsRun) run(ctx context.Context) error {
 		counts, warm, measure = []int{slotsBar}, 2*time.Second, 3*time.Second
 	}
 	s.bars()
-	if !s.Wants("billonce") {
-		s.missing("left out by -contenders")
-		return nil
+	enough := func(slots int) int {
+		return int(float64(slots)/slotsLatency.Seconds()*(warm+measure).Seconds()) + 2*slots
 	}
-	most := float64(counts[len(counts)-1]) / slotsLatency.Seconds()
-	if err := s.load(ctx, int(most*(warm+measure).Seconds())+2*counts[len(counts)-1]); err != nil {
-		return err
+	if s.Wants("billonce") {
+		if err := s.load(ctx, enough(counts[len(counts)-1])); err != nil {
+			return err
+		}
+	}
+	river := s.Wants(riverScenarioName)
+	if river {
+		if err := s.prepareRiver(ctx, enough(slotsBar)); err != nil {
+			s.Report.Missing(slotsName, riverScenarioName, slotsMetric("rate", slotsBar, minimalName), err.Error())
+			river = false
+		}
 	}
 	for range s.Repeats {
-		for _, slots := range counts {
-			for _, start := range []func(context.Context) (*slotsStripe, error){s.simulator, s.answerer} {
-				trial := slotsTrial{slots: slots, warm: warm, measure: measure, start: start}
-				if err := s.try(ctx, trial); err != nil {
-					return err
-				}
+		if s.Wants("billonce") {
+			if err := s.tryAll(ctx, counts, warm, measure); err != nil {
+				return err
+			}
+		}
+		if river {
+			if err := s.tryRiver(ctx, slotsTrial{slots: slotsBar, warm: warm, measure: measure}); err != nil {
+				return err
 			}
 		}
 	}
-	s.Report.Missing(slotsName, "river", slotsMetric("rate", slotsBar, "minimal answerer"), "no process of River's for it yet")
-	return s.Stage.Drop(ctx, slotsTemplate)
+	return s.dropAll(ctx, slotsTemplate, slotsDatabase, riverTemplate, riverDatabase)
+}
+
+func (s *slotsRun) tryAll(ctx context.Context, counts []int, warm, measure time.Duration) error {
+	for _, slots := range counts {
+		for _, start := range []func(context.Context) (*slotsStripe, error){s.simulator, s.answerer} {
+			if err := s.try(ctx, slotsTrial{slots: slots, warm: warm, measure: measure, start: start}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func slotsMetric(what string, slots int, stripe string) string {
@@ -89,7 +110,7 @@ func slotsMetric(what string, slots int, stripe string) string {
 }
 
 func (s *slotsRun) bars() {
-	for _, stripe := range []string{"simulator", "minimal answerer"} {
+	for _, stripe := range []string{simulatorName, minimalName} {
 		s.Report.AddBar(report.Bar{
 			Name: fmt.Sprintf("(d) slots used at %d, %s", slotsBar, stripe), Direction: report.AtLeast, Limit: 0.95,
 			Of: report.Key{Scenario: slotsName, Contender: "billonce", Metric: slotsMetric("share of ideal", slotsBar, stripe)},
@@ -98,10 +119,6 @@ func (s *slotsRun) bars() {
 			Of: report.Key{Scenario: slotsName, Contender: "billonce", Metric: slotsMetric("worker peak RSS", slotsBarRSS, stripe)},
 		})
 	}
-}
-
-func (s *slotsRun) missing(why string) {
-	s.Report.Missing(slotsName, "billonce", slotsMetric("share of ideal", slotsBar, "simulator"), why)
 }
 
 // load fills the template with n due tasks of several merchants, through the API.
@@ -136,7 +153,7 @@ func (s *slotsRun) simulator(ctx context.Context) (*slotsStripe, error) {
 		return nil, err
 	}
 	return &slotsStripe{
-		name: "simulator", url: process.URL, used: process.Usage, end: func() error { return process.Stop(ctx) },
+		name: simulatorName, url: process.URL, used: process.Usage, end: func() error { return process.Stop(ctx) },
 	}, nil
 }
 
@@ -146,7 +163,7 @@ func (s *slotsRun) answerer(ctx context.Context) (*slotsStripe, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &slotsStripe{name: "minimal answerer", url: minimal.URL(), used: ownUsage, end: minimal.Close}, nil
+	return &slotsStripe{name: minimalName, url: minimal.URL(), used: ownUsage, end: minimal.Close}, nil
 }
 
 // ownUsage is the CPU time of this process.

@@ -53,7 +53,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read DATABASE_URL: %w", err)
 	}
-	conf.MaxConns = int32(max(20, opts.clients)) //nolint:gosec // a small number
+	conf.MaxConns = int32(max(20, opts.clients))
 	pool, err := pgxpool.NewWithConfig(ctx, conf)
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
