@@ -60,17 +60,14 @@ const (
 	spread   order = "spread run_at"
 )
 
-// watch tells from outside how far a drain is. $1 is the database's time before it began.
+// watch tells from outside how far a drain is.
 type watch struct {
-	// first is when the first claim was made, read when all is done: the database's now() of the claim, or for River the
-	// client's clock on the same machine. Without it, head is read while the claim lasts.
-	first string
-	// headID is the bigint id of the task that goes first, and head when it was claimed: NULL before, no row when it is gone.
-	headID, head string
-	// left each return a row as long as something is not settled; $1 is headID's, where there is one. They read an index from its far end, where the last
-	// tasks are, so that asking costs next to nothing.
+	// table is the one that every claim reads.
+	table string
+	// left each return a row as long as something is not settled. They read an index from its far end, where the last tasks
+	// are, so that asking costs next to nothing.
 	left []string
-	// done counts what was settled; "" where nothing stays.
+	// done counts what was settled since $1, the opening of the gate by the database's clock; "" where nothing stays.
 	done string
 }
 

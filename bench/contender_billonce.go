@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"billonce/bench/stage"
@@ -28,7 +31,7 @@ func billonceContender() contender {
 		},
 		variants: []variant{{"WORKER_CONCURRENCY", "2000"}, {"WORKER_CONCURRENCY", "500"}},
 		watch: watch{
-			first: `SELECT min(first_sent_at) FROM scheduled_tasks WHERE first_sent_at >= $1`,
+			table: `scheduled_tasks`,
 			left: []string{
 				`SELECT 1 FROM scheduled_tasks WHERE status = 'pending' AND run_at <= now() ORDER BY run_at DESC LIMIT 1`,
 				`SELECT 1 FROM scheduled_tasks WHERE status = 'running' ORDER BY run_at DESC LIMIT 1`,
@@ -52,19 +55,18 @@ func copiedID(column string) string {
 	return `(lpad(to_hex(k), 4, '0') || substr(` + column + `::text, 5))::uuid`
 }
 
-// startBillonce starts workers and waits until each is ready.
+// startBillonce starts workers side by side and waits until all are ready.
 func startBillonce(ctx context.Context, b *Bench, database string, workers int, env stage.Env) ([]*stage.Process, error) {
-	var started []*stage.Process
-	for range workers {
-		process, err := b.Stage.StartWorker(ctx, database, env)
-		if process != nil {
-			started = append(started, process)
-		}
-		if err != nil {
-			return started, err
-		}
+	if _, err := b.Stage.Binary(ctx, "worker"); err != nil {
+		return nil, err
 	}
-	return started, nil
+	started, errs := make([]*stage.Process, workers), make([]error, workers)
+	var group sync.WaitGroup
+	for i := range workers {
+		group.Go(func() { started[i], errs[i] = b.Stage.StartWorker(ctx, database, env) })
+	}
+	group.Wait()
+	return slices.DeleteFunc(started, func(p *stage.Process) bool { return p == nil }), errors.Join(errs...)
 }
 
 // loadBillonce schedules tasks through the API, over many merchants. With an order, their run_at lies ahead until they are
@@ -82,7 +84,7 @@ func loadBillonce(ctx context.Context, b *Bench, database string, fill filling) 
 	if err != nil {
 		return err
 	}
-	ahead := 5*time.Second + time.Duration(fill.due)*time.Second/loadRate
+	ahead := 3*time.Second + time.Duration(fill.due)*time.Second/loadRate
 	base := time.Now().Add(ahead)
 	err = api.Schedule(ctx, fill.due, func(i int) stage.Task {
 		task := stage.Task{MerchantID: merchants[i%len(merchants)], Kind: "payment_intent.create", Params: stage.PaymentParams(i)}

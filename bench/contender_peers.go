@@ -30,7 +30,7 @@ func riverContender() contender {
 			return riverCommand(b, "-rate", strconv.Itoa(rate), "-seconds", strconv.Itoa(seconds), "latency"), nil
 		},
 		watch: watch{
-			first: `SELECT min(attempted_at) FROM river_job WHERE attempted_at >= $1`,
+			table: `river_job`,
 			left: []string{
 				`SELECT 1 FROM river_job WHERE state = 'available' AND queue = 'default' AND priority = 1 ORDER BY scheduled_at DESC, id DESC LIMIT 1`,
 				`SELECT 1 FROM river_job WHERE state = 'running' AND queue = 'default' AND priority = 1 ORDER BY scheduled_at DESC, id DESC LIMIT 1`,
@@ -74,9 +74,8 @@ func graphileContender() contender {
 			return nodeCommand(b, graphileName, "latency", "--rate", strconv.Itoa(rate), "--seconds", strconv.Itoa(seconds)), nil
 		},
 		watch: watch{
-			headID: `SELECT id FROM graphile_worker._private_jobs WHERE run_at <= now() ORDER BY id LIMIT 1`,
-			head:   `SELECT locked_at FROM graphile_worker._private_jobs WHERE id = $1`,
-			left:   []string{`SELECT 1 FROM graphile_worker._private_jobs WHERE id >= $1 ORDER BY id DESC LIMIT 1`},
+			table: `graphile_worker._private_jobs`,
+			left:  []string{`SELECT 1 FROM graphile_worker._private_jobs WHERE run_at <= now() ORDER BY id DESC LIMIT 1`},
 		},
 		around: surroundings{
 			table:    `graphile_worker._private_jobs`,
@@ -109,7 +108,7 @@ func pgbossContender() contender {
 			return nodeCommand(b, pgbossName, "latency", "--rate", strconv.Itoa(rate), "--seconds", strconv.Itoa(seconds)), nil
 		},
 		watch: watch{
-			first: `SELECT min(started_on) FROM pgboss.job WHERE started_on >= $1`,
+			table: `pgboss.job`,
 			left: []string{
 				`SELECT 1 FROM pgboss.job WHERE name = 'payment_intent.create' AND state < 'active' AND NOT blocked AND start_after <= now()
 					ORDER BY name DESC, priority, created_on DESC LIMIT 1`,
@@ -161,7 +160,7 @@ func floorContender() contender {
 		},
 		variants: []variant{{"-batch", "500"}, {"-batch", "250"}, {"-batch", "100"}},
 		watch: watch{
-			first: `SELECT min(first_attempt_at) FROM tasks WHERE first_attempt_at >= $1`,
+			table: `tasks`,
 			left: []string{
 				`SELECT 1 FROM tasks WHERE status = 'pending' AND run_at <= now() ORDER BY run_at DESC LIMIT 1`,
 				`SELECT 1 FROM tasks WHERE status = 'running' ORDER BY run_at DESC LIMIT 1`,

@@ -22,7 +22,7 @@ func drainScenario() Scenario {
 
 func drainTasks(b *Bench) int {
 	if b.Quick {
-		return 40_000
+		return 20_000
 	}
 	return 200_000
 }
