@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -192,4 +193,35 @@ func (b *Bench) multiply(ctx context.Context, database, table, where string, cop
 		return fmt.Errorf("multiply the rows of %s: %w", table, err)
 	}
 	return nil
+}
+
+// each measures one contender after the other. skip says why one is not to be measured, or "". A contender that cannot
+// be prepared is missing, which is no failure of the run; one that fails while it is measured is.
+func (b *Bench) each(ctx context.Context, scenario, metric string, skip func(c contender) string,
+	measure func(ctx context.Context, c contender) error,
+) error {
+	var failed []error
+	for _, c := range contenders() {
+		if ctx.Err() != nil {
+			break
+		}
+		reason := skip(c)
+		if !b.Wants(c.name) {
+			reason = "left out by -contenders"
+		}
+		if reason == "" {
+			if err := c.ready(ctx, b); err != nil {
+				reason = "cannot be prepared: " + firstLine(err)
+			}
+		}
+		if reason != "" {
+			b.Report.Missing(scenario, c.name, metric, reason)
+			continue
+		}
+		if err := measure(ctx, c); err != nil {
+			b.Report.Missing(scenario, c.name, metric, firstLine(err))
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
 }

@@ -17,13 +17,16 @@ func describe(ctx context.Context, b *Bench) {
 	load, _ := os.ReadFile("/proc/loadavg")
 	r.Head("load before", "%s", strings.TrimSpace(string(load)))
 	commit, _ := exec.CommandContext(ctx, "git", "-C", b.Stage.Root(), "describe", "--always", "--dirty").Output() //nolint:gosec // our tree
-	r.Head("billonce", "%s, Go %s, LOG_LEVEL=warn, MERCHANT_RATE=0, MERCHANT_CONCURRENCY=0", strings.TrimSpace(string(commit)), runtime.Version())
+	r.Head("commit", "%s, Go %s, LOG_LEVEL=warn, MERCHANT_RATE=0, MERCHANT_CONCURRENCY=0", strings.TrimSpace(string(commit)), runtime.Version())
 	r.Head("PostgreSQL", "%s", b.Stage.Version())
 	settings := []string{}
 	for _, setting := range b.Stage.Settings() {
 		settings = append(settings, setting.Name+"="+setting.Value)
 	}
 	r.Head("settings", "%s", strings.Join(settings, " "))
+	for _, c := range contenders() {
+		r.Head(c.name, "%s", c.about)
+	}
 	r.Head("repeats", "%d", b.Repeats)
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"billonce/bench/report"
@@ -11,7 +10,7 @@ import (
 // The metrics of scenario b.
 const (
 	cleanTable     = "clean"
-	rowsAround     = "rows around"
+	rowsAround     = "2M rows around"
 	snapshotEqual  = "snapshot held, equal run_at"
 	snapshotSpread = "snapshot held, spread run_at"
 )
@@ -32,59 +31,53 @@ func backlogScenario() Scenario {
 
 // conditions are grouped by what they fill, so that each filling is made once.
 func conditions(quick bool) []condition {
-	most, steps := 1_000_000, []int{50_000, 250_000, 500_000}
-	if quick {
-		most, steps = 50_000, nil
-	}
 	list := []condition{
 		{metric: cleanTable, order: spread, plot: true},
 		{metric: snapshotSpread, order: spread, hold: true},
-		{metric: snapshotEqual, order: equal, hold: true},
 	}
-	for _, around := range steps {
-		list = append(list, condition{metric: fmt.Sprintf("%dk rows around", 2*around/1000), order: spread, around: around, plot: true})
-	}
-	list = append(list, condition{metric: rowsAround, order: spread, around: most, plot: true})
 	if quick {
-		return list[:2:2]
+		return list
 	}
-	return list
+	return append(list,
+		condition{metric: snapshotEqual, order: equal, hold: true},
+		condition{metric: "100k rows around", order: spread, around: 50_000, plot: true},
+		condition{metric: "500k rows around", order: spread, around: 250_000, plot: true},
+		condition{metric: "1M rows around", order: spread, around: 500_000, plot: true},
+		condition{metric: rowsAround, order: spread, around: 1_000_000, plot: true},
+	)
 }
 
 func runBacklog(ctx context.Context, b *Bench) error {
 	b.backlogBars()
-	var failed []error
 	plot := report.Plot{
 		Name: "backlog", Title: "Drain by four workers, by rows that lie around (half future, half finished)",
 		XLabel: "rows around", YLabel: "tasks a second",
 	}
-	for _, c := range contenders() {
-		if !b.Wants(c.name) {
-			b.Report.Missing("b", c.name, cleanTable, "left out by -contenders")
-			continue
-		}
+	skip := func(c contender) string {
 		if b.Quick && c.name != billonceName && c.name != riverName {
-			b.Report.Missing("b", c.name, cleanTable, "not in a quick run")
-			continue
+			return notQuick
 		}
+		return ""
+	}
+	err := b.each(ctx, "b", cleanTable, skip, func(ctx context.Context, c contender) error {
 		line, err := b.backlog(ctx, c)
-		if err != nil {
-			b.Report.Missing("b", c.name, cleanTable, firstLine(err))
-			failed = append(failed, err)
-		}
 		if len(line.X) > 0 {
 			plot.Series = append(plot.Series, line)
 		}
-		if ctx.Err() != nil {
-			break
-		}
+		return err
+	})
+	if !b.Quick {
+		b.Report.AddPlot(plot)
 	}
-	b.Report.AddPlot(plot)
-	return errors.Join(failed...)
+	return err
 }
 
 func (b *Bench) backlogBars() {
-	for _, metric := range []string{rowsAround, snapshotEqual, snapshotSpread} {
+	metrics := []string{rowsAround, snapshotEqual, snapshotSpread}
+	if b.Quick {
+		metrics = []string{snapshotSpread}
+	}
+	for _, metric := range metrics {
 		of := report.Key{Scenario: "b", Contender: billonceName, Metric: metric}
 		b.Report.AddBar(
 			report.Bar{
@@ -102,9 +95,6 @@ func (b *Bench) backlogBars() {
 // backlog measures one contender under all conditions and returns its line of the plot.
 func (b *Bench) backlog(ctx context.Context, c contender) (report.Series, error) {
 	line := report.Series{Name: c.name}
-	if err := c.ready(ctx, b); err != nil {
-		return line, fmt.Errorf("prepare %s: %w", c.name, err)
-	}
 	template := c.name + "_backlog"
 	filled := filling{}
 	for _, one := range conditions(b.Quick) {

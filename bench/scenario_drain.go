@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"billonce/bench/report"
 )
@@ -32,21 +30,7 @@ func runDrain(ctx context.Context, b *Bench) error {
 		drainBar("drain: River × 3", riverName, 3), drainBar("drain: best peer that keeps its history × 1.3", pgbossName, 1.3),
 		drainBar("drain: graphile-worker × 0.8", graphileName, 0.8), drainBar("drain: floor × 0.7", floorName, 0.7),
 	)
-	var failed []error
-	for _, c := range contenders() {
-		if !b.Wants(c.name) {
-			b.Report.Missing("a", c.name, fourWorkers, "left out by -contenders")
-			continue
-		}
-		if err := b.drains(ctx, c); err != nil {
-			b.Report.Missing("a", c.name, fourWorkers, firstLine(err))
-			failed = append(failed, err)
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return errors.Join(failed...)
+	return b.each(ctx, "a", fourWorkers, func(contender) string { return "" }, b.drains)
 }
 
 func drainBar(name, against string, limit float64) report.Bar {
@@ -58,13 +42,14 @@ func drainBar(name, against string, limit float64) report.Bar {
 
 // drains loads a contender's tasks once and works copies of them off.
 func (b *Bench) drains(ctx context.Context, c contender) error {
-	if err := c.ready(ctx, b); err != nil {
-		return fmt.Errorf("prepare %s: %w", c.name, err)
+	runs := map[string]int{fourWorkers: 4}
+	if !b.Quick {
+		runs[oneWorker] = 1
 	}
-	if err := b.measureDrains(ctx, c, filling{due: drainTasks(b), order: asLoaded}, map[string]int{oneWorker: 1, fourWorkers: 4}); err != nil {
+	if err := b.measureDrains(ctx, c, filling{due: drainTasks(b), order: asLoaded}, runs); err != nil {
 		return err
 	}
-	if c.name != billonceName {
+	if c.name != billonceName || b.Quick {
 		return nil
 	}
 	return b.measureDrains(ctx, c, filling{due: drainTasks(b), order: asLoaded, targets: true}, map[string]int{withTargets: 4})

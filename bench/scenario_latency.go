@@ -30,7 +30,7 @@ func latencyScenario() Scenario {
 // latencySize is for how long latency is measured, and how many tasks are worked before the second round.
 func latencySize(b *Bench) (seconds, before int) {
 	if b.Quick {
-		return 4, 20_000
+		return 3, 10_000
 	}
 	return 20, 100_000
 }
@@ -49,33 +49,19 @@ func runLatency(ctx context.Context, b *Bench) error {
 			Limit: 2, Against: due(dueToSent + " p50"),
 		},
 	)
-	var failed []error
-	for _, c := range contenders() {
-		metric := insertToStart + " p50"
+	return b.each(ctx, "c", insertToStart+" p50", func(c contender) string {
 		switch {
-		case !b.Wants(c.name):
-			b.Report.Missing("c", c.name, metric, "left out by -contenders")
-			continue
 		case c.latency == nil && c.name != billonceName:
-			b.Report.Missing("c", c.name, metric, "a bare loop starts nothing")
-			continue
+			return "a bare loop starts nothing"
+		case b.Quick && c.name != billonceName && c.name != riverName:
+			return notQuick
 		}
-		if err := b.latencies(ctx, c); err != nil {
-			b.Report.Missing("c", c.name, metric, firstLine(err))
-			failed = append(failed, err)
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return errors.Join(failed...)
+		return ""
+	}, b.latencies)
 }
 
 // latencies measures a contender clean, then after a drain under a snapshot that is still held.
 func (b *Bench) latencies(ctx context.Context, c contender) error {
-	if err := c.ready(ctx, b); err != nil {
-		return fmt.Errorf("prepare %s: %w", c.name, err)
-	}
 	_, before := latencySize(b)
 	clean, loaded, database := c.name+"_clean", c.name+"_loaded", c.name+"_run"
 	if err := b.fillDatabase(ctx, c, clean, filling{order: asLoaded}); err != nil {

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// notQuick is why something is missing.
+const notQuick = "not in a quick run"
+
 // perTask is a time for each of n tasks in microseconds.
 func perTask(d time.Duration, n int) float64 { return float64(d.Microseconds()) / float64(n) }
 
