@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -27,4 +31,29 @@ func (b *Bench) dropAll(ctx context.Context, names ...string) error {
 		errs = append(errs, b.Stage.Drop(ctx, name))
 	}
 	return errors.Join(errs...)
+}
+
+// machineBusy is the CPU time that all processes of the machine have used since it started.
+func machineBusy() (time.Duration, error) {
+	const tick = 10 * time.Millisecond
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, fmt.Errorf("read the machine's times: %w", err)
+	}
+	first, _, _ := strings.Cut(string(stat), "\n")
+	fields := strings.Fields(first) // cpu user nice system idle iowait irq softirq …
+	if len(fields) < 8 || fields[0] != "cpu" {
+		return 0, errors.New("read the machine's times: /proc/stat begins with something else")
+	}
+	var busy time.Duration
+	for i, field := range fields[1:8] {
+		ticks, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read the machine's times: %w", err)
+		}
+		if idle := i == 3 || i == 4; !idle {
+			busy += time.Duration(ticks) * tick
+		}
+	}
+	return busy, nil
 }

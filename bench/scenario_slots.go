@@ -20,6 +20,8 @@ const (
 	slotsBarRSS   = 4000 // slots at which memory is judged
 	simulatorName = "simulator"
 	minimalName   = "minimal answerer"
+	slowName      = "minimal answerer of 3 s"
+	slowLatency   = 3 * time.Second // fills many slots however few calls a second the machine can make
 )
 
 func slotsScenario() Scenario {
@@ -37,10 +39,11 @@ type slotsRun struct {
 
 // slotsStripe is what stands in for Stripe in one trial.
 type slotsStripe struct {
-	name string
-	url  string
-	used func() (stage.Usage, error) // so far
-	end  func() error
+	name    string
+	latency time.Duration
+	url     string
+	used    func() (stage.Usage, error) // so far
+	end     func() error
 }
 
 // slotsTrial says what to measure.
@@ -55,6 +58,7 @@ type slotsSeen struct {
 	rate, busy, call float64 // tasks/s, tasks in flight on average, seconds of one call
 	worker, stripe   stage.Usage
 	server           stage.Usage
+	machine          time.Duration // CPU time of everything on it
 	took             time.Duration
 }
 
@@ -96,7 +100,11 @@ func (s *slotsRun) run(ctx context.Context) error {
 
 func (s *slotsRun) tryAll(ctx context.Context, counts []int, warm, measure time.Duration) error {
 	for _, slots := range counts {
-		for _, start := range []func(context.Context) (*slotsStripe, error){s.simulator, s.answerer} {
+		stripes := []func(context.Context) (*slotsStripe, error){s.simulator, s.answerer}
+		if slots == slotsBarRSS {
+			stripes = append(stripes, s.slowAnswerer)
+		}
+		for _, start := range stripes {
 			if err := s.try(ctx, slotsTrial{slots: slots, warm: warm, measure: measure, start: start}); err != nil {
 				return err
 			}
@@ -114,7 +122,13 @@ func (s *slotsRun) bars() {
 		s.Report.AddBar(report.Bar{
 			Name: fmt.Sprintf("(d) slots used at %d, %s", slotsBar, stripe), Direction: report.AtLeast, Limit: 0.95,
 			Of: report.Key{Scenario: slotsName, Contender: "billonce", Metric: slotsMetric("share of ideal", slotsBar, stripe)},
-		}, report.Bar{
+		})
+	}
+	if s.Quick {
+		return
+	}
+	for _, stripe := range []string{simulatorName, minimalName, slowName} {
+		s.Report.AddBar(report.Bar{
 			Name: fmt.Sprintf("(d) worker's memory at %d slots, %s", slotsBarRSS, stripe), Direction: report.AtMost, Limit: 120,
 			Of: report.Key{Scenario: slotsName, Contender: "billonce", Metric: slotsMetric("worker peak RSS", slotsBarRSS, stripe)},
 		})
@@ -153,17 +167,26 @@ func (s *slotsRun) simulator(ctx context.Context) (*slotsStripe, error) {
 		return nil, err
 	}
 	return &slotsStripe{
-		name: simulatorName, url: process.URL, used: process.Usage, end: func() error { return process.Stop(ctx) },
+		name: simulatorName, latency: slotsLatency, url: process.URL, used: process.Usage,
+		end: func() error { return process.Stop(ctx) },
 	}, nil
 }
 
-// answerer stands in this process, so that its CPU time is this process's.
 func (s *slotsRun) answerer(ctx context.Context) (*slotsStripe, error) {
-	minimal, err := startAnswerer(ctx, slotsLatency)
+	return startMinimal(ctx, minimalName, slotsLatency)
+}
+
+func (s *slotsRun) slowAnswerer(ctx context.Context) (*slotsStripe, error) {
+	return startMinimal(ctx, slowName, slowLatency)
+}
+
+// startMinimal stands in this process, so that its CPU time is this process's.
+func startMinimal(ctx context.Context, name string, latency time.Duration) (*slotsStripe, error) {
+	minimal, err := startAnswerer(ctx, latency)
 	if err != nil {
 		return nil, err
 	}
-	return &slotsStripe{name: minimalName, url: minimal.URL(), used: ownUsage, end: minimal.Close}, nil
+	return &slotsStripe{name: name, latency: latency, url: minimal.URL(), used: ownUsage, end: minimal.Close}, nil
 }
 
 // ownUsage is the CPU time of this process.
@@ -245,7 +268,8 @@ func (s *slotsRun) watch(ctx context.Context, trial slotsTrial, stripe *slotsStr
 	change := func(name string) float64 { return after.values[name] - before.values[name] }
 	return slotsSeen{
 		rate: change(metricAttempts) / took.Seconds(), busy: busy / float64(looks), call: change(metricCallSum) / max(change(metricCallCount), 1),
-		worker: after.worker.Sub(before.worker), stripe: after.stripe.Sub(before.stripe), server: after.server.Sub(before.server), took: took,
+		worker: after.worker.Sub(before.worker), stripe: after.stripe.Sub(before.stripe), server: after.server.Sub(before.server),
+		machine: after.machine - before.machine, took: took,
 	}, nil
 }
 
@@ -254,6 +278,7 @@ type slotsReading struct {
 	at                     time.Time
 	values                 gauges
 	worker, stripe, server stage.Usage
+	machine                time.Duration
 }
 
 func (s *slotsRun) read(ctx context.Context, stripe *slotsStripe, worker *stage.Process) (slotsReading, error) {
@@ -268,13 +293,16 @@ func (s *slotsRun) read(ctx context.Context, stripe *slotsStripe, worker *stage.
 	if reading.server, err = s.Stage.ServerUsage(); err != nil {
 		return reading, err
 	}
+	if reading.machine, err = machineBusy(); err != nil {
+		return reading, err
+	}
 	reading.at = time.Now()
 	reading.values, err = scrape(ctx, worker.URL, metricAttempts, metricCallSum, metricCallCount)
 	return reading, err
 }
 
 func (s *slotsRun) note(trial slotsTrial, stripe *slotsStripe, seen slotsSeen) {
-	ideal := float64(trial.slots) / slotsLatency.Seconds()
+	ideal := float64(trial.slots) / stripe.latency.Seconds()
 	s.Logf("slots: %d slots, %s: %.0f tasks/s of %.0f, %.0f busy, %.1f ms a call", trial.slots, stripe.name, seen.rate, ideal,
 		seen.busy, 1000*seen.call)
 	add := func(what, unit string, value float64) {
@@ -288,6 +316,8 @@ func (s *slotsRun) note(trial slotsTrial, stripe *slotsStripe, seen slotsSeen) {
 	add("worker CPU a task", "µs", float64(seen.worker.CPU.Microseconds())/max(seen.rate*seen.took.Seconds(), 1))
 	add("Stripe CPU", "cores", seen.stripe.CPU.Seconds()/seen.took.Seconds())
 	add("PostgreSQL CPU", "cores", seen.server.CPU.Seconds()/seen.took.Seconds())
+	others := seen.machine - seen.worker.CPU - seen.stripe.CPU - seen.server.CPU
+	add("CPU of everything else", "cores", max(others.Seconds()/seen.took.Seconds(), 0))
 	add("worker peak RSS", "MiB", mebibytes(seen.worker.PeakRSS))
 	s.Report.Note(slotsName, "billonce", slotsMetric("share of ideal", trial.slots, stripe.name),
 		fmt.Sprintf("ideal is %.0f tasks/s; worker, PostgreSQL and the %s share the machine", ideal, stripe.name))
