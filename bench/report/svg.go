@@ -30,7 +30,7 @@ func (p Plot) SVG() string {
 		}
 	}
 	stepX, stepY := step(maxX), step(maxY)
-	maxX, maxY = stepX*math.Ceil(maxX/stepX), stepY*math.Ceil(maxY/stepY)
+	maxX, maxY = stepX*max(1, math.Ceil(maxX/stepX)), stepY*max(1, math.Ceil(maxY/stepY))
 	x := func(value float64) float64 { return left + value/maxX*plotWidth }
 	y := func(value float64) float64 { return top + plotHeight - value/maxY*plotHeight }
 
