@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -120,6 +121,9 @@ func (b *Bench) fillDatabase(ctx context.Context, c contender, database string, 
 		return fmt.Errorf("load %s: %w", c.name, err)
 	}
 	statements := []string{`VACUUM (FULL, ANALYZE)`}
+	if fill.future+fill.finished > 0 {
+		statements = []string{`VACUUM (FREEZE, ANALYZE)`} // full would take minutes
+	}
 	switch {
 	case fill.order == equal && c.around.equal != "":
 		statements = slices.Insert(statements, 0, c.around.equal)
@@ -187,12 +191,33 @@ func (b *Bench) multiply(ctx context.Context, database, table, where string, cop
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read the columns of %s: %w", table, err)
 	}
-	statement := fmt.Sprintf(`INSERT INTO %s (%s) SELECT %s FROM %s CROSS JOIN generate_series(%d, %d) AS k WHERE %s`,
-		table, strings.Join(names, ", "), strings.Join(values, ", "), table, first+1, first+copies, where)
-	if _, err := db.ExecContext(ctx, statement); err != nil {
+	if err := copyRows(ctx, db, table, where, names, values, first, copies); err != nil {
 		return fmt.Errorf("multiply the rows of %s: %w", table, err)
 	}
 	return nil
+}
+
+// copyRows adds one copy after the other, of the rows that were there before. Foreign keys are not checked again: the copies
+// keep them.
+func copyRows(ctx context.Context, db *sql.DB, table, where string, names, values []string, first, copies int) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // a no-op after the commit
+	prepare := fmt.Sprintf(`SET LOCAL session_replication_role = replica; CREATE TEMPORARY TABLE seed ON COMMIT DROP AS SELECT * FROM %s WHERE %s`,
+		table, where)
+	if _, err := tx.ExecContext(ctx, prepare); err != nil {
+		return err
+	}
+	for k := first + 1; k <= first+copies; k++ {
+		statement := fmt.Sprintf(`INSERT INTO %s (%s) SELECT %s FROM seed CROSS JOIN (SELECT %d AS k) AS copy`,
+			table, strings.Join(names, ", "), strings.Join(values, ", "), k)
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 // each measures one contender after the other. skip says why one is not to be measured, or "". A contender that cannot
