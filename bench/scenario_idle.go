@@ -35,24 +35,23 @@ func idleScenario() Scenario {
 type idleRun struct{ *Bench }
 
 func (i *idleRun) run(ctx context.Context) error {
-	settle, measure := 5*time.Second, 30*time.Second // a worker's slower habits come every ten seconds
-	if i.Quick {
-		settle, measure = 2*time.Second, 5*time.Second
+	settle, measure, counts := 5*time.Second, 30*time.Second, []int{1, idleMany}
+	if i.Quick { // a worker's slower habits come every ten seconds: shorter would miss them
+		settle, measure, counts = time.Second, 10*time.Second, []int{idleMany}
 	}
-	i.Report.AddBar(
-		idleBar("(g) queries of one idle worker", idleMetric("queries", 1), 2),
-		idleBar("(g) queries of each of twenty", idleMetric("queries", idleMany), 2),
-		idleBar("(g) CPU of one idle worker", idleMetric("worker CPU", 1), 1),
-	)
+	for _, workers := range counts {
+		i.bar("queries", workers, 2)
+		i.bar("worker CPU", workers, 1)
+	}
 	if !i.Wants("billonce") {
-		i.Report.Missing(idleName, "billonce", idleMetric("queries", 1), "left out by -contenders")
+		i.Report.Missing(idleName, "billonce", idleMetric("queries", counts[0]), "left out by -contenders")
 		return nil
 	}
 	if err := i.load(ctx); err != nil {
 		return err
 	}
 	for range i.Repeats {
-		for _, workers := range []int{1, idleMany} {
+		for _, workers := range counts {
 			if err := i.try(ctx, workers, settle, measure); err != nil {
 				return err
 			}
@@ -61,10 +60,12 @@ func (i *idleRun) run(ctx context.Context) error {
 	return i.Stage.Drop(ctx, idleDatabase)
 }
 
-func idleBar(name, metric string, limit float64) report.Bar {
-	return report.Bar{
-		Name: name, Direction: report.AtMost, Limit: limit, Of: report.Key{Scenario: idleName, Contender: "billonce", Metric: metric},
-	}
+func (i *idleRun) bar(what string, workers int, limit float64) {
+	metric := idleMetric(what, workers)
+	i.Report.AddBar(report.Bar{
+		Name: "(g) idle: " + metric, Direction: report.AtMost, Limit: limit,
+		Of: report.Key{Scenario: idleName, Contender: "billonce", Metric: metric},
+	})
 }
 
 func idleMetric(what string, workers int) string {
@@ -228,7 +229,9 @@ func statementIn(line string) (string, bool) {
 // headOf is what tells a statement from others.
 func headOf(text string) string {
 	const most = 80
-	text = strings.Join(strings.Fields(text), " ")
+	if text = strings.Join(strings.Fields(text), " "); text == "" {
+		return "(nothing, as a ping)"
+	}
 	if len(text) > most {
 		text = text[:most] + "…"
 	}

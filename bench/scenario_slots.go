@@ -65,7 +65,7 @@ type slotsSeen struct {
 func (s *slotsRun) run(ctx context.Context) error {
 	counts, warm, measure := []int{100, slotsBar, slotsBarRSS}, 4*time.Second, 8*time.Second
 	if s.Quick {
-		counts, warm, measure = []int{slotsBar}, 2*time.Second, 3*time.Second
+		counts, warm, measure = []int{slotsBar}, 2*time.Second, 2500*time.Millisecond
 	}
 	s.bars()
 	enough := func(slots int) int {
