@@ -98,6 +98,14 @@ tidy-check: needs-go
 fuzz: needs-go ## Run every fuzz target for FUZZTIME (60s)
 	FUZZTIME=$(FUZZTIME) tools/fuzz.sh
 
+.PHONY: bench
+bench: needs-go ## Benchmark beside the peers, with a PostgreSQL of its own: an hour or two; ARGS='-only a,b'
+	cd bench && $(GO) run . -v $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: needs-go ## The same in under three minutes, with less of everything
+	cd bench && $(GO) run . -quick $(ARGS)
+
 .PHONY: interop
 interop: needs-go ## Compare the encryption with Node's, both ways
 	bash pkg/vault/testdata/interop.sh
