@@ -116,7 +116,8 @@ WITH pace AS MATERIALIZED (
 ), ` + moving
 
 	// moving moves the paces on. A lane is thought empty when nothing is found in it long after the last task was parked: a claim that
-	// parks at this moment may not be seen here. next_at of 125 milliseconds ahead is worth two or three calls at once.
+	// parks at this moment may not be seen here. A lane goes on when its
+	// next call is half of that ahead, so that a claim that comes late wastes nothing.
 	moving = `moved AS (
 	UPDATE merchant_pace AS p
 	SET next_at = CASE WHEN $3::float8 > 0 AND c.going > 0
@@ -126,9 +127,9 @@ WITH pace AS MATERIALIZED (
 			ELSE p.parked_at END,
 		ready_at = CASE WHEN c.surplus = 0 AND (p.parked_at IS NULL OR c.nothing AND p.parked_at < now() - interval '15 seconds') THEN NULL
 			WHEN $4::int > 0 AND p.in_flight + c.going >= $4::int THEN now() + interval '1 second' -- a settlement makes it sooner
-			WHEN c.found = 0 THEN greatest(p.next_at - interval '125 milliseconds', now() + interval '250 milliseconds')
+			WHEN c.found = 0 THEN greatest(p.next_at - interval '50 milliseconds', now() + interval '250 milliseconds')
 			ELSE greatest(greatest(p.next_at, now()) + c.going * make_interval(secs => CASE WHEN $3::float8 > 0 THEN ` + spacing + ` ELSE 0 END)
-				- interval '125 milliseconds', now() + interval '1 millisecond') END
+				- interval '50 milliseconds', now() + interval '1 millisecond') END
 	FROM counted AS c
 	WHERE p.merchant_id = c.merchant_id
 		AND (c.going > 0 OR c.surplus > 0 OR p.parked_at IS NOT NULL AND p.ready_at <= now())
@@ -145,9 +146,9 @@ WITH pace AS MATERIALIZED (
 	spacing = `(1 + (p.slowdown - 1) * CASE WHEN p.slowed_at = '-infinity' THEN 0
 		ELSE exp(least(greatest(date_part('epoch', p.slowed_at - now()), -3600), 0) / 60) END) / $3::float8`
 
-	// allowed is how many calls of a merchant may begin now (GCRA): they may be up to a quarter of a second ahead of their time.
+	// allowed is how many calls of a merchant may begin now (GCRA): they may be up to a tenth of a second ahead of their time.
 	allowed = `greatest(0, least(
-		CASE WHEN $3::float8 > 0 THEN floor(1 + (0.25 - date_part('epoch', greatest(p.next_at, now()) - now())) / (` + spacing + `)) ELSE 1000000 END,
+		CASE WHEN $3::float8 > 0 THEN floor(1 + (0.1 - date_part('epoch', greatest(p.next_at, now()) - now())) / (` + spacing + `)) ELSE 1000000 END,
 		CASE WHEN $4::int > 0 THEN $4::int - p.in_flight ELSE 1000000 END))::bigint`
 
 	// going writes what was decided and returns it. The first row is about the claim itself and has no id: attempt is the number of due

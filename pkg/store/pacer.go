@@ -112,7 +112,7 @@ const landing = `, paces AS MATERIALIZED (
 		slowdown = CASE WHEN l.refused > 0 AND p.slowed_at < now() - interval '1 second' THEN least(64, 2 + 2 * (p.slowdown - 1)
 			* CASE WHEN p.slowed_at = '-infinity' THEN 0 ELSE exp(least(date_part('epoch', p.slowed_at - now()), 0) / 60) END) ELSE p.slowdown END,
 		slowed_at = CASE WHEN l.refused > 0 AND p.slowed_at < now() - interval '1 second' THEN now() ELSE p.slowed_at END,
-		ready_at = CASE WHEN p.parked_at IS NOT NULL THEN least(p.ready_at, greatest(p.next_at - interval '125 milliseconds', now())) END
+		ready_at = CASE WHEN p.parked_at IS NOT NULL THEN least(p.ready_at, greatest(p.next_at - interval '50 milliseconds', now())) END
 	FROM tally AS l
 	WHERE p.merchant_id = l.merchant_id AND p.merchant_id IN (SELECT merchant_id FROM paces) AND (p.in_flight > 0 OR l.refused > 0)
 	RETURNING p.parked_at IS NOT NULL AS lane

@@ -52,8 +52,9 @@ const (
 	claimShare      = 16                   // while more is due, slots are claimed for when at least this part of them is free,
 	gatherPause     = 4 * time.Millisecond // or after this time
 	mendPause       = time.Minute
-	leastPause      = time.Millisecond // between claims when the next task becomes due in no time
-	storeTimeout    = 10 * time.Second // one statement; longer than any healthy database takes
+	leastPause      = time.Millisecond       // between claims when the next task becomes due in no time
+	wireTime        = 200 * time.Microsecond // of a statement, from here to the database
+	storeTimeout    = 10 * time.Second       // one statement; longer than any healthy database takes
 	errorPauseFirst = 100 * time.Millisecond
 	errorPauseMax   = 5 * time.Second
 	recordGrace     = 5 * time.Second // for recording outcomes once the drain time is over
@@ -181,14 +182,15 @@ func (w *Worker) claimLoop(ctx, send context.Context) {
 	}
 }
 
-// pauseAfter is how long there is nothing to claim, as far as a claim can tell; a wake-up comes first if it is otherwise.
-func (w *Worker) pauseAfter(batch billing.Batch) time.Duration {
+// pauseAfter is how long there is nothing to claim, as far as a claim that was sent at the given moment can tell; a wake-up comes
+// first if it is otherwise.
+func (w *Worker) pauseAfter(batch billing.Batch, sent time.Time) time.Duration {
 	if batch.More {
 		return 0
 	}
 	pause := jitter(w.conf.PollInterval)
-	if batch.Foreseen {
-		pause = max(min(pause, batch.NextDue), leastPause)
+	if batch.Foreseen { // counted from when the claim reached the database, which was a moment after it was sent
+		pause = max(min(pause, batch.NextDue-time.Since(sent)+wireTime), leastPause)
 	}
 	return pause
 }
@@ -229,7 +231,7 @@ func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit
 	claims := batch.Claims
 	w.deps.Metrics.Claimed(len(claims), time.Since(began))
 	if len(claims) == 0 {
-		return w.pauseAfter(batch), nil
+		return w.pauseAfter(batch, began), nil
 	}
 	w.flight.add(claims)
 	opened, failed, err := w.deps.Merchants.GetMerchants(statement, merchantsOf(claims))
@@ -243,7 +245,7 @@ func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit
 		failure := failed[claim.MerchantID]
 		w.flight.start(func() { w.execute(ctx, send, held, merchant, known, failure) })
 	}
-	return w.pauseAfter(batch), nil
+	return w.pauseAfter(batch, began), nil
 }
 
 func merchantsOf(claims []billing.Claim) []billing.MerchantID {
@@ -265,14 +267,19 @@ func (w *Worker) takeCare(ctx context.Context) {
 		batch  = 500
 		margin = 10 * time.Millisecond
 	)
-	mend := time.Now() // and then now and then
+	mend, sweep := time.Now(), time.Now() // and then now and then
 	for {
-		w.takeOver(ctx, batch)
+		lapse, err := w.nextLapse(ctx)
+		if !time.Now().Before(sweep) || err == nil && lapse <= 0 {
+			w.takeOver(ctx, batch)
+			sweep = time.Now().Add(jitter(w.conf.Lease * 2 / 3))
+			lapse, err = w.nextLapse(ctx)
+		}
 		if !time.Now().Before(mend) && !w.mendPaces(ctx) {
 			mend = time.Now().Add(jitter(mendPause))
 		}
 		pause := jitter(w.conf.Lease / 3)
-		if lapse, err := w.nextLapse(ctx); err == nil {
+		if err == nil {
 			pause = max(min(pause, lapse+margin), margin)
 		}
 		wait(ctx, pause)
