@@ -14,6 +14,10 @@ type object struct {
 	Status     string
 	CanceledAt int64 // seconds since 1970; 0 unless canceled
 	Captured   bool
+	Charge     string // the id of an invoice's latest charge
+	Decline    string // the code of the last refusal of a payment intent, or of a charge
+	Payment    string // the status of an invoice's payment intent, where it was read with it
+	Tried      bool   // a payment intent, or an invoice's, was refused once, or is not shown
 }
 
 // readAnswer reads an answer's object. Fields that are absent, or of another type than expected, are left empty; without
@@ -22,7 +26,11 @@ func readAnswer(body []byte) (object, bool) {
 	var fields struct {
 		Object, ID, Status any
 		CanceledAt         any `json:"canceled_at"`
-		Captured           any
+		Captured, Charge   any
+		LastPaymentError   any `json:"last_payment_error"`
+		PaymentIntent      any `json:"payment_intent"`
+		FailureCode        any `json:"failure_code"`
+		Outcome            any
 	}
 	if json.Unmarshal(body, &fields) != nil {
 		return object{}, false
@@ -34,7 +42,36 @@ func readAnswer(body []byte) (object, bool) {
 		read.CanceledAt = int64(seconds)
 	}
 	read.Captured, _ = fields.Captured.(bool)
+	read.Charge = plain(fields.Charge)
+	read.Tried, read.Decline = refusedPayment(fields.LastPaymentError)
+	switch intent := fields.PaymentIntent.(type) {
+	case map[string]any:
+		read.Payment = plain(intent["status"])
+		read.Tried, read.Decline = refusedPayment(intent["last_payment_error"])
+	case string:
+		read.Tried = true
+	}
+	if verdict, ok := fields.Outcome.(map[string]any); ok && read.Decline == "" {
+		read.Decline = declineOf(verdict["reason"], fields.FailureCode)
+	}
 	return read, isID(read.ID)
+}
+
+// refusedPayment reads the last refusal of a payment intent.
+func refusedPayment(last any) (tried bool, decline string) {
+	refused, tried := last.(map[string]any)
+	return tried, declineOf(refused["decline_code"], refused["code"])
+}
+
+// declineOf is the code that says why a payment was refused: the issuer's, or else Stripe's own. card_declined says nothing.
+func declineOf(issuers, own any) string {
+	if code := plain(issuers); code != "" {
+		return code
+	}
+	if code := plain(own); code != "card_declined" {
+		return code
+	}
+	return ""
 }
 
 // refusal is the part of Stripe's errors that is looked at.
