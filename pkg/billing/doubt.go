@@ -17,7 +17,7 @@ type Doubt struct {
 	Worker       WorkerID
 	StartedAt    time.Time // of the look, by the database's clock
 	Attempt      int
-	Looks        int // looks begun so far, this one included
+	Looks        int // looks made so far, this one included
 	OnDecline    *Dunning
 	Declines     int
 }

@@ -205,7 +205,7 @@ func doubted(t *testing.T, db *storetest.DB) billing.Doubt {
 	claims := running(t, db)
 	settle(t, db, settlement(claims[0], billing.InDoubt, billing.OutcomeUnknown, billing.ReasonNoAnswer))
 	db.SQL.MustExec(`UPDATE scheduled_tasks SET look_at = now() WHERE id = $1`, claims[0].ID)
-	doubts, err := db.Store.ClaimLooks(context.Background(), claims[0].Worker, 1, time.Minute)
+	doubts, err := db.Store.ClaimLooks(context.Background(), claims[0].Worker, 1, 1, time.Minute)
 	if err != nil || len(doubts) != 1 {
 		t.Fatalf("%d doubts, %v", len(doubts), err)
 	}
