@@ -112,7 +112,7 @@ func TestALeaseRunsByTheDatabasesClock(t *testing.T) {
 		t.Errorf("the next lapse is in %s, want a minute ago", next)
 	}
 	db.SQL.MustExec(`UPDATE workers SET heartbeat_at = now() + interval '2 hours' WHERE id = $1`, long)
-	if _, err := db.Store.TakeOver(ctx, 10); err != nil {
+	if _, err := db.Store.TakeOver(ctx, 10, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	for _, worker := range []billing.WorkerID{long, short} {

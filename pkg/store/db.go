@@ -105,7 +105,7 @@ func (db *DB) Pool() *sql.DB { return db.sqlx.DB }
 // Ping reports whether the database answers; the error has code [billing.CodeUnavailable] when it does not.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.sqlx.PingContext(ctx); err != nil {
-		return translate("ping the database", err)
+		return unconnected("ping the database", err)
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (db *DB) prepare(query string) *prepared {
 func (db *DB) inTx(ctx context.Context, operation string, fn func(*sqlx.Tx) error) error {
 	tx, err := db.sqlx.BeginTxx(ctx, nil)
 	if err != nil {
-		return translate(operation, err)
+		return unconnected(operation, err)
 	}
 	defer func() { _ = tx.Rollback() }() // a no-op after Commit
 	if err := fn(tx); err != nil {
@@ -145,7 +145,7 @@ func (db *DB) inTx(ctx context.Context, operation string, fn func(*sqlx.Tx) erro
 func (db *DB) onConn(ctx context.Context, operation string, fn func(*sqlx.Conn) error) error {
 	conn, err := db.sqlx.Connx(ctx)
 	if err != nil {
-		return translate(operation, err)
+		return unconnected(operation, err)
 	}
 	defer func() { _ = conn.Close() }() // gives it back to the pool
 	if err := fn(conn); err != nil {

@@ -139,7 +139,7 @@ func writes() map[string]func(t *testing.T, db *storetest.DB) written {
 			claims := running(t, db)
 			db.SQL.MustExec(`DELETE FROM workers`)
 			return written{func(ctx context.Context, s *store.Store) error {
-				_, err := s.TakeOver(ctx, 10)
+				_, err := s.TakeOver(ctx, 10, time.Minute)
 				return err
 			}, `SELECT count(*) FROM task_attempts WHERE task_id = $1 AND reason = 'worker_lost'`, []any{claims[0].ID}}
 		},
