@@ -90,13 +90,16 @@ func (s steady) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if execer, ok := conn.(driver.ExecerContext); ok {
-		if _, err := execer.ExecContext(ctx, settings, nil); err != nil {
-			_ = conn.Close()
-			return nil, err
-		}
+	whole, ok := conn.(driverConn)
+	if !ok {
+		_ = conn.Close()
+		return nil, fmt.Errorf("the driver gave a connection of type %T", conn)
 	}
-	return conn, nil
+	if _, err := whole.ExecContext(ctx, settings, nil); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return &guarded{driverConn: whole}, nil
 }
 
 // Pool returns the underlying pool, for migrations and statistics.

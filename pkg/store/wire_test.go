@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"net/url"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -387,20 +386,5 @@ func TestTheListenerComesBack(t *testing.T) {
 func drain(due chan struct{}) {
 	for len(due) > 0 {
 		<-due
-	}
-}
-
-// TestNoWriteIsLeftToThePool reads the package's source: a statement that changes something never goes through the pool itself,
-// which repeats it when the connection breaks.
-func TestNoWriteIsLeftToThePool(t *testing.T) {
-	t.Parallel()
-	for name, text := range sources(t) {
-		for _, line := range strings.Split(text, "\n") {
-			if strings.Contains(line, "db.sqlx.Exec") || strings.Contains(line, "sqlx.MustExec") || strings.Contains(line, "db.sqlx.NamedExec") {
-				if name != "wake.go" { // a notification that is sent twice wakes twice
-					t.Errorf("%s: %s", name, strings.TrimSpace(line))
-				}
-			}
-		}
 	}
 }
