@@ -257,6 +257,17 @@ func TestALookFindsADebitThatIsUnderWay(t *testing.T) {
 			}
 		}
 	})
+	t.Run("FailedWithoutAnEventOfOurs", func(t *testing.T) {
+		t.Parallel()
+		r := newLookRig(t, stripesim.Config{})
+		claim := r.unknown(billing.InvoicePay, sample, stripesim.Fault{Kind: stripesim.ErrorKept, Delay: 100 * time.Hour})
+		if err := r.sim.Clear(lookAccount, false, "in_pay", "insufficient_funds"); err != nil {
+			t.Fatal(err)
+		}
+		if finding := r.look(claim); finding.Outcome != billing.OutcomeUnknown || finding.Absent {
+			t.Errorf("%+v", finding)
+		}
+	})
 	t.Run("AnothersDebit", func(t *testing.T) {
 		t.Parallel()
 		r := newLookRig(t, stripesim.Config{})

@@ -17,7 +17,9 @@ type object struct {
 	Charge     string // the id of an invoice's latest charge
 	Decline    string // the code of the last refusal of a payment intent, or of a charge
 	Payment    string // the status of an invoice's payment intent, where it was read with it
+	PaymentID  string // its id
 	Tried      bool   // a payment intent, or an invoice's, was refused once, or is not shown
+	TriedAt    int64  // when its latest charge was made, in seconds since 1970; 0: nobody knows
 }
 
 // readAnswer reads an answer's object. Fields that are absent, or of another type than expected, are left empty; without
@@ -38,15 +40,16 @@ func readAnswer(body []byte) (object, bool) {
 	var read object
 	read.Object, read.Status = plain(fields.Object), plain(fields.Status)
 	read.ID, _ = fields.ID.(string)
-	if seconds, ok := fields.CanceledAt.(float64); ok {
-		read.CanceledAt = int64(seconds)
-	}
+	read.CanceledAt = seconds(fields.CanceledAt)
 	read.Captured, _ = fields.Captured.(bool)
 	read.Charge = plain(fields.Charge)
 	read.Tried, read.Decline = refusedPayment(fields.LastPaymentError)
 	switch intent := fields.PaymentIntent.(type) {
 	case map[string]any:
-		read.Payment = plain(intent["status"])
+		read.Payment, read.PaymentID = plain(intent["status"]), plain(intent["id"])
+		if charge, ok := intent["latest_charge"].(map[string]any); ok {
+			read.TriedAt = seconds(charge["created"])
+		}
 		read.Tried, read.Decline = refusedPayment(intent["last_payment_error"])
 	case string:
 		read.Tried = true
@@ -55,6 +58,12 @@ func readAnswer(body []byte) (object, bool) {
 		read.Decline = declineOf(verdict["reason"], fields.FailureCode)
 	}
 	return read, isID(read.ID)
+}
+
+// seconds are those of a moment, 0 for none.
+func seconds(field any) int64 {
+	number, _ := field.(float64)
+	return int64(number)
 }
 
 // refusedPayment reads the last refusal of a payment intent.

@@ -219,7 +219,7 @@ func (l *look) findState(ctx context.Context, doubt billing.Doubt, known trace, 
 	seen := l.gateway.call(ctx, l.gateway.keyed, readingObject(doubt.Kind, doubt.Request), l.who, nil)
 	_, fromStripe := readRefusal(seen.body)
 	found, readable := readAnswer(seen.body)
-	tells := known.movedOn == nil || !known.movedOn(found) || l.whole(doubt, events)
+	tells := l.tells(doubt, known, found, events)
 	switch {
 	case seen.cut:
 	case seen.status == http.StatusNotFound && fromStripe:
@@ -227,11 +227,39 @@ func (l *look) findState(ctx context.Context, doubt billing.Doubt, known trace, 
 	case seen.status == http.StatusOK && readable && !known.met(found) && tells:
 		return noTraceLook(true, append(evidence, seen.evidence(found, "The object is not as the task asks for.")))
 	case seen.status == http.StatusOK && readable && !known.met(found):
-		return noTraceLook(false, append(evidence, seen.evidence(found, "The object is not as the task asks for, and may have been: not all events could be read.")))
+		return noTraceLook(false, append(evidence, seen.evidence(found, "The object is not as the task asks for, and may have been: the events do not tell.")))
 	case seen.status == http.StatusOK && readable:
 		return l.attribute(doubt, known, found, events, append(evidence, seen.evidence(found, "The object is as the task asks for.")))
 	}
 	return failedLook(seen, "", append(evidence, seen.evidence(found, "")))
+}
+
+// tells reports whether an object that is not as the task asks for shows that the task had no effect.
+func (l *look) tells(doubt billing.Doubt, known trace, found object, events list) bool {
+	before := found.TriedAt != 0 && time.Unix(found.TriedAt, 0).Before(doubt.Since().Add(-clockMargin))
+	switch {
+	case known.movedOn == nil || !known.movedOn(found), before && !l.clocksDisagree():
+		return true
+	case !l.whole(doubt, events):
+		return false
+	}
+	return doubt.Kind != billing.InvoicePay || othersTried(doubt, known, found, events)
+}
+
+// othersTried reports whether another's request explains that an invoice's payment was tried. What Stripe tells by itself, as that a
+// debit has failed, may follow from the task's own request.
+func othersTried(doubt billing.Doubt, known trace, found object, events list) (explained bool) {
+	for _, event := range events.entries {
+		about := event.Data.Object.ID
+		if about != doubt.Target && (about == "" || about != found.PaymentID) || !slices.Contains(slices.Concat(known.made, known.declined), event.Type) {
+			continue
+		}
+		if event.Request == (behind{}) {
+			return false
+		}
+		explained = true
+	}
+	return explained
 }
 
 // attribute tells by whose hand an object came to be as the task asks for, when no event carries the task's key.

@@ -48,7 +48,16 @@ func TestAPaymentUnderWayIsNotAbsent(t *testing.T) {
 		failed := openWith(intentOf("requires_payment_method", fields{"code": "insufficient_funds"}))
 		s := &stage{t: t, events: endless(), object: state(failed)}
 		wantFinding(t, s.look(billing.InvoicePay, "in_1", `{}`), billing.OutcomeUnknown, billing.ReasonNoTrace, false)
-		s = &stage{t: t, object: state(failed)} // all events were read, and none is ours
+		s = &stage{t: t, object: state(failed)} // all events were read, and none tells who tried
+		wantFinding(t, s.look(billing.InvoicePay, "in_1", `{}`), billing.OutcomeUnknown, billing.ReasonNoTrace, false)
+		cleared := unasked("evt_2", "payment_intent.payment_failed", fields{"object": "payment_intent", "id": "pi_1"})
+		s = &stage{t: t, object: state(failed), events: [][]fields{{cleared, event("evt_1", "invoice.payment_failed", "theirs", 0, openInvoice)}}}
+		wantFinding(t, s.look(billing.InvoicePay, "in_1", `{}`), billing.OutcomeUnknown, billing.ReasonNoTrace, false)
+		s = &stage{t: t, object: state(failed), events: [][]fields{{event("evt_1", "invoice.payment_failed", "theirs", 0, openInvoice)}}}
+		wantFinding(t, s.look(billing.InvoicePay, "in_1", `{}`), billing.OutcomeUnknown, billing.ReasonNoTrace, true)
+		before := intentOf("requires_payment_method", fields{"code": "insufficient_funds"})
+		before["latest_charge"] = fields{"object": "charge", "id": "ch_1", "created": firstSent.Add(-time.Hour).Unix()}
+		s = &stage{t: t, events: endless(), object: state(openWith(before))} // refused before the task's time
 		wantFinding(t, s.look(billing.InvoicePay, "in_1", `{}`), billing.OutcomeUnknown, billing.ReasonNoTrace, true)
 		s = &stage{t: t, events: endless(), object: state(openWith("pi_1"))} // not expanded, as an unknown version might
 		wantFinding(t, s.look(billing.InvoicePay, "in_1", `{}`), billing.OutcomeUnknown, billing.ReasonNoTrace, false)

@@ -167,7 +167,7 @@ func objectPath(path string) string {
 func readingObject(kind billing.Kind, request billing.Request) billing.Request {
 	path := objectPath(request.Path)
 	if kind == billing.InvoicePay {
-		path += "?" + url.Values{"expand[]": {"payment_intent"}}.Encode()
+		path += "?" + url.Values{"expand[]": {"payment_intent.latest_charge"}}.Encode()
 	}
 	return reading(path, request.APIVersion)
 }
