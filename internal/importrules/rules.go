@@ -41,6 +41,9 @@ const (
 	env     = "github.com/caarlos0/env/v11/"
 	metrics = "github.com/prometheus/"
 	cobra   = "github.com/spf13/"
+
+	isatty      = "github.com/mattn/go-isatty"
+	progressbar = "github.com/schollz/progressbar/v3"
 )
 
 // rooms are all rooms of the tree, the more particular before the more general. Arrows point to billing and secret;
@@ -60,7 +63,7 @@ var rooms = []room{
 	{dir: "cmd/api", may: services},
 	{dir: "cmd/worker", may: services},
 	{dir: "cmd/stripesim", may: services},
-	{dir: "cmd/billctl", may: []string{std, module + "/", uuid, xsync, cobra, goose, pq, "github.com/mattn/go-isatty"}},
+	{dir: "cmd/billctl", may: []string{std, module + "/", uuid, xsync, cobra, goose, pq, isatty, progressbar}},
 	{dir: "db/migrations", may: []string{std}},
 	{dir: "internal/importrules", may: []string{std}},
 	{dir: "internal/netfault", may: []string{std}},

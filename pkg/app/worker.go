@@ -25,9 +25,13 @@ var (
 	_ worker.Caretaker = (*store.Store)(nil)
 	_ worker.Merchants = (*store.Store)(nil)
 	_ worker.Doubts    = (*store.Store)(nil)
+	_ worker.Archive   = (*store.Store)(nil)
 	_ worker.Gateway   = (*gateway.Gateway)(nil)
 	_ worker.Metrics   = (*telemetry.WorkerMetrics)(nil)
 )
+
+// retentionPause is between two looks for tasks that are to be archived, three cheap statements each.
+const retentionPause = time.Minute
 
 // recordReserve is the part of SHUTDOWN_TIMEOUT that is kept for recording outcomes once calls have been cut off.
 const recordReserve = 0.2
@@ -57,6 +61,7 @@ func Worker() Service {
 
 func runWorker(ctx context.Context, conf config.Worker, base *foundation) error {
 	base.registerQueue()
+	telemetry.RegisterHistory(base.registry, base.store.OldestFinished)
 	stripe, err := gateway.New(gateway.Config{
 		BaseURL: conf.APIURL, PlatformKey: conf.SecretKey, Timeout: conf.Timeout, MaxConns: conf.Concurrency,
 	})
@@ -69,12 +74,13 @@ func runWorker(ctx context.Context, conf config.Worker, base *foundation) error 
 	}
 	one := worker.New(worker.Deps{
 		Registry: base.store, Queue: base.store, Caretaker: base.store, Merchants: base.store,
-		Doubts: base.store, Gateway: stripeOf(stripe), Metrics: telemetry.NewWorkerMetrics(base.registry), Log: base.log,
+		Doubts: base.store, Archive: base.store, Gateway: stripeOf(stripe), Metrics: telemetry.NewWorkerMetrics(base.registry), Log: base.log,
 		NewID: newWorkerID, NewTaskID: newTaskID,
 	}, worker.Config{
 		Hostname: hostname, PID: os.Getpid(), Version: Version, Concurrency: conf.Concurrency, PollInterval: conf.PollInterval,
 		Lease: conf.Lease, Window: conf.Window, Backoff: billing.Backoff{Base: conf.RetryBase, Max: conf.RetryMax},
 		LookDelays: conf.ReconcileDelays, LookTimeout: 2 * conf.Timeout, DrainTimeout: drainTimeout(conf),
+		Retention: time.Duration(conf.Retention), RetentionPause: retentionPause,
 	})
 	defer base.wakeWorkers(ctx)()
 	var listener sync.WaitGroup

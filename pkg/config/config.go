@@ -78,6 +78,7 @@ type Worker struct {
 	// ReconcileDelays are the pauses before the first look at a task in doubt and between the looks; after the last look a
 	// person decides. However short they are, the last look is made no earlier than a day after the first send.
 	ReconcileDelays []time.Duration `env:"RECONCILE_DELAYS" envDefault:"1m,5m,30m,2h,8h,24h"`
+	Retention       Age             `env:"TASK_RETENTION" envDefault:"400d"` // of finished tasks; 0: for ever
 }
 
 // secrets may come as files.
@@ -129,6 +130,7 @@ func LoadWorker(environ []string, checks Checks) (Worker, error) {
 	for _, delay := range conf.ReconcileDelays {
 		faults.atLeast("RECONCILE_DELAYS", delay, 10*time.Millisecond)
 	}
+	faults.retention(conf.Env, conf.Retention)
 	return conf, faults.err()
 }
 
@@ -161,6 +163,7 @@ func read(environ []string, conf any) *faultList {
 	}
 	err := env.ParseWithOptions(conf, env.Options{Environment: values, FuncMap: map[reflect.Type]env.ParserFunc{
 		reflect.TypeFor[secret.Text](): func(value string) (any, error) { return secret.New(value), nil },
+		reflect.TypeFor[Age]():         func(value string) (any, error) { return parseAge(value) },
 	}})
 	if err != nil {
 		names := variableNames(reflect.TypeOf(conf).Elem())
@@ -175,7 +178,7 @@ func read(environ []string, conf any) *faultList {
 var meaning = map[string]string{
 	"LOG_LEVEL": "debug, info, warn or error", "SHUTDOWN_DELAY": duration, "SHUTDOWN_TIMEOUT": duration,
 	"STRIPE_TIMEOUT": duration, "STRIPE_IDEMPOTENCY_WINDOW": duration, "WORKER_POLL_INTERVAL": duration, "WORKER_LEASE": duration,
-	"RETRY_BASE": duration, "RETRY_MAX": duration, "RECONCILE_DELAYS": "a list of durations such as 1m,5m,1h", "ALLOW_PAYOUTS": boolean, "API_REQUIRE_IDEMPOTENCY_KEY": boolean,
+	"RETRY_BASE": duration, "RETRY_MAX": duration, "RECONCILE_DELAYS": "a list of durations such as 1m,5m,1h", "TASK_RETENTION": "a number of days such as 400d, a duration such as 36h, or 0", "ALLOW_PAYOUTS": boolean, "API_REQUIRE_IDEMPOTENCY_KEY": boolean,
 	"MERCHANT_RATE": "a number", "MERCHANT_CONCURRENCY": "a whole number", "WORKER_CONCURRENCY": "a whole number",
 }
 

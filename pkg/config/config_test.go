@@ -50,6 +50,7 @@ func TestDefaults(t *testing.T) {
 		"RETRY_BASE":                  {worker.RetryBase, 2 * time.Second},
 		"RETRY_MAX":                   {worker.RetryMax, 15 * time.Minute},
 		"RECONCILE_DELAYS":            {fmt.Sprint(worker.ReconcileDelays), "[1m0s 5m0s 30m0s 2h0m0s 8h0m0s 24h0m0s]"},
+		"TASK_RETENTION":              {worker.Retention, config.Age(400 * 24 * time.Hour)},
 		"MERCHANT_RATE":               {worker.MerchantRate, 20.0},
 		"MERCHANT_CONCURRENCY":        {worker.MerchantConcurrency, 10},
 		"ALLOW_PAYOUTS":               {api.AllowPayouts, false},
@@ -78,7 +79,7 @@ func TestEachFaultIsNamed(t *testing.T) {
 		"STRIPE_CONNECT_URL": {"://canary"}, "STRIPE_TIMEOUT": {"canary", "0s"},
 		"STRIPE_IDEMPOTENCY_WINDOW": {"canary", "24h", "1s"},
 		"WORKER_CONCURRENCY":        {"canary", "0", "100000"}, "WORKER_POLL_INTERVAL": {"canary", "1ms"}, "WORKER_LEASE": {"canary", "10ms"},
-		"RETRY_BASE": {"canary", "0s"}, "RETRY_MAX": {"canary", "1s"}, "RECONCILE_DELAYS": {"canary", "1m,canary", "0s", ","}, "MERCHANT_RATE": {"canary", "-1"}, "MERCHANT_CONCURRENCY": {"canary", "-1"},
+		"RETRY_BASE": {"canary", "0s"}, "RETRY_MAX": {"canary", "1s"}, "RECONCILE_DELAYS": {"canary", "1m,canary", "0s", ","}, "TASK_RETENTION": {"canary", "-1h", "-1d", "1.5d", "d", "99999d", "1ms", "400"}, "MERCHANT_RATE": {"canary", "-1"}, "MERCHANT_CONCURRENCY": {"canary", "-1"},
 		"ALLOW_PAYOUTS": {"canary"}, "ENCRYPTION_KEY_FILE": {"/canary/nowhere"}, "ENCRYPTION_KEY": {"bad canary"},
 		"ENCRYPTION_KEYS_PREVIOUS": {"canary"}, "DATABASE_URL": {"bad canary"},
 	} {
@@ -142,6 +143,27 @@ func TestStripeHosts(t *testing.T) {
 		_, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", "ENCRYPTION_KEY=k", "APP_ENV=" + tc.env, "STRIPE_API_URL=" + tc.address}, anything())
 		if (err == nil) != tc.ok {
 			t.Errorf("%s %s: %v", tc.env, tc.address, err)
+		}
+	}
+}
+
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		env, value string
+		want       time.Duration
+		ok         bool
+	}{
+		{"production", "0", 0, true},
+		{"production", "1d", 24 * time.Hour, true},
+		{"production", "720h", 30 * 24 * time.Hour, true},
+		{"production", "23h", 0, false},
+		{"development", "1s", time.Second, true},
+		{"development", "0d", 0, true},
+	} {
+		worker, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", "ENCRYPTION_KEY=k", "APP_ENV=" + tc.env, "TASK_RETENTION=" + tc.value}, anything())
+		if (err == nil) != tc.ok || tc.ok && time.Duration(worker.Retention) != tc.want {
+			t.Errorf("%s %s: %v, %v", tc.env, tc.value, worker.Retention, err)
 		}
 	}
 }

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	minAdminKey = 16
-	maxWindow   = 23 * time.Hour // Stripe may forget a key after 24 hours; the rest is for clocks that differ
+	minAdminKey  = 16
+	minRetention = 24 * time.Hour
+	maxWindow    = 23 * time.Hour // Stripe may forget a key after 24 hours; the rest is for clocks that differ
 )
 
 // faultList collects faults; a variable that has one already gets no second.
@@ -83,6 +84,17 @@ func (f *faultList) stripe(environment Environment, s Stripe) {
 	f.atLeast("STRIPE_IDEMPOTENCY_WINDOW", s.Window, time.Minute)
 	if s.Window > maxWindow {
 		f.add("STRIPE_IDEMPOTENCY_WINDOW", "must be at most 23h: Stripe may forget a key after 24 hours")
+	}
+}
+
+// retention refuses ages at which a production system would forget callers' Idempotency-Keys while they are still in use.
+func (f *faultList) retention(environment Environment, age Age) {
+	least := time.Second
+	if environment == Production {
+		least = minRetention
+	}
+	if age != 0 && time.Duration(age) < least {
+		f.add("TASK_RETENTION", fmt.Sprintf("must be 0, for ever, or at least %s", least))
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 // SQLSTATEs that callers must tell apart. https://www.postgresql.org/docs/current/errcodes-appendix.html
 const (
 	stateUniqueViolation  = "23505"
+	stateForeignKey       = "23503"
 	stateLockNotAvailable = "55P03"
 	stateQueryCanceled    = "57014"
 	stateReadOnly         = "25006"

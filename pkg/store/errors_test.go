@@ -13,7 +13,7 @@ import (
 	"billonce/pkg/store/storetest"
 )
 
-func done(t *testing.T) billing.Settlement {
+func succeeding(t *testing.T) billing.Settlement {
 	t.Helper()
 	return settlement(billing.Claim{
 		ID: billing.TaskID(storetest.NewID(t)), Worker: billing.WorkerID(storetest.NewID(t)), Attempt: 1, ClaimedAt: time.Now(),
@@ -44,7 +44,7 @@ func TestAConnectionThatFailsIsNotTheContentsFault(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = pool.Close() })
 			broken := store.New(pool, db.Vault)
-			one, other := done(t), done(t)
+			one, other := succeeding(t), succeeding(t)
 			other.Status, other.Answer = billing.InDoubt, billing.Answer{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonNoAnswer}
 			for _, settlement := range []billing.Settlement{one, other} { // each by a statement of its own
 				_, err := broken.Settle(context.Background(), []billing.Settlement{settlement})

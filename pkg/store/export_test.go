@@ -12,3 +12,6 @@ func (s *Store) Sweep() { s.marked.sweep() }
 
 // SettleArgs exposes the arguments of SettleQuery.
 var SettleArgs = settleArgs //nolint:gochecknoglobals // a test's window
+
+// MoveQuery exposes the statement of [Store.MoveFinished].
+var MoveQuery = moveQuery //nolint:gochecknoglobals // a test's window

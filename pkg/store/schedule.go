@@ -25,7 +25,7 @@ const (
 //
 // Errors have code [billing.CodeInvalid] (with faults at "/<index>/<field>"), [billing.CodeKeyReused] (key known with
 // another fingerprint), [billing.CodeKeyInProgress] (another transaction is using the key now) or [billing.CodeIntentTaken]
-// (a task with the intent exists that neither failed nor was canceled; the faults name it).
+// (a task with the intent exists that neither failed nor was canceled, or an archived one succeeded; the faults name it).
 func (s *Store) CreateTasks(ctx context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
 	var created []billing.CreatedTask
 	err := s.db.inTx(ctx, "create tasks", func(tx *sqlx.Tx) error {
@@ -59,12 +59,10 @@ func (s *Store) RetryTask(ctx context.Context, of billing.TaskID, next billing.N
 		if first.Status != string(billing.Failed) && first.Status != string(billing.Canceled) {
 			return &billing.Error{Code: billing.CodeConflict, Message: "only a failed or canceled task can be retried; this one is " + first.Status}
 		}
-		row := taskRow{}
-		err := tx.GetContext(ctx, &row, `SELECT `+taskColumns+` FROM scheduled_tasks WHERE retry_of = $1`, of)
+		repetition, err := repetitionOf(ctx, tx, of)
 		if err == nil {
-			task, err := row.task()
-			created = []billing.CreatedTask{{Task: task, Replayed: true}}
-			return err
+			created = []billing.CreatedTask{{Task: repetition, Replayed: true}}
+			return nil
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err
@@ -76,11 +74,30 @@ func (s *Store) RetryTask(ctx context.Context, of billing.TaskID, next billing.N
 		created, err = createTasks(ctx, tx, []billing.NewTask{next})
 		return err
 	})
+	if billing.CodeOf(err) == billing.CodeNotFound {
+		if _, getErr := s.GetTask(ctx, of); getErr == nil {
+			return billing.CreatedTask{}, &billing.Error{Code: billing.CodeConflict, Message: "the task is archived and can no longer be retried; schedule a new one"}
+		}
+	}
 	if err != nil {
 		return billing.CreatedTask{}, err
 	}
 	s.wakeForDue(created)
 	return created[0], nil
+}
+
+// repetitionOf returns the task that repeats the given one, which the caller has locked. The repetition may be archived while
+// the repeated task is not; the archive is looked at last, so that one that is just being moved is not missed.
+func repetitionOf(ctx context.Context, tx *sqlx.Tx, of billing.TaskID) (billing.Task, error) {
+	row := taskRow{}
+	err := tx.GetContext(ctx, &row, `SELECT `+taskColumns+` FROM scheduled_tasks WHERE retry_of = $1`, of)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = tx.GetContext(ctx, &row, archivedByRetryOf, of)
+	}
+	if err != nil {
+		return billing.Task{}, err
+	}
+	return row.task()
 }
 
 func createTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
@@ -226,7 +243,7 @@ func insertTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, crea
 	if len(inserted) < len(columns.ids) {
 		return intentTaken(ctx, tx, tasks, inserted)
 	}
-	return nil
+	return intentArchived(ctx, tx, tasks, created)
 }
 
 // timestampLayout is how times are given to PostgreSQL inside arrays.

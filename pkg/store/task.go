@@ -11,11 +11,15 @@ import (
 	"billonce/pkg/billing"
 )
 
-// taskColumns are the columns of a task as the API shows it; the frozen request stays behind.
-const taskColumns = `id, merchant_id, kind, target, params, metadata, status, run_at, scheduled_for, attempt, released, looks,
+// ownColumns are the columns of a task's own row that the API shows; the frozen request stays behind.
+const ownColumns = `id, merchant_id, kind, target, params, metadata, status, run_at, scheduled_for, attempt, released, looks,
 	max_attempts, retry_of, intent, on_decline, declines, first_sent_at, result, last_error, waiting_since, look_at, created_at,
-	updated_at, finished_at,
-	(SELECT r.id FROM scheduled_tasks AS r WHERE r.retry_of = scheduled_tasks.id) AS retried_by,
+	updated_at, finished_at`
+
+// taskColumns are the columns of a task as the API shows it.
+const taskColumns = ownColumns + `,
+	coalesce((SELECT r.id FROM scheduled_tasks AS r WHERE r.retry_of = scheduled_tasks.id),
+		(SELECT r.id FROM archived_tasks AS r WHERE r.retry_of = scheduled_tasks.id LIMIT 1)) AS retried_by,
 	(SELECT json_build_object('outcome', d.outcome, 'note', d.note, 'request_id', d.request_id, 'resolved_at', d.resolved_at)
 		FROM task_resolutions AS d WHERE d.task_id = scheduled_tasks.id) AS resolution`
 
@@ -93,10 +97,13 @@ func utc(t *time.Time) *time.Time {
 	return &at
 }
 
-// GetTask returns one task. The error has code [billing.CodeNotFound] when there is none.
+// GetTask returns one task, also from the archive. The error has code [billing.CodeNotFound] when there is none.
 func (s *Store) GetTask(ctx context.Context, id billing.TaskID) (billing.Task, error) {
 	row := taskRow{}
 	err := s.db.sqlx.GetContext(ctx, &row, `SELECT `+taskColumns+` FROM scheduled_tasks WHERE id = $1`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = s.db.sqlx.GetContext(ctx, &row, archivedByID, id)
+	}
 	if err != nil {
 		return billing.Task{}, taskError("get task", err)
 	}
@@ -143,43 +150,15 @@ func (s *Store) ListAttempts(ctx context.Context, id billing.TaskID) ([]billing.
 	if _, err := s.GetTask(ctx, id); err != nil {
 		return nil, err
 	}
-	rows := []struct {
-		Number     int            `db:"attempt"`
-		Kind       string         `db:"kind"`
-		WorkerID   string         `db:"worker_id"`
-		StartedAt  time.Time      `db:"started_at"`
-		FinishedAt time.Time      `db:"finished_at"`
-		Outcome    string         `db:"outcome"`
-		Reason     string         `db:"reason"`
-		Replayed   bool           `db:"replayed"`
-		RequestID  string         `db:"request_id"`
-		Error      sql.NullString `db:"error"`
-		Evidence   sql.NullString `db:"evidence"`
-	}{}
-	err := s.db.sqlx.SelectContext(ctx, &rows, `
-		SELECT attempt, kind, worker_id, started_at, finished_at, outcome, reason, replayed, request_id, error, evidence
-		FROM attempts WHERE task_id = $1 ORDER BY attempt`, id)
+	var listed sql.NullString
+	err := s.db.sqlx.GetContext(ctx, &listed, `
+		SELECT coalesce((`+attemptsOf+` WHERE a.task_id = $1), (SELECT document->'attempts' FROM archived_tasks WHERE id = $1))`, id)
 	if err != nil {
 		return nil, translate("list attempts", err)
 	}
-	attempts := make([]billing.Attempt, len(rows))
-	for i, row := range rows {
-		attempts[i] = billing.Attempt{
-			Number: row.Number, Kind: billing.AttemptKind(row.Kind), WorkerID: billing.WorkerID(row.WorkerID),
-			StartedAt: row.StartedAt.UTC(), FinishedAt: row.FinishedAt.UTC(),
-			Outcome: billing.Outcome(row.Outcome), Reason: billing.Reason(row.Reason),
-			Replayed: row.Replayed, RequestID: row.RequestID,
-		}
-		if row.Error.Valid {
-			if err := json.Unmarshal([]byte(row.Error.String), &attempts[i].Error); err != nil {
-				return nil, fmt.Errorf("list attempts: %w", err)
-			}
-		}
-		if row.Evidence.Valid {
-			if err := json.Unmarshal([]byte(row.Evidence.String), &attempts[i].Evidence); err != nil {
-				return nil, fmt.Errorf("list attempts: %w", err)
-			}
-		}
+	attempts, err := readAttempts(listed)
+	if err != nil {
+		return nil, fmt.Errorf("list the attempts of task %s: %w", id, err)
 	}
 	return attempts, nil
 }

@@ -133,6 +133,15 @@ func writes() map[string]func(t *testing.T, db *storetest.DB) written {
 				return err
 			}, `SELECT count(*) FROM task_attempts WHERE task_id = $1 AND kind = 'look'`, []any{doubt.ID}}
 		},
+		"MoveFinished": func(t *testing.T, db *storetest.DB) written {
+			t.Helper()
+			first := failed(t, db)
+			age(t, db, first.ID, retention+time.Hour)
+			return written{func(ctx context.Context, s *store.Store) error {
+				_, err := s.MoveFinished(ctx, billing.Failed, time.Time{}, retention, 10)
+				return err
+			}, `SELECT count(*) FROM archived_tasks WHERE id = $1 AND jsonb_array_length(document->'attempts') = 1`, []any{first.ID}}
+		},
 		"TakeOver": func(t *testing.T, db *storetest.DB) written {
 			t.Helper()
 			claims := running(t, db)

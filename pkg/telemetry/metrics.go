@@ -69,6 +69,7 @@ func (m *APIMetrics) TasksScheduled(kind billing.Kind, n int) {
 type WorkerMetrics struct {
 	slots, busy, lastClaim   prometheus.Gauge
 	claimed, lost, takenOver prometheus.Counter
+	archived                 prometheus.Counter
 	attempts                 *prometheus.CounterVec
 	attemptDurations         *prometheus.HistogramVec
 	claimDurations           *prometheus.HistogramVec
@@ -85,13 +86,14 @@ func NewWorkerMetrics(registry prometheus.Registerer) *WorkerMetrics {
 		claimed:          prometheus.NewCounter(options("tasks_claimed_total", "Tasks claimed.")),
 		lost:             prometheus.NewCounter(options("settlements_discarded_total", "Outcomes that came too late: the task was another's.")),
 		takenOver:        prometheus.NewCounter(options("tasks_taken_over_total", "Tasks given back for workers that fell silent.")),
+		archived:         prometheus.NewCounter(options("archived_tasks_total", "Finished tasks moved into the archive.")),
 		attempts:         counter("task_attempts_total", "Attempts ended.", "kind", "outcome", "reason"),
 		attemptDurations: histogram("task_attempt_duration_seconds", "Time of one call to Stripe.", latencyBuckets, "kind", "outcome"),
 		claimDurations:   histogram("claim_duration_seconds", "Time of one claim statement.", latencyBuckets),
 		settleDurations:  histogram("settle_duration_seconds", "Time of one settle statement.", latencyBuckets),
 		lag:              histogram("task_schedule_lag_seconds", "From run_at to the claim.", lagBuckets),
 	}
-	registry.MustRegister(m.slots, m.busy, m.lastClaim, m.claimed, m.lost, m.takenOver, m.attempts, m.attemptDurations,
+	registry.MustRegister(m.slots, m.busy, m.lastClaim, m.claimed, m.lost, m.takenOver, m.archived, m.attempts, m.attemptDurations,
 		m.claimDurations, m.settleDurations, m.lag)
 	return m
 }
@@ -127,6 +129,9 @@ func (m *WorkerMetrics) Settled(_, lost int, took time.Duration) {
 // TakenOver counts tasks given back for silent workers.
 func (m *WorkerMetrics) TakenOver(n int) { m.takenOver.Add(float64(n)) }
 
+// Archived counts finished tasks moved into the archive.
+func (m *WorkerMetrics) Archived(n int) { m.archived.Add(float64(n)) }
+
 // queueGauges read the queue when they are scraped.
 type queueGauges struct {
 	oldest, inDoubt *prometheus.Desc
@@ -158,6 +163,34 @@ func (q *queueGauges) Collect(metrics chan<- prometheus.Metric) {
 	}
 	metrics <- prometheus.MustNewConstMetric(q.oldest, prometheus.GaugeValue, oldest.Seconds())
 	metrics <- prometheus.MustNewConstMetric(q.inDoubt, prometheus.GaugeValue, float64(inDoubt))
+}
+
+// historyGauge reads how far back the queue's history reaches when it is scraped.
+type historyGauge struct {
+	oldest *prometheus.Desc
+	read   func(ctx context.Context) (oldest time.Duration, err error)
+}
+
+// RegisterHistory adds a gauge of the oldest finished task outside the archive, read anew at each scrape. Every process reports
+// the same: use max, not sum.
+func RegisterHistory(registry prometheus.Registerer, read func(ctx context.Context) (oldest time.Duration, err error)) {
+	registry.MustRegister(&historyGauge{
+		oldest: prometheus.NewDesc(namespace+"_oldest_finished_task_age_seconds",
+			"How long ago the oldest finished task that is not archived was due.", nil, nil),
+		read: read,
+	})
+}
+
+// Describe implements prometheus.Collector.
+func (h *historyGauge) Describe(descs chan<- *prometheus.Desc) { descs <- h.oldest }
+
+// Collect implements prometheus.Collector. When the database does not answer the gauge is absent, not zero.
+func (h *historyGauge) Collect(metrics chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if oldest, err := h.read(ctx); err == nil {
+		metrics <- prometheus.MustNewConstMetric(h.oldest, prometheus.GaugeValue, oldest.Seconds())
+	}
 }
 
 func options(name, help string) prometheus.CounterOpts {

@@ -107,6 +107,7 @@ func TestOpsServer(t *testing.T) {
 		}
 		return 3 * time.Second, 2, nil
 	})
+	telemetry.RegisterHistory(registry, func(context.Context) (time.Duration, error) { return 90 * time.Second, nil })
 	o := startOps(t, registry)
 
 	if status, body := o.get(t, "/readyz"); status != 503 || !strings.Contains(body, "starting") {
@@ -138,6 +139,7 @@ func TestOpsServer(t *testing.T) {
 	worker.Claimed(3, time.Millisecond)
 	worker.Settled(2, 1, time.Millisecond)
 	worker.TakenOver(4)
+	worker.Archived(6)
 	worker.Started(time.Second)
 	api.RequestDone("POST", "/v1/tasks", 201, time.Millisecond)
 	api.TasksScheduled(billing.InvoicePay, 5)
@@ -145,6 +147,7 @@ func TestOpsServer(t *testing.T) {
 	for _, line := range []string{
 		`billonce_task_attempts_total{kind="invoice.pay",outcome="succeeded",reason="done"} 1`, "billonce_worker_slots 7",
 		"billonce_tasks_claimed_total 3", "billonce_settlements_discarded_total 1", "billonce_tasks_taken_over_total 4",
+		"billonce_archived_tasks_total 6", "billonce_oldest_finished_task_age_seconds 90",
 		`billonce_http_requests_total{code="201",method="POST",route="/v1/tasks"} 1`, `billonce_tasks_scheduled_total{kind="invoice.pay"} 5`,
 	} {
 		if !strings.Contains(body, line+"\n") {

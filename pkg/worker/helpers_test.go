@@ -109,7 +109,7 @@ func (q *queue) GetMerchants(ctx context.Context, ids []billing.MerchantID) (map
 }
 
 // quiet counts nothing.
-type quiet struct{ lost, takenOver atomic.Int64 }
+type quiet struct{ lost, takenOver, archived atomic.Int64 }
 
 func (*quiet) Slots(int)                                                                {}
 func (*quiet) Busy(int)                                                                 {}
@@ -119,12 +119,14 @@ func (*quiet) AttemptDone(billing.Kind, billing.Outcome, billing.Reason, time.Du
 func (q *quiet) Settled(_, lost int, _ time.Duration)                                   { q.lost.Add(int64(lost)) }
 
 func (q *quiet) TakenOver(n int) { q.takenOver.Add(int64(n)) }
+func (q *quiet) Archived(n int)  { q.archived.Add(int64(n)) }
 
 type rig struct {
 	db      *storetest.DB
 	queue   *queue
 	gateway *gateway
 	metrics *quiet
+	archive worker.Archive
 	conf    worker.Config
 	log     lines
 }
@@ -161,7 +163,7 @@ func (l *lines) count(level slog.Level, message string, words ...string) (n int)
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	db := storetest.Open(t)
-	return &rig{db: db, queue: &queue{Store: db.Store}, gateway: &gateway{answer: done, finding: noTrace}, metrics: &quiet{}, conf: worker.Config{
+	return &rig{db: db, queue: &queue{Store: db.Store}, archive: db.Store, gateway: &gateway{answer: done, finding: noTrace}, metrics: &quiet{}, conf: worker.Config{
 		Hostname: "test", PID: 1, Version: "test", Concurrency: 10, PollInterval: 10 * time.Millisecond, Lease: 2 * time.Second,
 		Window: 23 * time.Hour, Backoff: billing.Backoff{Base: 10 * time.Millisecond, Max: 50 * time.Millisecond},
 		LookDelays: []time.Duration{time.Hour}, LookTimeout: 10 * time.Second, DrainTimeout: 10 * time.Second,
@@ -172,7 +174,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) start(t *testing.T) (stop func() error) {
 	t.Helper()
 	w := worker.New(worker.Deps{
-		Registry: r.queue, Queue: r.queue, Caretaker: r.queue, Merchants: r.queue, Doubts: r.queue, Gateway: r.gateway, Metrics: r.metrics,
+		Registry: r.queue, Queue: r.queue, Caretaker: r.queue, Merchants: r.queue, Doubts: r.queue, Archive: r.archive, Gateway: r.gateway, Metrics: r.metrics,
 		Log:       slog.New(slog.NewJSONHandler(&r.log, nil)),
 		NewID:     func() (billing.WorkerID, error) { return billing.WorkerID(storetest.NewID(t)), nil },
 		NewTaskID: func() (billing.TaskID, error) { return billing.TaskID(storetest.NewID(t)), nil },

@@ -42,6 +42,11 @@ type Doubts interface {
 	SettleLook(ctx context.Context, look billing.LookSettlement) (written bool, err error)
 }
 
+// Archive takes finished tasks that are old.
+type Archive interface {
+	MoveFinished(ctx context.Context, status billing.Status, from time.Time, olderThan time.Duration, limit int) (billing.Moved, error)
+}
+
 // Gateway sends one task to Stripe, once, and tells what it learned. It also reads there what became of one merchant's tasks
 // in doubt.
 type Gateway interface {
@@ -58,4 +63,5 @@ type Metrics interface {
 	AttemptDone(kind billing.Kind, outcome billing.Outcome, reason billing.Reason, took time.Duration)
 	Settled(n, lost int, took time.Duration)
 	TakenOver(n int)
+	Archived(n int)
 }

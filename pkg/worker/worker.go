@@ -11,7 +11,7 @@ import (
 	"billonce/pkg/billing"
 )
 
-// Config sets a worker's pace. Every field is required.
+// Config sets a worker's pace. Every field but Retention is required.
 type Config struct {
 	Hostname     string
 	PID          int
@@ -24,6 +24,9 @@ type Config struct {
 	LookDelays   []time.Duration // before the first look at a task in doubt, between the looks; not empty
 	LookTimeout  time.Duration   // one merchant's looks
 	DrainTimeout time.Duration   // how long tasks in flight may take to finish when the worker stops
+
+	Retention      time.Duration // finished tasks older than this are archived; 0: never
+	RetentionPause time.Duration // between looking for such tasks
 }
 
 // Deps are what a worker works with. Every field is required.
@@ -33,6 +36,7 @@ type Deps struct {
 	Caretaker Caretaker
 	Merchants Merchants
 	Doubts    Doubts
+	Archive   Archive
 	Gateway   Gateway
 	Metrics   Metrics
 	Log       *slog.Logger
@@ -99,6 +103,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	background.Go(func() { w.settler.run(serve) })
 	background.Go(func() { w.takeCare(ctx) })
 	background.Go(func() { w.reconcile(ctx) })
+	if w.conf.Retention > 0 {
+		background.Go(func() { w.retain(ctx) })
+	}
 
 	send, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutOff()

@@ -16,8 +16,8 @@ import (
 const tasksPath = "/v1/tasks"
 
 func (p *program) tasks() *cobra.Command {
-	return group("tasks", "Look at tasks, call them off, repeat them, decide about doubts",
-		p.tasksList(), p.tasksShow(), p.tasksChain(), p.tasksCancel(), p.tasksReschedule(), p.tasksRetry(), p.tasksResolve())
+	return group("tasks", "Look at tasks, call them off, repeat them, decide about doubts, export their history",
+		p.tasksList(), p.tasksShow(), p.tasksChain(), p.tasksCancel(), p.tasksReschedule(), p.tasksRetry(), p.tasksResolve(), p.tasksExport())
 }
 
 func (p *program) tasksList() *cobra.Command {
