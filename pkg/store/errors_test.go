@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,11 +26,19 @@ func succeeding(t *testing.T) billing.Settlement {
 func TestAConnectionThatFailsIsNotTheContentsFault(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t)
+	role := "role_" + strings.ReplaceAll(storetest.NewID(t), "-", "_")
+	db.SQL.MustExec(`CREATE ROLE ` + role)
+	t.Cleanup(func() { db.SQL.MustExec(`DROP ROLE ` + role) })
 	for name, change := range map[string]func(*url.URL){
 		"NoSuchDatabase": func(u *url.URL) { u.Path = "/not_there_for_a_minute" },
 		"NoSuchUser":     func(u *url.URL) { u.User = url.UserPassword("nobody_of_this_name", "x") },
 		"NoTLS":          func(u *url.URL) { u.RawQuery = "sslmode=require" },
-		"NobodyThere":    func(u *url.URL) { u.Host = "127.0.0.1:1" },
+		"NoRights": func(u *url.URL) {
+			query := u.Query()
+			query.Set("options", "-c role="+role)
+			u.RawQuery = query.Encode()
+		},
+		"NobodyThere": func(u *url.URL) { u.Host = "127.0.0.1:1" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -58,8 +67,8 @@ func TestAConnectionThatFailsIsNotTheContentsFault(t *testing.T) {
 	}
 }
 
-// TestARoleWithoutItsRightsIsNotTheContentsFault: somebody takes a right away, and gives it back.
-func TestARoleWithoutItsRightsIsNotTheContentsFault(t *testing.T) {
+// TestATableThatIsNotThereIsNotTheContentsFault: a schema that is being mended comes back.
+func TestATableThatIsNotThereIsNotTheContentsFault(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t)
 	claims := running(t, db)
