@@ -3,8 +3,30 @@
 -- Every index is partial. Only scheduled_tasks_one_per_object is written by an ordinary task, once, when it is claimed; all
 -- others hold the few rows that wait, are looked at, or name an intent.
 --
+-- Where several tasks at one object are open, one of them has to end first: the migration says so, and changes nothing.
+--
 -- +goose Up
 SET LOCAL lock_timeout = '5s';
+
+-- +goose StatementBegin
+DO $$
+DECLARE
+    objects integer;
+    example record;
+BEGIN
+    SELECT count(*) INTO objects FROM (
+        SELECT 1 FROM scheduled_tasks WHERE target <> '' AND first_sent_at IS NOT NULL AND finished_at IS NULL
+        GROUP BY target, merchant_id HAVING count(*) > 1) AS crowded;
+    IF objects > 0 THEN
+        SELECT target, merchant_id, string_agg(id::text || ' (' || status || ')', ', ' ORDER BY id) AS tasks INTO example
+        FROM scheduled_tasks WHERE target <> '' AND first_sent_at IS NOT NULL AND finished_at IS NULL
+        GROUP BY target, merchant_id HAVING count(*) > 1 ORDER BY target, merchant_id LIMIT 1;
+        RAISE EXCEPTION '% objects have more than one task that was sent and has not ended; from this version on there is one at a time', objects
+            USING DETAIL = format('For example %s of merchant %s: %s.', example.target, example.merchant_id, example.tasks),
+                HINT = 'Let the workers of the present version finish what is pending or running, resolve what is in doubt, and migrate again.';
+    END IF;
+END $$;
+-- +goose StatementEnd
 
 ALTER TABLE scheduled_tasks
     ALTER COLUMN target TYPE text COLLATE "C", -- compared a lot, never sorted for people
@@ -25,6 +47,9 @@ ALTER TABLE scheduled_tasks
     ADD CONSTRAINT scheduled_tasks_declines CHECK (declines >= 0),
     ADD CONSTRAINT scheduled_tasks_waiting_is_pending CHECK (waiting_since IS NULL OR status = 'pending'),
     ADD CONSTRAINT scheduled_tasks_looked_at_is_in_doubt CHECK (look_at IS NULL OR status = 'in_doubt');
+
+-- What is in doubt already is looked at as soon as a worker can.
+UPDATE scheduled_tasks SET look_at = now() WHERE status = 'in_doubt';
 
 COMMENT ON COLUMN scheduled_tasks.declines IS 'Declines that led to this task: its place in the on_decline plan.';
 

@@ -42,6 +42,8 @@ func TestEachRuleIsNeeded(t *testing.T) {
 		{"OneKey", func(r *protocol.Rules) { r.OneKey = false }, "two effects"},
 		{"FirstSentAtBeforeTheFirstByte", func(r *protocol.Rules) { r.SentFirst = false }, "canceled with an effect"},
 		{"LateAbsence", func(r *protocol.Rules) { r.LateAbsence = false }, "failed with an effect"},
+		{"WholeReads", func(r *protocol.Rules) { r.Whole = false }, "failed with an effect"},
+		{"AnotherIsExplained", func(r *protocol.Rules) { r.Explained = false }, "failed with an effect"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {

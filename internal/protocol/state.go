@@ -10,12 +10,14 @@ type Rules struct {
 	OneKey      bool // every send of a task has the same key
 	SentFirst   bool // first_sent_at is durable before the first byte
 	LateAbsence bool // absence is believed only a day after the first send
+	Whole       bool // absence is seen only where everything was read that could tell of an effect
+	Explained   bool // another's hand is seen only where an event of another's request explains the object's state
 	Lease       bool // a worker that may have been declared dead sends nothing
 }
 
 // AllRules are the rules as they hold in the product.
 func AllRules() Rules {
-	return Rules{Fencing: true, Window: true, Sticky: true, OneKey: true, SentFirst: true, LateAbsence: true, Lease: true}
+	return Rules{Fencing: true, Window: true, Sticky: true, OneKey: true, SentFirst: true, LateAbsence: true, Whole: true, Explained: true, Lease: true}
 }
 
 // maxAttempts is the task's max_attempts: two sends and one more, so that an answer of the first can come after the second.
@@ -83,6 +85,7 @@ type state struct {
 	record   uint8
 	executor uint8 // whose request is being carried out; dead: nobody's
 	rolls    bool  // a stored error without effect may still be rolled forward
+	taken    bool  // somebody else has done what the task asks for: it can happen once
 	effects  uint8 // at most 2
 }
 

@@ -222,23 +222,36 @@ func (m model) look(s state, i int) {
 		m.emit(i, "looks", next)
 	}
 	saw(Unreadable)
-	switch {
-	case s.effects > 0:
-		saw(Effect)
+	saw(Partial)
+	if s.effects > 0 || s.taken {
 		saw(Unclear)
-	case s.record == storedDecline:
+	}
+	if s.effects > 0 {
+		saw(Effect)
+	}
+	if s.record == storedDecline {
 		saw(Decline)
-		saw(Absence)
-	default:
+	}
+	if s.taken || s.effects > 0 && !m.rules.Explained {
+		saw(Another)
+	}
+	if s.effects == 0 && !s.taken || s.effects > 0 && !m.rules.Whole {
 		saw(Absence)
 	}
 }
 
 func (m model) settleLook(s state, i int) {
+	m.settleLookAs(s, i, false)
+	if s.work[i].late && s.work[i].saw == Unreadable {
+		m.settleLookAs(s, i, true)
+	}
+}
+
+func (m model) settleLookAs(s state, i int, over bool) {
 	w := s.work[i]
 	next := s
 	if w.token || !m.rules.Fencing {
-		next.status, next.person = Concludes(w.saw, w.late)
+		next.status, next.person = Concludes(w.saw, w.late, over)
 		next.owner = 0
 		for j := range next.work {
 			next.work[j].token = false

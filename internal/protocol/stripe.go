@@ -19,7 +19,12 @@ func (m model) stripe(s state) {
 	if s.record == executing {
 		m.finishes(s)
 	}
-	if s.rolls {
+	if s.sent && s.effects == 0 && !s.taken {
+		next := s
+		next.taken = true
+		m.emit(nobody, "somebody else does it", next)
+	}
+	if s.rolls && !s.taken {
 		next := s
 		next.rolls, next.effects = false, min(s.effects+1, 2)
 		m.emit(nobody, "Stripe rolls a stored error forward", next)
@@ -64,10 +69,12 @@ func (m model) finishes(s state) {
 		}
 		m.answers(next, of, answer)
 	}
-	end(storedDone, true, false, Done)
+	if !s.taken {
+		end(storedDone, true, false, Done)
+		end(storedError, true, false, ServerError)
+	}
 	end(storedDecline, false, false, Declined)
 	end(storedInvalid, false, false, Invalid)
-	end(storedError, true, false, ServerError)
 	end(storedError, false, true, ServerError)
 	end(nothing, false, false, ServerError)
 }

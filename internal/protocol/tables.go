@@ -85,7 +85,9 @@ type Sight uint8
 const (
 	Unreadable Sight = iota // Stripe could not be read
 	Unclear                 // the object is as asked for, and nothing tells by whose hand
+	Partial                 // no effect was seen, and not everything was read
 	Absence                 // everything was read, and there is no effect
+	Another                 // the object is as asked for, by the hand of another, of whom an event tells
 	Decline                 // the payment was refused under the task's key
 	Effect                  // the task's own effect
 	sights
@@ -101,13 +103,15 @@ func Sights() []Sight {
 }
 
 // Concludes says what becomes of a task in doubt after a look; late means that the look began after the day in which something
-// can still happen under the key. person is true when no further look is made.
-func Concludes(saw Sight, late bool) (status billing.Status, person bool) {
+// can still happen under the key, and over that looks are given up that cannot be made. person is true when no further look is made.
+func Concludes(saw Sight, late, over bool) (status billing.Status, person bool) {
 	switch {
 	case saw == Effect:
 		return billing.Succeeded, false
-	case saw == Decline, saw == Absence && late:
+	case saw == Decline, saw == Another, saw == Absence && late:
 		return billing.Failed, false
+	case saw == Unreadable:
+		return billing.InDoubt, over
 	}
-	return billing.InDoubt, late && saw != Unreadable
+	return billing.InDoubt, late
 }

@@ -75,7 +75,7 @@ func (r *lookRig) claim(kind billing.Kind, sample kindTask) billing.Claim {
 	hash := request.Hash()
 	return billing.Claim{
 		ID: id, Kind: kind, Target: sample.target, Request: request, RequestHash: hash[:], Attempt: 1, MaxAttempts: 5,
-		Auth: billing.AuthToken, Account: lookAccount, ClaimedAt: time.Now(),
+		Auth: billing.AuthToken, Account: lookAccount, ScheduledFor: time.Now(), ClaimedAt: time.Now(),
 	}
 }
 
@@ -83,7 +83,7 @@ func (r *lookRig) look(claim billing.Claim) billing.Finding {
 	r.t.Helper()
 	doubt := billing.Doubt{
 		ID: claim.ID, Kind: claim.Kind, Target: claim.Target, Request: claim.Request, Auth: claim.Auth, Account: claim.Account,
-		FirstSentAt: claim.ClaimedAt, Attempt: 2, Looks: 1,
+		ScheduledFor: claim.ScheduledFor, FirstSentAt: claim.ClaimedAt, StartedAt: time.Now(), Attempt: 2, Looks: 1,
 	}
 	found := r.gate.Look(r.t.Context(), []billing.Doubt{doubt}, r.credential())
 	if len(found) != 1 || len(found[claim.ID].Evidence) == 0 {
@@ -222,9 +222,76 @@ func TestALookTellsADecline(t *testing.T) {
 			r := newLookRig(t, stripesim.Config{})
 			claim := r.unknown(kind, sample, stripesim.Fault{Kind: stripesim.DropAfter, FirstByte: true})
 			finding := r.look(claim)
-			if effects := r.effects(claim.ID.IdempotencyKey()); len(effects) != 0 || finding.Outcome != billing.OutcomeRefused || finding.Reason != billing.ReasonDeclined {
-				t.Errorf("%+v, effects %+v", finding, effects)
+			if effects := r.effects(claim.ID.IdempotencyKey()); len(effects) != 0 || finding.Outcome != billing.OutcomeRefused || finding.Reason != billing.ReasonDeclined ||
+				finding.Error.DeclineCode != "insufficient_funds" {
+				t.Errorf("%+v %+v, effects %+v", finding, finding.Error, effects)
 			}
 		})
+	}
+}
+
+// TestALookFindsADebitThatIsUnderWay: the payment was begun, the answer was a stored error, and the invoice stays open for days. Our
+// own event tells at once; without it, nothing is called absent, neither while the debit is under way nor after it has cleared.
+func TestALookFindsADebitThatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	sample := kindTask{"in_pay", "invoice", params{"payment_method": "pm_processing"}}
+	t.Run("ByItsEvent", func(t *testing.T) {
+		t.Parallel()
+		r := newLookRig(t, stripesim.Config{})
+		claim := r.unknown(billing.InvoicePay, sample, stripesim.Fault{Kind: stripesim.ErrorKept})
+		r.wantFound(claim, sample, r.look(claim))
+	})
+	t.Run("WithoutAnEvent", func(t *testing.T) {
+		t.Parallel()
+		r := newLookRig(t, stripesim.Config{})
+		claim := r.unknown(billing.InvoicePay, sample, stripesim.Fault{Kind: stripesim.ErrorKept, Delay: 100 * time.Hour})
+		for _, when := range []string{"under way", "cleared"} {
+			finding := r.look(claim)
+			if finding.Outcome != billing.OutcomeUnknown || finding.Reason != billing.ReasonUnattributed || finding.Absent {
+				t.Errorf("%s: %+v", when, finding)
+			}
+			if when == "under way" {
+				if err := r.sim.Clear(lookAccount, false, "in_pay", ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+	t.Run("FailedWithoutAnEventOfOurs", func(t *testing.T) {
+		t.Parallel()
+		r := newLookRig(t, stripesim.Config{})
+		claim := r.unknown(billing.InvoicePay, sample, stripesim.Fault{Kind: stripesim.ErrorKept, Delay: 100 * time.Hour})
+		if err := r.sim.Clear(lookAccount, false, "in_pay", "insufficient_funds"); err != nil {
+			t.Fatal(err)
+		}
+		if finding := r.look(claim); finding.Outcome != billing.OutcomeUnknown || finding.Absent {
+			t.Errorf("%+v", finding)
+		}
+	})
+	t.Run("AnothersDebit", func(t *testing.T) {
+		t.Parallel()
+		r := newLookRig(t, stripesim.Config{})
+		if err := r.sim.External(lookAccount, false, "invoice.pay", "in_pay", "payment_method=pm_processing"); err != nil {
+			t.Fatal(err)
+		}
+		got := r.gate.Execute(t.Context(), r.claim(billing.InvoicePay, sample), r.credential())
+		if got.Outcome != billing.OutcomeRefused || got.Reason != billing.ReasonSatisfied {
+			t.Errorf("%+v %+v", got, got.Error)
+		}
+	})
+}
+
+// TestARestoredCancelIsNotCalledAnothers: a backup from before the cancelation is restored, and the same DELETE goes out as a first
+// send.
+func TestARestoredCancelIsNotCalledAnothers(t *testing.T) {
+	t.Parallel()
+	for bare, want := range map[bool]billing.Outcome{true: billing.OutcomeUnknown, false: billing.OutcomeSucceeded} {
+		r := newLookRig(t, stripesim.Config{BareDeleteEvents: bare})
+		claim := r.claim(billing.SubscriptionCancel, kindTasks()[billing.SubscriptionCancel])
+		first := r.gate.Execute(t.Context(), claim, r.credential())
+		again := r.gate.Execute(t.Context(), claim, r.credential()) // the restored row knows of no send
+		if first.Outcome != billing.OutcomeSucceeded || again.Outcome != want || len(r.effects(claim.ID.IdempotencyKey())) != 1 {
+			t.Errorf("bare %v: %s, then %s %s", bare, first.Outcome, again.Outcome, again.Reason)
+		}
 	}
 }

@@ -5,20 +5,29 @@ import "time"
 // Doubt is a task in doubt that one worker looks at. (Attempt, status in_doubt) is the fencing token: a finding that names
 // another attempt than the database holds changes nothing.
 type Doubt struct {
-	ID          TaskID
-	MerchantID  MerchantID
-	Kind        Kind
-	Target      string
-	Request     Request
-	Auth        AuthMode  // as whom the task was sent
-	Account     string    // to which account the task was sent
-	FirstSentAt time.Time // by the database's clock
-	Worker      WorkerID
-	StartedAt   time.Time // of the look, by the database's clock
-	Attempt     int
-	Looks       int // looks begun so far, this one included
-	OnDecline   *Dunning
-	Declines    int
+	ID           TaskID
+	MerchantID   MerchantID
+	Kind         Kind
+	Target       string
+	Request      Request
+	Auth         AuthMode  // as whom the task was sent
+	Account      string    // to which account the task was sent
+	ScheduledFor time.Time // before it, nobody can have sent the task
+	FirstSentAt  time.Time // by the database's clock; an earlier life of the database may have sent it before
+	Worker       WorkerID
+	StartedAt    time.Time // of the look, by the database's clock
+	Attempt      int
+	Looks        int // looks made so far, this one included
+	OnDecline    *Dunning
+	Declines     int
+}
+
+// Since is the earliest moment at which the task may have been sent, whatever the database has forgotten of it.
+func (d Doubt) Since() time.Time {
+	if !d.ScheduledFor.IsZero() && d.ScheduledFor.Before(d.FirstSentAt) {
+		return d.ScheduledFor
+	}
+	return d.FirstSentAt
 }
 
 // Age is the time from the first send to the beginning of the look, by the database's clock.

@@ -68,6 +68,10 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// ErrContent is in the chain of an error that is about what was to be written: written once more, it is refused once more. Whatever
+// else goes wrong may go right the next time.
+var ErrContent = errors.New("the content is refused")
+
 // CodeOf returns the code of the first [Error] in err's chain, CodeInternal for any other error and "" for nil.
 func CodeOf(err error) Code {
 	if err == nil {

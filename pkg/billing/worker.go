@@ -11,3 +11,18 @@ type Worker struct {
 	Concurrency int           // tasks in flight at most
 	Lease       time.Duration // silent for this long, it has lost its tasks
 }
+
+// Takeover is what became of the tasks of workers that fell silent.
+type Takeover struct {
+	Tasks   int       // given back, or put in doubt
+	Doubted []Doubted // those that had no attempt left
+}
+
+// Doubted names a task that was put in doubt, for a log.
+type Doubted struct {
+	ID         TaskID     `db:"id"`
+	MerchantID MerchantID `db:"merchant_id"`
+	Kind       Kind       `db:"kind"`
+	Attempt    int        `db:"attempt"`
+	Worker     WorkerID   `db:"worker_id"`
+}

@@ -14,6 +14,12 @@ type object struct {
 	Status     string
 	CanceledAt int64 // seconds since 1970; 0 unless canceled
 	Captured   bool
+	Charge     string // the id of an invoice's latest charge
+	Decline    string // the code of the last refusal of a payment intent, or of a charge
+	Payment    string // the status of an invoice's payment intent, where it was read with it
+	PaymentID  string // its id
+	Tried      bool   // a payment intent, or an invoice's, was refused once, or is not shown
+	TriedAt    int64  // when its latest charge was made, in seconds since 1970; 0: nobody knows
 }
 
 // readAnswer reads an answer's object. Fields that are absent, or of another type than expected, are left empty; without
@@ -22,7 +28,11 @@ func readAnswer(body []byte) (object, bool) {
 	var fields struct {
 		Object, ID, Status any
 		CanceledAt         any `json:"canceled_at"`
-		Captured           any
+		Captured, Charge   any
+		LastPaymentError   any `json:"last_payment_error"`
+		PaymentIntent      any `json:"payment_intent"`
+		FailureCode        any `json:"failure_code"`
+		Outcome            any
 	}
 	if json.Unmarshal(body, &fields) != nil {
 		return object{}, false
@@ -30,11 +40,47 @@ func readAnswer(body []byte) (object, bool) {
 	var read object
 	read.Object, read.Status = plain(fields.Object), plain(fields.Status)
 	read.ID, _ = fields.ID.(string)
-	if seconds, ok := fields.CanceledAt.(float64); ok {
-		read.CanceledAt = int64(seconds)
-	}
+	read.CanceledAt = seconds(fields.CanceledAt)
 	read.Captured, _ = fields.Captured.(bool)
+	read.Charge = plain(fields.Charge)
+	read.Tried, read.Decline = refusedPayment(fields.LastPaymentError)
+	switch intent := fields.PaymentIntent.(type) {
+	case map[string]any:
+		read.Payment, read.PaymentID = plain(intent["status"]), plain(intent["id"])
+		if charge, ok := intent["latest_charge"].(map[string]any); ok {
+			read.TriedAt = seconds(charge["created"])
+		}
+		read.Tried, read.Decline = refusedPayment(intent["last_payment_error"])
+	case string:
+		read.Tried = true
+	}
+	if verdict, ok := fields.Outcome.(map[string]any); ok && read.Decline == "" {
+		read.Decline = declineOf(verdict["reason"], fields.FailureCode)
+	}
 	return read, isID(read.ID)
+}
+
+// seconds are those of a moment, 0 for none.
+func seconds(field any) int64 {
+	number, _ := field.(float64)
+	return int64(number)
+}
+
+// refusedPayment reads the last refusal of a payment intent.
+func refusedPayment(last any) (tried bool, decline string) {
+	refused, tried := last.(map[string]any)
+	return tried, declineOf(refused["decline_code"], refused["code"])
+}
+
+// declineOf is the code that says why a payment was refused: the issuer's, or else Stripe's own. card_declined says nothing.
+func declineOf(issuers, own any) string {
+	if code := plain(issuers); code != "" {
+		return code
+	}
+	if code := plain(own); code != "card_declined" {
+		return code
+	}
+	return ""
 }
 
 // refusal is the part of Stripe's errors that is looked at.

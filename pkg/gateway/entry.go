@@ -15,8 +15,8 @@ type entry struct {
 	Status           text
 	Created          int64
 	Metadata         textMap
-	LastPaymentError json.RawMessage `json:"last_payment_error"`
-	Request          behind          // of an event
+	LastPaymentError lastRefusal `json:"last_payment_error"`
+	Request          behind      // of an event
 	Data             struct{ Object subject }
 }
 
@@ -61,6 +61,20 @@ func (m *textMap) UnmarshalJSON(body []byte) error {
 	return nil
 }
 
+// lastRefusal is whether a payment intent was refused once.
+type lastRefusal bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *lastRefusal) UnmarshalJSON(body []byte) error {
+	var read any
+	if err := json.Unmarshal(body, &read); err != nil {
+		return err
+	}
+	tried, _ := refusedPayment(read)
+	*l = lastRefusal(tried)
+	return nil
+}
+
 // behind is the request that caused an event. Both fields are empty when nobody asked for it; before API version 2017-05-23
 // it was the id alone.
 type behind struct{ id, key string }
@@ -86,10 +100,17 @@ func (e entry) object() object {
 	return object{Object: plain(e.Object), ID: e.ID, Status: string(e.Status)}
 }
 
-// refused reports whether a payment intent was tried when it was created, and declined.
+// refused reports whether a payment intent was tried, by whomever, and declined.
 func (e entry) refused() bool {
-	return e.Object == "payment_intent" && e.Status == "requires_payment_method" && len(e.LastPaymentError) > 0 &&
-		string(e.LastPaymentError) != "null"
+	return e.Object == "payment_intent" && e.Status == "requires_payment_method" && bool(e.LastPaymentError)
+}
+
+// decline is why an event's payment was refused, as far as the event says.
+func (e entry) decline() string {
+	if e.Type == actionRequired {
+		return "authentication_required" // the customer would have to act, and is not there
+	}
+	return e.Data.Object.Decline
 }
 
 func (e entry) evidence(note string) billing.Evidence {
@@ -107,6 +128,14 @@ func (e entry) objectEvidence(source string, of list, note string) billing.Evide
 	return billing.Evidence{
 		Source: source, HTTPStatus: of.status, Object: plain(e.Object), ID: e.ID, Status: string(e.Status), RequestID: plain(of.requestID),
 		At: moment(e.Created), Note: note,
+	}
+}
+
+// evidence of the read of an object.
+func (seen observation) evidence(found object, note string) billing.Evidence {
+	return billing.Evidence{
+		Source: "object", HTTPStatus: seen.status, Object: found.Object, ID: found.ID, Status: found.Status,
+		RequestID: plain(seen.requestID), Note: note,
 	}
 }
 

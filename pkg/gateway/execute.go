@@ -43,7 +43,7 @@ func (g *Gateway) attribute(ctx context.Context, claim billing.Claim, who identi
 	if given.Outcome != billing.OutcomeRefused || given.Reason != billing.ReasonInvalid || met == nil {
 		return given
 	}
-	looked := g.call(ctx, g.keyed, reading(objectPath(claim.Request.Path), claim.Request.APIVersion), who, nil)
+	looked := g.call(ctx, g.keyed, readingObject(claim.Kind, claim.Request), who, nil)
 	if found, ok := readAnswer(looked.body); ok && looked.status == http.StatusOK && !looked.cut && met(found) {
 		given.Reason = billing.ReasonSatisfied
 		given.Error.Message = sentence(verdict{outcome: given.Outcome, reason: given.Reason})

@@ -169,7 +169,7 @@ func TestCancelAfterALostAnswer(t *testing.T) {
 		t.Error("looked without a 404")
 	}
 	another := claim
-	another.ID = "0192f5a0-7b1c-7def-8a2b-0123456789ac"
+	another.ID, another.ScheduledFor = "0192f5a0-7b1c-7def-8a2b-0123456789ac", claim.ScheduledFor.Add(2*time.Minute)
 	check(t, gate.Execute(t.Context(), another, tokenCredential()), billing.OutcomeRefused, billing.ReasonSatisfied)
 	claim.Resend, claim.SinceSent, claim.ClaimedAt = true, 10*time.Second, claim.ClaimedAt.Add(10*time.Second)
 	got := gate.Execute(t.Context(), claim, tokenCredential())

@@ -25,7 +25,8 @@ func tokenCredential() billing.Credential {
 
 func claimOf(kind billing.Kind, request billing.Request) billing.Claim {
 	hash := request.Hash()
-	return billing.Claim{ID: taskID, Kind: kind, Request: request, RequestHash: hash[:], ClaimedAt: time.Now()}
+	now := time.Now()
+	return billing.Claim{ID: taskID, Kind: kind, Request: request, RequestHash: hash[:], ScheduledFor: now, ClaimedAt: now}
 }
 
 func frozen(t *testing.T, kind billing.Kind, target, params string) billing.Claim {

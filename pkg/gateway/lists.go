@@ -25,7 +25,7 @@ type list struct {
 	complete  bool // read to its end
 	status    int  // of the last page
 	requestID string
-	at        time.Time // when the last page was answered, by Stripe's clock
+	at, heard time.Time // when the first page was answered, by Stripe's clock and by this process's
 	failed    bool      // a page could not be read, as failure tells
 	failure   observation
 }
@@ -34,7 +34,10 @@ type list struct {
 func (l *list) add(more list) {
 	l.entries = append(l.entries, more.entries...)
 	l.complete = l.complete && more.complete
-	l.status, l.requestID, l.at, l.failed, l.failure = more.status, more.requestID, more.at, more.failed, more.failure
+	l.status, l.requestID, l.failed, l.failure = more.status, more.requestID, more.failed, more.failure
+	if l.heard.IsZero() {
+		l.at, l.heard = more.at, more.heard
+	}
 }
 
 // list reads a list, once for all doubts of a look: to its end, or as far as half of the time that is left allows. The other
@@ -52,7 +55,10 @@ func (l *look) list(ctx context.Context, path, version string) list {
 		if len(read.entries) > 0 && half.Err() != nil && ctx.Err() == nil {
 			break
 		}
-		read.status, read.requestID, read.at = seen.status, seen.requestID, seen.at
+		read.status, read.requestID = seen.status, seen.requestID
+		if read.heard.IsZero() {
+			read.at, read.heard = seen.at, seen.heard
+		}
 		page, ok := readPage(seen)
 		if !ok {
 			read.failed, read.failure = true, seen
@@ -113,7 +119,7 @@ func (l *look) events(ctx context.Context, doubts []billing.Doubt, version strin
 	var types []string
 	for _, doubt := range doubts {
 		known := traceOf(doubt.Kind)
-		types = append(append(types, known.made...), known.declined...)
+		types = append(append(append(types, known.made...), known.declined...), known.confirmed...)
 	}
 	slices.Sort(types)
 	whole := list{complete: true}

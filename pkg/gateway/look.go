@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 const (
 	// clockMargin is how far Stripe's clock may be behind the database's. Beyond it, nothing that rests on times is believed.
 	clockMargin = time.Minute
+	tick        = 2 * time.Second     // how exact times are that Stripe tells in seconds
 	readMargin  = 10 * time.Minute    // how much earlier than the first send lists are read from
 	eventsKept  = 29 * 24 * time.Hour // Stripe lists events of thirty days
 )
@@ -23,7 +25,8 @@ const (
 //   - Stripe's events come first, one list for all doubts: an event whose request carried the task's key proves the effect,
 //     or the decline. It is the only trace of calls that take no metadata.
 //   - The object itself comes next, for kinds that act on one: if it is not as the task asks for, the task had no effect so
-//     far (Absent). If it is, an event without the task's key tells of another hand; without any event nobody can tell.
+//     far (Absent), unless it may have been so before and not all events were read. If it is, an event of another's request tells
+//     of another hand; without any event, or with none but Stripe's own, nobody can tell.
 //   - Created objects are found in Stripe's lists, which are consistent at once, by metadata[billonce_task_id]. A list that was
 //     read to its end without it shows that there is none so far (Absent).
 //
@@ -44,28 +47,39 @@ func (g *Gateway) Look(ctx context.Context, doubts []billing.Doubt, credential b
 
 // look is one look for one account.
 type look struct {
-	gateway *Gateway
-	who     identity
-	since   int64           // of the first send of the oldest doubt, less a margin
-	behind  time.Duration   // how far Stripe's clock is behind the database's, as far as one can see
-	lists   map[string]list // what was read already
+	gateway  *Gateway
+	who      identity
+	since    int64           // when the oldest doubt may have been sent at the earliest, less a margin
+	first    bool            // nothing is known to have been sent before
+	compared bool            // Stripe and the database have told the time
+	behind   time.Duration   // how far Stripe's clock is behind the database's, as far as one can see
+	lists    map[string]list // what was read already
 }
 
 func (g *Gateway) look(ctx context.Context, doubts []billing.Doubt, who identity) map[billing.TaskID]billing.Finding {
+	return g.lookWith(ctx, doubts, &look{gateway: g, who: who})
+}
+
+func (g *Gateway) lookWith(ctx context.Context, doubts []billing.Doubt, l *look) map[billing.TaskID]billing.Finding {
+	began := time.Now() //nolint:forbidigo // to compare clocks
 	findings := make(map[billing.TaskID]billing.Finding, len(doubts))
 	if len(doubts) == 0 {
 		return findings
 	}
-	first := slices.MinFunc(doubts, func(a, b billing.Doubt) int { return a.FirstSentAt.Compare(b.FirstSentAt) })
-	l := &look{gateway: g, who: who, since: first.FirstSentAt.Add(-readMargin).Unix(), lists: map[string]list{}}
+	first := slices.MinFunc(doubts, func(a, b billing.Doubt) int { return a.Since().Compare(b.Since()) })
+	l.since, l.lists = first.Since().Add(-readMargin).Unix(), map[string]list{}
 	events := l.events(ctx, doubts, first.Request.APIVersion)
-	if !events.at.IsZero() {
-		l.behind = first.StartedAt.Sub(events.at)
-	}
+	l.behind, l.compared = clockBehind(first.StartedAt, events.heard.Sub(began), events.at)
 	for _, doubt := range doubts {
 		findings[doubt.ID] = l.find(ctx, doubt, events)
 	}
 	return findings
+}
+
+// clockBehind is how far Stripe's clock is behind the database's, when the database told its time a while before Stripe did. It
+// reports false when one of them did not.
+func clockBehind(databases time.Time, while time.Duration, stripes time.Time) (time.Duration, bool) {
+	return databases.Add(while).Sub(stripes), !databases.IsZero() && !stripes.IsZero()
 }
 
 // find judges one doubt.
@@ -76,12 +90,10 @@ func (l *look) find(ctx context.Context, doubt billing.Doubt, events list) billi
 		return failedLook(events.failure, "", evidence)
 	}
 	if l.clocksDisagree() {
-		evidence = append(evidence, billing.Evidence{
-			Source: "clock", Note: "Stripe's clock is " + l.behind.Round(time.Second).String() + " behind the database's: nothing that rests on times is believed.",
-		})
+		evidence = append(evidence, l.clockEvidence())
 	}
 	if found, ok := l.findEvent(doubt, known, events, &evidence); ok {
-		return found
+		return l.nameDecline(ctx, doubt, known, events, found)
 	}
 	if doubt.Kind.Creates() {
 		return l.findCreated(ctx, doubt, known, evidence)
@@ -89,11 +101,24 @@ func (l *look) find(ctx context.Context, doubt billing.Doubt, events list) billi
 	return l.findState(ctx, doubt, known, events, evidence)
 }
 
-func (l *look) clocksDisagree() bool { return l.behind > clockMargin }
+func (l *look) clocksDisagree() bool { return !l.compared || l.behind > clockMargin }
+
+func (l *look) clockEvidence() billing.Evidence {
+	note := "Stripe's clock and the database's could not be compared"
+	if l.compared {
+		note = "Stripe's clock is " + l.behind.Round(time.Second).String() + " behind the database's"
+	}
+	return billing.Evidence{Source: "clock", Note: note + ": nothing that rests on times is believed."}
+}
+
+// whole reports whether the events that were read are all that there were since the task may have been sent.
+func (l *look) whole(doubt billing.Doubt, events list) bool {
+	return events.complete && !l.clocksDisagree() && doubt.StartedAt.Sub(doubt.Since()) < eventsKept
+}
 
 // findEvent looks for an event that the task's own request caused.
 func (l *look) findEvent(doubt billing.Doubt, known trace, events list, evidence *[]billing.Evidence) (billing.Finding, bool) {
-	var own, declined *entry
+	var own, confirmed, declined *entry
 	for i, event := range events.entries {
 		if event.Request.key != doubt.ID.IdempotencyKey() {
 			continue
@@ -103,41 +128,72 @@ func (l *look) findEvent(doubt billing.Doubt, known trace, events list, evidence
 			if own == nil || own.Data.Object.Object != known.object {
 				own = &events.entries[i]
 			}
+		case slices.Contains(known.confirmed, event.Type):
+			confirmed = &events.entries[i]
 		case slices.Contains(known.declined, event.Type):
-			declined = &events.entries[i]
+			if declined == nil || declined.decline() == "" {
+				declined = &events.entries[i]
+			}
 		}
+	}
+	if confirmed != nil {
+		own = confirmed // its first payment was not refused
 	}
 	switch {
 	case declined != nil && (own == nil || doubt.Kind == billing.PaymentIntentCreate):
 		*evidence = append(*evidence, declined.evidence("The payment was tried under the task's key and refused."))
-		return refusedLook(billing.ReasonDeclined, *evidence), true
-	case own != nil && doubt.Kind == billing.PaymentIntentCreate:
-		return billing.Finding{}, false // it exists; the list tells whether its payment was declined
+		return refusedLook(billing.ReasonDeclined, declined.decline(), *evidence), true
+	case own != nil && doubt.Kind == billing.PaymentIntentCreate && confirmed == nil:
+		return billing.Finding{}, false // it exists; the list tells whether a payment of it was refused
 	case own != nil:
 		*evidence = append(*evidence, own.evidence("The task's own request caused it."))
 		object := own.Data.Object
 		if object.Object != known.object {
 			object.Object, object.ID, object.Status = known.object, doubt.Target, "" // told by an event of a neighboring object
-			if object.ID == "" {
-				return billing.Finding{}, false // the list of what was created has it
-			}
+		}
+		if !isID(object.ID) {
+			return billing.Finding{}, false // the list of what was created has it
 		}
 		return foundLook(object, own.Request.id, *evidence), true
 	}
 	return billing.Finding{}, false
 }
 
+// nameDecline completes a decline whose events do not say why the payment was refused: the charge does.
+func (l *look) nameDecline(ctx context.Context, doubt billing.Doubt, known trace, events list, found billing.Finding) billing.Finding {
+	if found.Reason != billing.ReasonDeclined || found.Error.DeclineCode != "" {
+		return found
+	}
+	for _, event := range events.entries {
+		charge := event.Data.Object.Charge
+		if event.Request.key != doubt.ID.IdempotencyKey() || !slices.Contains(known.declined, event.Type) || !isID(charge) {
+			continue
+		}
+		seen := l.gateway.call(ctx, l.gateway.keyed, reading("/v1/charges/"+charge, doubt.Request.APIVersion), l.who, nil)
+		read, ok := readAnswer(seen.body)
+		if ok && seen.status == http.StatusOK && !seen.cut && read.ID == charge {
+			found.Error.DeclineCode = read.Decline
+			found.Evidence = append(found.Evidence, seen.evidence(read, "The charge that was refused."))
+		}
+		break
+	}
+	return found
+}
+
 // findCreated looks for what the task created in the list where it must stand.
+//
+// A payment intent that was to be confirmed, and waits for another payment method after a refusal, may have been refused under
+// the task's key, or later, to the customer: its state does not tell, and no event has.
 func (l *look) findCreated(ctx context.Context, doubt billing.Doubt, known trace, evidence []billing.Evidence) billing.Finding {
 	all := l.list(ctx, known.listPath(doubt.Request.Body, l.since), doubt.Request.APIVersion)
 	for _, one := range all.entries {
 		if one.Metadata[taskIDMetadata] != string(doubt.ID) {
 			continue
 		}
-		evidence = append(evidence, one.objectEvidence("list", all, "It carries the task's id."))
-		if one.refused() {
-			return refusedLook(billing.ReasonDeclined, evidence)
+		if one.refused() && confirms(doubt.Request) {
+			return unattributedLook(append(evidence, one.objectEvidence("list", all, "It carries the task's id and was refused, by whose hand nothing tells.")))
 		}
+		evidence = append(evidence, one.objectEvidence("list", all, "It carries the task's id."))
 		return foundLook(one.object(), all.requestID, evidence)
 	}
 	evidence = append(evidence, all.evidence("list"))
@@ -147,59 +203,90 @@ func (l *look) findCreated(ctx context.Context, doubt billing.Doubt, known trace
 	return noTraceLook(all.complete && !l.clocksDisagree(), evidence)
 }
 
+// confirms reports whether a request to create a payment intent asks for its payment too.
+func confirms(request billing.Request) bool {
+	sent, err := url.ParseQuery(request.Body)
+	return err != nil || sent.Get("confirm") == "true"
+}
+
 // findState judges by the object that the task was to act on.
 func (l *look) findState(ctx context.Context, doubt billing.Doubt, known trace, events list, evidence []billing.Evidence) billing.Finding {
 	if known.met == nil { // the events alone can tell
 		found := noTraceLook(false, evidence)
-		found.Clean = events.complete && !l.clocksDisagree() && doubt.StartedAt.Sub(doubt.FirstSentAt) < eventsKept
+		found.Clean = l.whole(doubt, events)
 		return found
 	}
-	seen := l.gateway.call(ctx, l.gateway.keyed, reading(objectPath(doubt.Request.Path), doubt.Request.APIVersion), l.who, nil)
+	seen := l.gateway.call(ctx, l.gateway.keyed, readingObject(doubt.Kind, doubt.Request), l.who, nil)
 	_, fromStripe := readRefusal(seen.body)
 	found, readable := readAnswer(seen.body)
-	note := billing.Evidence{
-		Source: "object", HTTPStatus: seen.status, Object: found.Object, ID: found.ID, Status: found.Status, RequestID: plain(seen.requestID),
-	}
+	tells := l.tells(doubt, known, found, events)
 	switch {
 	case seen.cut:
 	case seen.status == http.StatusNotFound && fromStripe:
-		note.Note = "There is no such object to act on."
-		return noTraceLook(true, append(evidence, note))
+		return noTraceLook(tells, append(evidence, seen.evidence(found, "There is no such object to act on.")))
+	case seen.status == http.StatusOK && readable && !known.met(found) && tells:
+		return noTraceLook(true, append(evidence, seen.evidence(found, "The object is not as the task asks for.")))
 	case seen.status == http.StatusOK && readable && !known.met(found):
-		note.Note = "The object is not as the task asks for."
-		return noTraceLook(true, append(evidence, note))
+		return noTraceLook(false, append(evidence, seen.evidence(found, "The object is not as the task asks for, and may have been: the events do not tell.")))
 	case seen.status == http.StatusOK && readable:
-		note.Note = "The object is as the task asks for."
-		return l.attribute(doubt, known, found, events, append(evidence, note))
+		return l.attribute(doubt, known, found, events, append(evidence, seen.evidence(found, "The object is as the task asks for.")))
 	}
-	return failedLook(seen, "", append(evidence, note))
+	return failedLook(seen, "", append(evidence, seen.evidence(found, "")))
+}
+
+// tells reports whether an object that is not as the task asks for shows that the task had no effect.
+func (l *look) tells(doubt billing.Doubt, known trace, found object, events list) bool {
+	before := found.TriedAt != 0 && time.Unix(found.TriedAt, 0).Before(doubt.Since().Add(-clockMargin))
+	switch {
+	case known.movedOn == nil || !known.movedOn(found), before && !l.clocksDisagree():
+		return true
+	case !l.whole(doubt, events):
+		return false
+	}
+	return doubt.Kind != billing.InvoicePay || othersTried(doubt, known, found, events)
+}
+
+// othersTried reports whether another's request explains that an invoice's payment was tried. What Stripe tells by itself, as that a
+// debit has failed, may follow from the task's own request.
+func othersTried(doubt billing.Doubt, known trace, found object, events list) (explained bool) {
+	for _, event := range events.entries {
+		about := event.Data.Object.ID
+		if about != doubt.Target && (about == "" || about != found.PaymentID) || !slices.Contains(slices.Concat(known.made, known.declined), event.Type) {
+			continue
+		}
+		if event.Request == (behind{}) {
+			return false
+		}
+		explained = true
+	}
+	return explained
 }
 
 // attribute tells by whose hand an object came to be as the task asks for, when no event carries the task's key.
 func (l *look) attribute(doubt billing.Doubt, known trace, found object, events list, evidence []billing.Evidence) billing.Finding {
-	earliest := doubt.FirstSentAt.Add(-clockMargin)
+	sent := doubt.FirstSentAt.Add(-max(l.behind, 0) - tick) // by Stripe's clock
 	cancel, believed := doubt.Kind == billing.SubscriptionCancel, !l.clocksDisagree()
-	if cancel && believed && found.CanceledAt != 0 && time.Unix(found.CanceledAt, 0).Before(earliest) {
-		return refusedLook(billing.ReasonSatisfied, evidence) // over before anything was sent
+	if cancel && believed && found.CanceledAt != 0 && time.Unix(found.CanceledAt, 0).Before(doubt.Since().Add(-clockMargin)) {
+		return refusedLook(billing.ReasonSatisfied, "", evidence) // over before anything can have been sent
 	}
 	for _, event := range events.entries {
-		if !known.explains(event, doubt, found) {
-			continue
-		}
-		if cancel && event.Request.key == "" && event.Request.id != "" {
-			if !believed || time.Unix(event.Created, 0).Before(earliest) {
-				break
+		switch {
+		case !known.explains(event, doubt, found):
+		case event.Request == behind{}:
+			// What Stripe does by itself may follow from the task's own request: a debit clears, an error is rolled forward.
+			evidence = append(evidence, event.evidence("Stripe itself caused it; upon whose request, nothing tells."))
+		case cancel && event.Request.key == "":
+			if l.first || !believed || time.Unix(event.Created, 0).Before(sent) {
+				continue
 			}
 			// Stripe documents no key for DELETE. Nobody but this task is known to have asked for it.
 			evidence = append(evidence, event.evidence("A request without a key canceled it, after the task's was first sent."))
 			return foundLook(found, event.Request.id, evidence)
+		default:
+			return refusedLook(billing.ReasonSatisfied, "", append(evidence, event.evidence("Another request caused it.")))
 		}
-		evidence = append(evidence, event.evidence("Another request, or Stripe itself, caused it."))
-		return refusedLook(billing.ReasonSatisfied, evidence)
 	}
-	return billing.Finding{
-		Outcome: billing.OutcomeUnknown, Reason: billing.ReasonUnattributed, Evidence: evidence, Error: told(billing.ReasonUnattributed),
-	}
+	return unattributedLook(evidence)
 }
 
 func foundLook(found object, requestID string, evidence []billing.Evidence) billing.Finding {
@@ -209,8 +296,17 @@ func foundLook(found object, requestID string, evidence []billing.Evidence) bill
 	}
 }
 
-func refusedLook(reason billing.Reason, evidence []billing.Evidence) billing.Finding {
-	return billing.Finding{Outcome: billing.OutcomeRefused, Reason: reason, Evidence: evidence, Error: told(reason)}
+// refusedLook is a finding that there is no effect of the task's; decline says why a payment was refused, as far as it is known.
+func refusedLook(reason billing.Reason, decline string, evidence []billing.Evidence) billing.Finding {
+	found := billing.Finding{Outcome: billing.OutcomeRefused, Reason: reason, Evidence: evidence, Error: told(reason)}
+	found.Error.DeclineCode = decline
+	return found
+}
+
+func unattributedLook(evidence []billing.Evidence) billing.Finding {
+	return billing.Finding{
+		Outcome: billing.OutcomeUnknown, Reason: billing.ReasonUnattributed, Evidence: evidence, Error: told(billing.ReasonUnattributed),
+	}
 }
 
 func noTraceLook(absent bool, evidence []billing.Evidence) billing.Finding {

@@ -27,6 +27,7 @@ type stage struct {
 	date   time.Time                                           // zero: now
 	slow   time.Duration                                       // of each answer
 	time   time.Duration                                       // for the whole look; 0: enough
+	queued time.Duration                                       // since the database told the time
 	reads  atomic.Int32
 }
 
@@ -38,7 +39,7 @@ func (s *stage) look(kind billing.Kind, target, params string) billing.Finding {
 	claim := frozen(s.t, kind, target, params)
 	doubt := billing.Doubt{
 		ID: claim.ID, Kind: kind, Target: target, Request: claim.Request, Auth: billing.AuthToken, Account: "acct_1",
-		FirstSentAt: firstSent, StartedAt: time.Now(), Looks: 1,
+		ScheduledFor: firstSent, FirstSentAt: firstSent, StartedAt: time.Now().Add(-s.queued), Looks: 1,
 	}
 	ctx := s.t.Context()
 	if s.time > 0 {
@@ -108,6 +109,13 @@ func event(id, kind, key string, after time.Duration, object fields) fields {
 		"id": id, "type": kind, "created": firstSent.Add(after).Unix(), "data": fields{"object": object},
 		"request": fields{"id": "req_" + id, "idempotency_key": key},
 	}
+}
+
+// unasked is an event that no request caused.
+func unasked(id, kind string, object fields) fields {
+	made := event(id, kind, "", time.Minute, object)
+	made["request"] = fields{"id": nil, "idempotency_key": nil}
+	return made
 }
 
 func noise(page, n int) []fields {
@@ -293,6 +301,11 @@ func TestWhatAnotherHandExplains(t *testing.T) {
 		"CanceledWithoutAKeyBefore": {
 			billing.SubscriptionCancel, "sub_1", subscription("canceled"),
 			event("evt_1", "customer.subscription.deleted", "", -5*time.Minute, subscription("canceled")), unclear,
+		},
+		"PaidByADebitThatCleared": {billing.InvoicePay, "in_1", paidInvoice, unasked("evt_1", "invoice.paid", paidInvoice), unclear},
+		"CanceledByStripeItself": {
+			billing.SubscriptionCancel, "sub_1", subscription("canceled"),
+			unasked("evt_1", "customer.subscription.deleted", subscription("canceled")), unclear,
 		},
 		"CanceledWithAnotherKey": {
 			billing.SubscriptionCancel, "sub_1", subscription("canceled"),

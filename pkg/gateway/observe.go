@@ -21,6 +21,7 @@ type observation struct {
 	status      int  // 0: no answer
 	requestID   string
 	at          time.Time // when it was answered, by Stripe's clock; zero if it does not say
+	heard       time.Time // the same by this process's
 	rateLimited bool      // Stripe's limiter gave a reason
 	replayed    bool      // Stripe answered from its record of an earlier send
 	shouldRetry *bool     // what Stripe says of sending this again, if it says anything
@@ -70,6 +71,7 @@ func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 		seen.unsent = seen.searching.Load() && seen.connections.Load() == 0
 		return nil, err
 	}
+	seen.heard = time.Now() //nolint:forbidigo // to compare clocks
 	seen.repeated = seen.connections.Load() > 1
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))

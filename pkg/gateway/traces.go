@@ -9,6 +9,11 @@ import (
 	"billonce/pkg/billing"
 )
 
+const (
+	processing     = "payment_intent.processing"
+	actionRequired = "invoice.payment_action_required"
+)
+
 // trace is what a kind of task leaves behind at Stripe, by which it is recognized later.
 type trace struct {
 	object string   // the type of the object that the operation makes or changes
@@ -21,6 +26,10 @@ type trace struct {
 	passing string // a type among made that many other operations leave too: under the task's key a proof, otherwise nothing
 	// met reports whether the object is as the task asks for, by whatever hand; nil where its state does not tell.
 	met func(object) bool
+	// movedOn reports whether an object that is not as the task asks for may have been so before; nil where it never can. Events
+	// alone tell then.
+	movedOn   func(object) bool
+	confirmed []string // types of the events that show that a payment was not refused at once
 	// list is where a created object is found by its metadata, and filters are those of the request's own parameters that
 	// narrow the list.
 	list    string
@@ -39,6 +48,7 @@ func traceOf(kind billing.Kind) trace {
 	case billing.PaymentIntentCreate:
 		found := created("payment_intent", "payment_intent.created", "/v1/payment_intents", "customer")
 		found.declined = []string{"payment_intent.payment_failed"}
+		found.confirmed = []string{"payment_intent.requires_action", processing}
 		return found
 	case billing.RefundCreate:
 		found := created("refund", "refund.created", "/v1/refunds", "charge", "payment_intent")
@@ -83,7 +93,7 @@ func traceOfSubscription(kind billing.Kind) trace {
 		found.made, found.met = []string{"customer.subscription.deleted"}, isEnded
 	case billing.SubscriptionResume:
 		found.made, found.met = []string{"customer.subscription.resumed", "customer.subscription.updated"}, is("active", "trialing")
-		found.passing = "customer.subscription.updated"
+		found.passing, found.movedOn = "customer.subscription.updated", always
 	}
 	return found
 }
@@ -94,14 +104,17 @@ func traceOfInvoice(kind billing.Kind) trace {
 	case billing.InvoiceFinalize:
 		found.made, found.met = []string{"invoice.finalized"}, is("open", "paid", "void", "uncollectible")
 	case billing.InvoicePay:
-		found.made, found.met = []string{"invoice.paid", "invoice.payment_succeeded"}, is("paid")
-		found.declined = []string{"invoice.payment_failed", "invoice.payment_action_required"}
+		// A debit is under way for days, with the invoice open, and may fail in the end.
+		found.made, found.met = []string{"invoice.paid", "invoice.payment_succeeded", processing}, isCollected
+		found.declined = []string{"invoice.payment_failed", actionRequired, "payment_intent.payment_failed"}
+		found.passing, found.movedOn = processing, func(o object) bool { return o.Tried || o.Payment == "requires_action" }
 	case billing.InvoiceVoid:
 		found.made, found.met = []string{"invoice.voided"}, is("void")
 	case billing.InvoiceSend:
 		found.made = []string{"invoice.sent"}
 	case billing.InvoiceMarkUncollectible:
 		found.made, found.met = []string{"invoice.marked_uncollectible"}, is("uncollectible")
+		found.movedOn = is("paid", "void")
 	}
 	return found
 }
@@ -111,8 +124,9 @@ func traceOfIntent(kind billing.Kind) trace {
 	switch kind { //nolint:exhaustive // the kinds of this family
 	case billing.PaymentIntentConfirm:
 		found.made = []string{
-			"payment_intent.succeeded", "payment_intent.amount_capturable_updated", "payment_intent.processing", "payment_intent.requires_action",
+			"payment_intent.succeeded", "payment_intent.amount_capturable_updated", processing, "payment_intent.requires_action",
 		}
+		found.movedOn = always
 		found.met = is("succeeded", "processing", "requires_capture", "requires_action")
 		found.declined, found.repeats = []string{"payment_intent.payment_failed"}, true
 	case billing.PaymentIntentCapture:
@@ -133,6 +147,13 @@ func is(statuses ...string) func(object) bool {
 	return func(o object) bool { return slices.Contains(statuses, o.Status) }
 }
 
+func always(object) bool { return true }
+
+// isCollected reports whether an invoice is paid, or is being paid.
+func isCollected(o object) bool {
+	return o.Status == "paid" || slices.Contains([]string{"processing", "succeeded", "requires_capture"}, o.Payment)
+}
+
 // isEnded reports whether a subscription is over.
 func isEnded(o object) bool { return o.Status == "canceled" || o.Status == "incomplete_expired" }
 
@@ -140,6 +161,15 @@ func isEnded(o object) bool { return o.Status == "canceled" || o.Status == "inco
 func objectPath(path string) string {
 	parts := strings.Split(path, "/")
 	return strings.Join(parts[:min(len(parts), 4)], "/")
+}
+
+// readingObject reads the object of a request, and with an invoice the payment that collects it.
+func readingObject(kind billing.Kind, request billing.Request) billing.Request {
+	path := objectPath(request.Path)
+	if kind == billing.InvoicePay {
+		path += "?" + url.Values{"expand[]": {"payment_intent.latest_charge"}}.Encode()
+	}
+	return reading(path, request.APIVersion)
 }
 
 func reading(path, version string) billing.Request {

@@ -255,12 +255,20 @@ func TestTakeOver(t *testing.T) {
 	kept := claim(t, db, alive, 1)[0]
 	schedule(t, db, newTask(t, merchant.ID), last)
 	lost := claim(t, db, dead, 2)
-	if n, err := db.Store.TakeOver(ctx, 10); err != nil || n != 0 {
-		t.Fatalf("took %d from the living, %v", n, err)
+	if taken, err := db.Store.TakeOver(ctx, 10, time.Minute); err != nil || taken.Tasks != 0 {
+		t.Fatalf("took %+v from the living, %v", taken, err)
 	}
 	db.SQL.MustExec(`UPDATE workers SET heartbeat_at = now() - interval '2 seconds' WHERE id = $1`, dead)
-	if n, err := db.Store.TakeOver(ctx, 10); err != nil || n != 2 {
-		t.Fatalf("took %d, %v", n, err)
+	taken, err := db.Store.TakeOver(ctx, 10, 7*time.Minute)
+	if err != nil || taken.Tasks != 2 || len(taken.Doubted) != 1 {
+		t.Fatalf("took %+v, %v", taken, err)
+	}
+	want := billing.Doubted{ID: last.ID, MerchantID: merchant.ID, Kind: last.Kind, Attempt: 1, Worker: dead}
+	if taken.Doubted[0] != want {
+		t.Errorf("%+v, want %+v", taken.Doubted[0], want)
+	}
+	if look := get(t, db, last.ID).LookAt; look == nil || time.Until(*look).Round(time.Minute) != 7*time.Minute {
+		t.Errorf("looked at %v, want in seven minutes", look)
 	}
 	wantCode(t, db.Store.Heartbeat(ctx, dead), billing.CodeLeaseLost)
 	if err := db.Store.Heartbeat(ctx, alive); err != nil {

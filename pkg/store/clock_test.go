@@ -56,6 +56,37 @@ func TestAClockThatIsSteppedBackMakesNoKeyYounger(t *testing.T) {
 	}
 }
 
+// TestALookGoesBackAsFarAsTheSend: what was sent 26 hours ago is looked for from then on, whatever the clock has shown since.
+func TestALookGoesBackAsFarAsTheSend(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	merchant, worker := db.Merchant(t), register(t, db, time.Minute)
+	id := inDoubt(t, db, merchant.ID, worker)
+	db.SQL.MustExec(`UPDATE scheduled_tasks SET first_sent_at = now() - interval '23 hours', scheduled_for = now() - interval '23 hours'
+		WHERE id = $1`, id)
+	age := func() time.Duration {
+		t.Helper()
+		due(db)
+		doubt := looks(t, db, worker)[0]
+		if !doubt.Since().Equal(doubt.FirstSentAt) {
+			t.Errorf("it may have been sent since %s, and was at %s", doubt.Since(), doubt.FirstSentAt)
+		}
+		return doubt.Age().Round(time.Minute)
+	}
+	if got := age(); got != 23*time.Hour {
+		t.Errorf("%s old without a step", got)
+	}
+	db.SQL.MustExec(`INSERT INTO clock_steps (seen_at, high_water, back) VALUES
+		(now() - interval '22 hours', now() - interval '20 hours', '2 hours'), (now() - interval '30 hours', now() - interval '25 hours', '5 hours')`)
+	if got := age(); got != 25*time.Hour {
+		t.Errorf("%s old after a step of two hours, want 25h", got)
+	}
+	db.SQL.MustExec(`UPDATE clock SET high_water = now() + interval '1 hour'`) // a step that no heartbeat has noted
+	if got := age(); got != 26*time.Hour {
+		t.Errorf("%s old after another of an hour, want 26h", got)
+	}
+}
+
 // TestALeaseRunsByTheDatabasesClock covers what workers ask about one another.
 func TestALeaseRunsByTheDatabasesClock(t *testing.T) {
 	t.Parallel()
@@ -81,7 +112,7 @@ func TestALeaseRunsByTheDatabasesClock(t *testing.T) {
 		t.Errorf("the next lapse is in %s, want a minute ago", next)
 	}
 	db.SQL.MustExec(`UPDATE workers SET heartbeat_at = now() + interval '2 hours' WHERE id = $1`, long)
-	if _, err := db.Store.TakeOver(ctx, 10); err != nil {
+	if _, err := db.Store.TakeOver(ctx, 10, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	for _, worker := range []billing.WorkerID{long, short} {

@@ -90,13 +90,16 @@ func (s steady) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if execer, ok := conn.(driver.ExecerContext); ok {
-		if _, err := execer.ExecContext(ctx, settings, nil); err != nil {
-			_ = conn.Close()
-			return nil, err
-		}
+	whole, ok := conn.(driverConn)
+	if !ok {
+		_ = conn.Close()
+		return nil, fmt.Errorf("the driver gave a connection of type %T", conn)
 	}
-	return conn, nil
+	if _, err := whole.ExecContext(ctx, settings, nil); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return &guarded{driverConn: whole}, nil
 }
 
 // Pool returns the underlying pool, for migrations and statistics.
@@ -105,7 +108,7 @@ func (db *DB) Pool() *sql.DB { return db.sqlx.DB }
 // Ping reports whether the database answers; the error has code [billing.CodeUnavailable] when it does not.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.sqlx.PingContext(ctx); err != nil {
-		return translate("ping the database", err)
+		return unconnected("ping the database", err)
 	}
 	return nil
 }
@@ -129,7 +132,7 @@ func (db *DB) prepare(query string) *prepared {
 func (db *DB) inTx(ctx context.Context, operation string, fn func(*sqlx.Tx) error) error {
 	tx, err := db.sqlx.BeginTxx(ctx, nil)
 	if err != nil {
-		return translate(operation, err)
+		return unconnected(operation, err)
 	}
 	defer func() { _ = tx.Rollback() }() // a no-op after Commit
 	if err := fn(tx); err != nil {
@@ -145,7 +148,7 @@ func (db *DB) inTx(ctx context.Context, operation string, fn func(*sqlx.Tx) erro
 func (db *DB) onConn(ctx context.Context, operation string, fn func(*sqlx.Conn) error) error {
 	conn, err := db.sqlx.Connx(ctx)
 	if err != nil {
-		return translate(operation, err)
+		return unconnected(operation, err)
 	}
 	defer func() { _ = conn.Close() }() // gives it back to the pool
 	if err := fn(conn); err != nil {

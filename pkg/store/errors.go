@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -24,6 +25,7 @@ const (
 	stateReadOnly         = "25006"
 	stateDeadlock         = "40P01"
 	stateUndefinedTable   = "42P01"
+	stateNoPrivilege      = "42501"
 )
 
 // translate wraps err with the operation and gives it a code, judged by SQLSTATE and never by message text. An error that
@@ -33,26 +35,53 @@ func translate(operation string, err error) error {
 	if errors.As(err, &known) {
 		return fmt.Errorf("%s: %w", operation, err)
 	}
+	if refusesContent(err) {
+		err = fmt.Errorf("%w: %w", billing.ErrContent, err)
+	}
 	return &billing.Error{Code: codeOf(err), Err: fmt.Errorf("%s: %w", operation, err)}
+}
+
+// unconnected is translate for an error that came before any statement: whatever it says, the database cannot be had now.
+func unconnected(operation string, err error) error {
+	return &billing.Error{Code: billing.CodeUnavailable, Err: fmt.Errorf("%s: connect: %w", operation, err)}
+}
+
+// refusesContent reports whether a statement was refused for the values in it.
+func refusesContent(err error) bool {
+	var failure *pq.Error
+	if !errors.As(err, &failure) {
+		return false
+	}
+	class := failure.Code.Class()
+	return class == "22" || class == "23" // data exceptions, violated constraints
 }
 
 func codeOf(err error) billing.Code {
 	var failure *pq.Error
 	if errors.As(err, &failure) {
 		switch {
-		case failure.Code == stateQueryCanceled, failure.Code == stateLockNotAvailable, failure.Code == stateReadOnly:
+		case failure.Code == stateQueryCanceled, failure.Code == stateLockNotAvailable, failure.Code == stateReadOnly,
+			failure.Code == stateNoPrivilege:
 			return billing.CodeUnavailable
 		}
 		switch failure.Code.Class() {
 		case "08", "53", "57", "58": // connection, resources (a full disk), operator intervention, system
+			return billing.CodeUnavailable
+		case "28", "3D": // a password that is being changed, a database that is being restored
 			return billing.CodeUnavailable
 		case "40": // serialization, deadlock
 			return billing.CodeUnavailable
 		}
 		return billing.CodeInternal
 	}
-	var network net.Error
+	var (
+		network     net.Error
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+	)
 	switch {
+	case errors.As(err, &certificate), errors.As(err, &record), errors.Is(err, pq.ErrSSLNotSupported):
+		return billing.CodeUnavailable
 	case errors.As(err, &network), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, context.Canceled):

@@ -13,30 +13,41 @@ import (
 	"billonce/pkg/billing"
 )
 
-// claimLooksQuery takes tasks in doubt that are to be looked at. Those of merchants that cannot be served now are put off, once
-// each, without counting.
+// claimLooksQuery takes tasks in doubt that are to be looked at, of a few merchants. Those of merchants that are paused are put off,
+// once each, without counting; those of disconnected ones are taken, for somebody must be told that nobody can look.
+//
+// A claim takes the task's next number and counts as given back until the look is settled. As the age of a key, that of the first
+// send counts the hours that a clock stepped back has shown twice, those too that no heartbeat has noted yet.
 const claimLooksQuery = `
 WITH due AS MATERIALIZED (
-	SELECT id, merchant_id
+	SELECT id, merchant_id, look_at
 	FROM scheduled_tasks
 	WHERE look_at <= now()
 	ORDER BY look_at
 	LIMIT $1
 	FOR UPDATE SKIP LOCKED
 ), judged AS MATERIALIZED (
-	SELECT due.id, m.paused_at IS NOT NULL OR m.disconnected_at IS NOT NULL AS held
+	SELECT due.id, due.look_at, due.merchant_id, m.paused_at IS NOT NULL AND m.disconnected_at IS NULL AS held
 	FROM due JOIN merchants AS m ON m.id = due.merchant_id
+), chosen AS MATERIALIZED (
+	SELECT merchant_id FROM judged WHERE NOT held GROUP BY merchant_id ORDER BY min(look_at) LIMIT $2
 ), put_off AS (
 	UPDATE scheduled_tasks AS t SET look_at = now() + interval '15 minutes'
 	FROM judged AS j
 	WHERE t.id = j.id AND j.held AND (t.status = 'in_doubt') IS TRUE
+), behind AS MATERIALIZED (
+	SELECT CASE WHEN high_water > now() THEN high_water - now() ELSE '0' END AS unnoted FROM clock
 )
 UPDATE scheduled_tasks AS t
-SET attempt = t.attempt + 1, looks = t.looks + 1, look_at = now() + make_interval(secs => $2), updated_at = now()
+SET attempt = t.attempt + 1, released = t.released + 1, look_at = now() + make_interval(secs => $3), updated_at = now()
 FROM judged AS j
-WHERE t.id = j.id AND NOT j.held AND (t.status = 'in_doubt') IS TRUE
+WHERE t.id = j.id AND j.merchant_id IN (SELECT merchant_id FROM chosen) AND (t.status = 'in_doubt') IS TRUE
 RETURNING t.id, t.merchant_id, t.kind, t.target, t.request_method, t.request_path, t.request_body, t.request_version,
-	t.sent_auth, t.sent_account, t.first_sent_at, t.updated_at, t.attempt, t.looks, t.on_decline, t.declines`
+	t.sent_auth, t.sent_account, t.updated_at, t.attempt, t.looks + 1 AS looks, t.on_decline, t.declines,
+	t.first_sent_at - (SELECT unnoted FROM behind)
+		- coalesce((SELECT sum(back) FROM clock_steps WHERE high_water >= t.first_sent_at), '0') AS first_sent_at,
+	t.scheduled_for - (SELECT unnoted FROM behind)
+		- coalesce((SELECT sum(back) FROM clock_steps WHERE high_water >= t.scheduled_for), '0') AS scheduled_for`
 
 type doubtRow struct {
 	ID            string         `db:"id"`
@@ -49,6 +60,7 @@ type doubtRow struct {
 	Version       string         `db:"request_version"`
 	Auth          string         `db:"sent_auth"`
 	Account       string         `db:"sent_account"`
+	ScheduledFor  time.Time      `db:"scheduled_for"`
 	FirstSentAt   time.Time      `db:"first_sent_at"`
 	ClaimedAt     time.Time      `db:"updated_at"`
 	Attempt       int            `db:"attempt"`
@@ -57,12 +69,12 @@ type doubtRow struct {
 	Declines      int            `db:"declines"`
 }
 
-// ClaimLooks takes up to limit tasks in doubt that are to be looked at now, for worker. Nobody else looks at them until lease has
-// passed or the look is settled.
-func (s *Store) ClaimLooks(ctx context.Context, worker billing.WorkerID, limit int, lease time.Duration) ([]billing.Doubt, error) {
+// ClaimLooks takes up to limit tasks in doubt that are to be looked at now, of as many merchants at most, for worker. Nobody else
+// looks at them until lease has passed or the look is settled.
+func (s *Store) ClaimLooks(ctx context.Context, worker billing.WorkerID, limit, merchants int, lease time.Duration) ([]billing.Doubt, error) {
 	rows := []doubtRow{}
 	err := s.db.onConn(ctx, "claim looks", func(conn *sqlx.Conn) error {
-		return conn.SelectContext(ctx, &rows, claimLooksQuery, limit, lease.Seconds())
+		return conn.SelectContext(ctx, &rows, claimLooksQuery, limit, merchants, lease.Seconds())
 	})
 	if err != nil {
 		return nil, err
@@ -76,7 +88,7 @@ func (s *Store) ClaimLooks(ctx context.Context, worker billing.WorkerID, limit i
 		doubts[i] = billing.Doubt{
 			ID: billing.TaskID(row.ID), MerchantID: billing.MerchantID(row.MerchantID), Kind: billing.Kind(row.Kind), Target: row.Target,
 			Request: billing.Request{Method: row.RequestMethod, Path: row.RequestPath, Body: row.RequestBody, APIVersion: row.Version},
-			Auth:    billing.AuthMode(row.Auth), Account: row.Account, FirstSentAt: row.FirstSentAt.UTC(),
+			Auth:    billing.AuthMode(row.Auth), Account: row.Account, ScheduledFor: row.ScheduledFor.UTC(), FirstSentAt: row.FirstSentAt.UTC(),
 			Worker: worker, StartedAt: row.ClaimedAt.UTC(), Attempt: row.Attempt, Looks: row.Looks, OnDecline: plan, Declines: row.Declines,
 		}
 	}
@@ -148,8 +160,8 @@ func writeLook(ctx context.Context, tx *sqlx.Tx, look billing.LookSettlement) (o
 		UPDATE scheduled_tasks AS t
 		SET status = $3, updated_at = now(),
 			look_at = CASE WHEN $4::float8 > 0 THEN now() + make_interval(secs => $4::float8) END,
-			looks = t.looks - CASE WHEN $5::boolean THEN 1 ELSE 0 END,
-			released = t.released + CASE WHEN $5::boolean THEN 1 ELSE 0 END,
+			looks = t.looks + CASE WHEN $5::boolean THEN 0 ELSE 1 END,
+			released = t.released - CASE WHEN $5::boolean THEN 0 ELSE 1 END,
 			result = nullif($6, '')::jsonb,
 			last_error = CASE WHEN $3 = 'succeeded' THEN NULL WHEN $3 = 'failed' THEN nullif($7, '')::jsonb ELSE t.last_error END,
 			finished_at = CASE WHEN $3 IN ('succeeded', 'failed') THEN now() END

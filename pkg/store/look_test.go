@@ -26,7 +26,7 @@ func due(db *storetest.DB) {
 
 func looks(t *testing.T, db *storetest.DB, worker billing.WorkerID) []billing.Doubt {
 	t.Helper()
-	doubts, err := db.Store.ClaimLooks(context.Background(), worker, 10, time.Minute)
+	doubts, err := db.Store.ClaimLooks(context.Background(), worker, 10, 4, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +151,71 @@ func TestLooks(t *testing.T) {
 		}
 		if task := get(t, db, id); task.Attempt != 1 {
 			t.Errorf("%d attempts count, want 1", task.Attempt)
+		}
+	})
+
+	t.Run("ThatNobodySettledDoNotCount", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.Open(t)
+		merchant, worker := db.Merchant(t), register(t, db, time.Minute)
+		id := inDoubt(t, db, merchant.ID, worker)
+		for i := range 3 { // each by a worker that died before it had looked
+			due(db)
+			if doubt := looks(t, db, worker)[0]; doubt.Looks != 1 || doubt.Attempt != 2+i {
+				t.Errorf("look %d with number %d, want the first again", doubt.Looks, doubt.Attempt)
+			}
+		}
+		if task := get(t, db, id); task.Attempt != 1 || len(attempts(t, db, id)) != 1 {
+			t.Errorf("%d attempts count, %+v", task.Attempt, attempts(t, db, id))
+		}
+		due(db)
+		settleLook(t, db, unclear(looks(t, db, worker)[0], time.Minute, false))
+		due(db)
+		if doubt := looks(t, db, worker)[0]; doubt.Looks != 2 {
+			t.Errorf("look %d, want the second", doubt.Looks)
+		}
+		if task := get(t, db, id); task.Attempt != 1 {
+			t.Errorf("%d attempts count, want 1", task.Attempt)
+		}
+	})
+
+	t.Run("AreOfFewMerchantsAtATime", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.Open(t)
+		worker := register(t, db, time.Minute)
+		for range 5 {
+			merchant := db.Merchant(t)
+			inDoubt(t, db, merchant.ID, worker)
+			inDoubt(t, db, merchant.ID, worker)
+		}
+		due(db)
+		for _, want := range []int{4, 1, 0} { // the rest is free for others at once
+			of := map[billing.MerchantID]int{}
+			for _, doubt := range looks(t, db, worker) {
+				of[doubt.MerchantID]++
+			}
+			if len(of) != want {
+				t.Errorf("%d merchants in one claim, want %d", len(of), want)
+			}
+			for id, n := range of {
+				if n != 2 {
+					t.Errorf("%d looks for %s, want both", n, id)
+				}
+			}
+		}
+	})
+
+	t.Run("OfAMerchantThatHasLeftAreHandedOut", func(t *testing.T) {
+		t.Parallel()
+		db := storetest.Open(t)
+		merchant, worker := db.Merchant(t), register(t, db, time.Minute)
+		id := inDoubt(t, db, merchant.ID, worker)
+		if _, err := db.Store.DisconnectMerchant(ctx, merchant.ID); err != nil {
+			t.Fatal(err)
+		}
+		due(db)
+		if got := looks(t, db, worker); len(got) != 1 || got[0].ID != id {
+			t.Errorf("%+v: nobody is told that nobody can look", got)
 		}
 	})
 

@@ -211,7 +211,7 @@ func TestEveryWayOutOfAWorkersHandsCounts(t *testing.T) {
 		},
 		"TakenOver": func(t *testing.T, db *storetest.DB, c billing.Claim) {
 			db.SQL.MustExec(`DELETE FROM workers`)
-			if n, err := db.Store.TakeOver(context.Background(), 10); err != nil || n != 1 {
+			if n, err := db.Store.TakeOver(context.Background(), 10, time.Minute); err != nil || n.Tasks != 1 {
 				t.Fatal(n, err)
 			}
 		},

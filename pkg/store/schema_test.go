@@ -7,6 +7,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
 	"billonce/db/migrations"
 	"billonce/pkg/billing"
 	"billonce/pkg/secret"
@@ -47,6 +50,53 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCode(t, db.RequireSchema(ctx), billing.CodeUnavailable)
+}
+
+// TestDoubtsOfAnEarlierVersionAreNotForgotten migrates a database on which that version left doubts, two of them at one object.
+func TestDoubtsOfAnEarlierVersionAreNotForgotten(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	address := storetest.Create(t, "")
+	db, err := store.Open(store.Options{URL: secret.New(address), Patience: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, err := db.Migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = provider.Close() })
+	const before = 2
+	if _, err := provider.UpTo(ctx, before); err != nil {
+		t.Fatal(err)
+	}
+	raw := sqlx.MustConnect("postgres", address)
+	t.Cleanup(func() { _ = raw.Close() })
+	merchant, first, second := storetest.NewID(t), storetest.NewID(t), storetest.NewID(t)
+	raw.MustExec(`INSERT INTO merchants (id, name, stripe_connect_id, livemode) VALUES ($1, 'M', 'acct_1', false)`, merchant)
+	for _, id := range []string{first, second} {
+		raw.MustExec(`INSERT INTO scheduled_tasks (id, merchant_id, kind, target, params, metadata, request_method, request_path, request_body,
+				request_version, request_hash, run_at, scheduled_for, max_attempts, status, attempt, first_sent_at, sent_auth, sent_account)
+			VALUES ($1, $2, 'invoice.pay', 'in_1', '{}', '{}', 'POST', '/v1/invoices/in_1/pay', '', '2023-10-16', decode(repeat('00', 32), 'hex'),
+				now(), now(), 5, 'in_doubt', 1, now(), 'token', 'acct_1')`, id, merchant)
+	}
+	_, err = provider.Up(ctx)
+	var refused *pq.Error
+	if !errors.As(err, &refused) || !strings.Contains(refused.Message, "1 objects have more than one task") ||
+		!strings.Contains(refused.Detail, "in_1") || !strings.Contains(refused.Detail, second) || refused.Hint == "" {
+		t.Fatalf("%v", err)
+	}
+	if version, err := db.SchemaVersion(ctx); err != nil || version != before {
+		t.Errorf("at version %d, %v", version, err)
+	}
+	raw.MustExec(`UPDATE scheduled_tasks SET status = 'failed', finished_at = now() WHERE id = $1`, second)
+	if _, err := provider.Up(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var due []string
+	if err := raw.Select(&due, `SELECT id FROM scheduled_tasks WHERE look_at <= now()`); err != nil || len(due) != 1 || due[0] != first {
+		t.Errorf("%v are looked at, want %s: %v", due, first, err)
+	}
 }
 
 func TestOpenNeverShowsTheURL(t *testing.T) {

@@ -74,45 +74,60 @@ func (s *Store) NextLapse(ctx context.Context) (time.Duration, error) {
 }
 
 // TakeOver declares workers dead that have been silent for longer than their lease, or whose last sign of life lies in the
-// future because the clock was stepped back, and gives back up to limit tasks of dead workers. Nobody knows how far those were: each keeps its first_sent_at, an attempt of unknown outcome is appended,
-// and a task without an attempt left is in doubt. It returns how many tasks were given back.
+// future because the clock was stepped back, and gives back up to limit tasks of dead workers. Nobody knows how far those were:
+// each keeps its first_sent_at, an attempt of unknown outcome is appended, and a task without an attempt left is in doubt, to be
+// looked at after firstLook.
 //
 // The worker's row is deleted in the transaction that gives back its tasks, so a heartbeat either comes before and saves
 // it, or fails and tells the worker.
-func (s *Store) TakeOver(ctx context.Context, limit int) (int, error) {
-	var taken int
+func (s *Store) TakeOver(ctx context.Context, limit int, firstLook time.Duration) (billing.Takeover, error) {
+	rows := []struct {
+		billing.Doubted
+		InDoubt bool `db:"in_doubt"`
+	}{}
 	err := s.db.inTx(ctx, "take over tasks", func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE heartbeat_at NOT BETWEEN now() - lease AND now() + lease`); err != nil {
 			return err
 		}
-		return tx.GetContext(ctx, &taken, `
-			WITH orphans AS MATERIALIZED (
-				SELECT t.id, t.worker_id, t.attempt, t.claimed_at
-				FROM scheduled_tasks AS t
-				WHERE t.status = 'running' AND NOT EXISTS (SELECT 1 FROM workers AS w WHERE w.id = t.worker_id)
-				ORDER BY t.run_at
-				LIMIT $1
-				FOR UPDATE OF t SKIP LOCKED
-			), given_back AS (
-				UPDATE scheduled_tasks AS t
-				SET status = CASE WHEN t.attempt - t.released >= t.max_attempts THEN 'in_doubt' ELSE 'pending' END,
-					look_at = CASE WHEN t.attempt - t.released >= t.max_attempts THEN now() + interval '1 minute' END,
-					run_at = now(), worker_id = NULL, claimed_at = NULL, updated_at = now(),
-					last_error = jsonb_build_object('http_status', 0, 'type', '', 'code', '', 'decline_code', '', 'param', '',
-						'message', $2::text, 'request_id', '')
-				FROM orphans AS o
-				WHERE t.id = o.id AND t.worker_id = o.worker_id AND t.attempt = o.attempt AND (t.status = 'running') IS TRUE
-				RETURNING t.id, t.merchant_id, o.attempt, o.worker_id, o.claimed_at, t.last_error
-			), noted AS (
-				INSERT INTO task_attempts (task_id, attempt, worker_id, started_at, outcome, reason, error)
-				SELECT id, attempt, worker_id, claimed_at, 'unknown', 'worker_lost', last_error FROM given_back
-			), tally AS MATERIALIZED (
-				SELECT merchant_id, count(*) AS landing, 0 AS refused FROM given_back GROUP BY merchant_id
-			)`+landing+`
-			SELECT count(*) FROM given_back`, limit, workerLost)
+		return tx.SelectContext(ctx, &rows, takeOverQuery, limit, workerLost, firstLook.Seconds())
 	})
-	return taken, err
+	if err != nil {
+		return billing.Takeover{}, err
+	}
+	taken := billing.Takeover{Tasks: len(rows)}
+	for _, row := range rows {
+		if row.InDoubt {
+			taken.Doubted = append(taken.Doubted, row.Doubted)
+		}
+	}
+	return taken, nil
 }
+
+const takeOverQuery = `
+WITH orphans AS MATERIALIZED (
+	SELECT t.id, t.worker_id, t.attempt, t.claimed_at
+	FROM scheduled_tasks AS t
+	WHERE t.status = 'running' AND NOT EXISTS (SELECT 1 FROM workers AS w WHERE w.id = t.worker_id)
+	ORDER BY t.run_at
+	LIMIT $1
+	FOR UPDATE OF t SKIP LOCKED
+), given_back AS (
+	UPDATE scheduled_tasks AS t
+	SET status = CASE WHEN t.attempt - t.released >= t.max_attempts THEN 'in_doubt' ELSE 'pending' END,
+		look_at = CASE WHEN t.attempt - t.released >= t.max_attempts THEN now() + make_interval(secs => $3) END,
+		run_at = now(), worker_id = NULL, claimed_at = NULL, updated_at = now(),
+		last_error = jsonb_build_object('http_status', 0, 'type', '', 'code', '', 'decline_code', '', 'param', '',
+			'message', $2::text, 'request_id', '')
+	FROM orphans AS o
+	WHERE t.id = o.id AND t.worker_id = o.worker_id AND t.attempt = o.attempt AND (t.status = 'running') IS TRUE
+	RETURNING t.id, t.merchant_id, t.kind, t.status, o.attempt, o.worker_id, o.claimed_at, t.last_error
+), noted AS (
+	INSERT INTO task_attempts (task_id, attempt, worker_id, started_at, outcome, reason, error)
+	SELECT id, attempt, worker_id, claimed_at, 'unknown', 'worker_lost', last_error FROM given_back
+), tally AS MATERIALIZED (
+	SELECT merchant_id, count(*) AS landing, 0 AS refused FROM given_back GROUP BY merchant_id
+)` + landing + `
+SELECT id, merchant_id, kind, attempt, worker_id, status = 'in_doubt' AS in_doubt FROM given_back`
 
 const workerLost = "the worker that was sending it fell silent"
 

@@ -17,6 +17,7 @@ type call struct {
 	key       string
 	unkeyed   bool // key is noted, though a DELETE has none
 	requestID string
+	stranger  bool // another program's request: its events name an id and a key of its own, which no book keeps
 	now       int64
 
 	amount   int64 // what the effect moved

@@ -49,6 +49,7 @@ func (s *Simulator) controlRoutes() *http.ServeMux {
 	mux.HandleFunc("POST /_sim/tokens/revoke", s.postRevokeToken)
 	mux.HandleFunc("POST /_sim/fixtures", s.postFixtures)
 	mux.HandleFunc("POST /_sim/external", s.postExternal)
+	mux.HandleFunc("POST /_sim/clear", s.postClear)
 	return mux
 }
 

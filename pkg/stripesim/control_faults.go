@@ -74,8 +74,9 @@ func (s *Simulator) postFaults(w http.ResponseWriter, r *http.Request) {
 	s.getFaults(w, r)
 }
 
-// External does an operation as somebody else would: the merchant in the Dashboard, or Stripe itself. Its effect has no
-// key. params is a form, as a=b&c[d]=e. The error is Stripe's message where the operation is refused.
+// External does an operation as somebody else would: the merchant in the Dashboard, or another program. Its effect has no key
+// in the ledger; its events name a request and a key that are nobody's. params is a form, as a=b&c[d]=e. The error is Stripe's
+// message where the operation is refused.
 func (s *Simulator) External(account string, livemode bool, op, id, params string) error {
 	e, ok := s.byOp[op]
 	if !ok || e.run == nil || !accountID(account) {

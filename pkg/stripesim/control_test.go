@@ -104,7 +104,7 @@ func TestTheControlRoutesTurnClockLatencyAndFaults(t *testing.T) {
 	for path, body := range map[string]string{
 		"clock": `{"advance":"-1h"}`, "latency": `{"op":"nothing","fixed":"1s"}`, "faults": `{"faults":[{"kind":"nonsense"}]}`,
 		"fixtures": `{"account":"acct_x","objects":[{"object":"invoice","id":"in_1","status":"odd"}]}`, "accounts": `{"token":"x"}`,
-		"external": `{"account":"acct_x","op":"invoice.pay","id":"in_nowhere"}`, "tokens/revoke": `{"tokn":"x"}`,
+		"external": `{"account":"acct_x","op":"invoice.pay","id":"in_nowhere"}`, "clear": `{"account":"acct_x","id":"in_nowhere"}`, "tokens/revoke": `{"tokn":"x"}`,
 	} {
 		b.control(t, http.MethodPost, path, body, 400)
 	}

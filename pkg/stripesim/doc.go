@@ -71,5 +71,6 @@
 //	POST   /_sim/tokens/revoke                       {"token":"sk_test_x"}
 //	POST   /_sim/fixtures                            {"account":"acct_x","livemode":false,"objects":[{"object":"invoice","id":"in_1","status":"open","amount":2000}]}
 //	POST   /_sim/external                            {"account":"acct_x","op":"invoice.pay","id":"in_1","params":"a=b"}: somebody else's doing
+//	POST   /_sim/clear                               {"account":"acct_x","id":"in_1","decline":""}: a debit under way clears, or fails with the code
 //	POST   /_sim/reset
 package stripesim

@@ -23,7 +23,7 @@ type eventData struct {
 	Object json.RawMessage `json:"object"`
 }
 
-// eventRequest names the request behind an event. An external actor's has no key, and what nobody asked for no id either.
+// eventRequest names the request behind an event. What nobody asked for, as when a debit clears, has neither id nor key.
 type eventRequest struct {
 	ID             *string `json:"id"`
 	IdempotencyKey *string `json:"idempotency_key"`
@@ -47,8 +47,11 @@ func (e *event) show() *shownEvent {
 // rendered once: all of them show it as the call left it.
 func (c *call) publish(result record, body []byte, delay int64) {
 	lag := int64(c.sim.switches.EventLag.Seconds()) + delay
-	key := c.key
-	if c.sim.switches.BareDeleteEvents && c.unkeyed {
+	requestID, key := c.requestID, c.key
+	switch {
+	case c.stranger:
+		requestID, key = c.sim.newID("req"), c.sim.newID("other")
+	case c.sim.switches.BareDeleteEvents && c.unkeyed:
 		key = ""
 	}
 	rendered := make(map[record][]byte, len(c.happened))
@@ -65,7 +68,7 @@ func (c *call) publish(result record, body []byte, delay int64) {
 		for range copies {
 			at := max(len(c.acct.events)-places, 0)
 			c.acct.events = slices.Insert(c.acct.events, at, &event{
-				id: c.sim.newID("evt"), kind: h.kind, created: c.now, visible: c.now + lag, requestID: c.requestID, key: key,
+				id: c.sim.newID("evt"), kind: h.kind, created: c.now, visible: c.now + lag, requestID: requestID, key: key,
 				data: data, account: c.acct.tenant.account, livemode: c.acct.live,
 			})
 		}

@@ -291,10 +291,11 @@ func (s *Simulator) commit(c *call, x *exchange, f *Fault) *answer {
 	return &answer{status: http.StatusOK, body: expanded}
 }
 
-// act runs an operation that no request asked for. The caller holds s.mu.
+// act runs an operation that another program asked for. The caller holds s.mu.
 func (s *Simulator) act(who tenant, op, id string, params *form) *refusal {
 	e := s.byOp[op]
 	c := s.newCall(who, op, id, params)
+	c.stranger = true
 	object, refused := e.run(c)
 	if refused != nil {
 		return refused

@@ -73,7 +73,10 @@ type scripted struct {
 	seen, struck int
 }
 
-var errFault = errors.New("no such fault")
+var (
+	errFault       = errors.New("no such fault")
+	errNotUnderWay = errors.New("no payment of it is under way")
+)
 
 // Script adds faults. Where several match, the first one added strikes.
 func (s *Simulator) Script(faults ...Fault) error {

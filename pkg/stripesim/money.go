@@ -30,22 +30,29 @@ type paymentIntent struct {
 
 type charge struct {
 	common
-	Amount         int64  `json:"amount"`
-	AmountCaptured int64  `json:"amount_captured"`
-	AmountRefunded int64  `json:"amount_refunded"`
-	Captured       bool   `json:"captured"`
-	Currency       string `json:"currency"`
-	Customer       string `json:"customer,omitempty"`
-	Description    string `json:"description,omitempty"`
-	FailureCode    string `json:"failure_code,omitempty"`
-	FailureMessage string `json:"failure_message,omitempty"`
-	Invoice        string `json:"invoice,omitempty"`
-	Paid           bool   `json:"paid"`
-	PaymentIntent  string `json:"payment_intent,omitempty"`
-	PaymentMethod  string `json:"payment_method,omitempty"`
-	Refunded       bool   `json:"refunded"`
-	Status         string `json:"status"`
-	TransferGroup  string `json:"transfer_group,omitempty"`
+	Amount         int64         `json:"amount"`
+	AmountCaptured int64         `json:"amount_captured"`
+	AmountRefunded int64         `json:"amount_refunded"`
+	Captured       bool          `json:"captured"`
+	Currency       string        `json:"currency"`
+	Customer       string        `json:"customer,omitempty"`
+	Description    string        `json:"description,omitempty"`
+	FailureCode    string        `json:"failure_code,omitempty"`
+	FailureMessage string        `json:"failure_message,omitempty"`
+	Invoice        string        `json:"invoice,omitempty"`
+	Outcome        *verdictShown `json:"outcome,omitempty"`
+	Paid           bool          `json:"paid"`
+	PaymentIntent  string        `json:"payment_intent,omitempty"`
+	PaymentMethod  string        `json:"payment_method,omitempty"`
+	Refunded       bool          `json:"refunded"`
+	Status         string        `json:"status"`
+	TransferGroup  string        `json:"transfer_group,omitempty"`
+}
+
+// verdictShown is what the issuer said of a charge.
+type verdictShown struct {
+	Reason string `json:"reason,omitempty"` // the decline code
+	Type   string `json:"type"`
 }
 
 type refund struct {

@@ -93,7 +93,7 @@ func (c *call) newCharge(intent *paymentIntent, method *paymentMethod) *charge {
 
 func (c *call) approve(intent *paymentIntent, method *paymentMethod) {
 	made := c.newCharge(intent, method)
-	made.Paid, made.Status = true, "succeeded"
+	made.Paid, made.Status, made.Outcome = true, "succeeded", &verdictShown{Type: "authorized"}
 	c.emit("charge.succeeded", made)
 	if intent.CaptureMethod == "manual" {
 		intent.Status, intent.AmountCapturable = "requires_capture", intent.Amount
@@ -110,6 +110,7 @@ func (c *call) decline(intent *paymentIntent, method *paymentMethod) *refusal {
 	made := c.newCharge(intent, method)
 	refused := declined(method.script.decline, made.ID, nil)
 	made.Status, made.FailureCode, made.FailureMessage = "failed", refused.details.Code, refused.details.Message
+	made.Outcome = &verdictShown{Reason: method.script.decline, Type: "issuer_declined"}
 	c.emit("charge.failed", made)
 	c.fail(intent, refused)
 	return refused

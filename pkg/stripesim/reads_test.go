@@ -2,6 +2,7 @@ package stripesim_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,7 +87,7 @@ func TestEventsNameTheirRequest(t *testing.T) {
 		mine.APIVersion != "2023-10-16" || mine.Data.Object["status"] != "paid" {
 		t.Errorf("%+v %+v", mine, mine.Request)
 	}
-	if other.Request.IdempotencyKey != "" || other.Request.ID != "" {
+	if other.Request.IdempotencyKey == "" || other.Request.IdempotencyKey == "task_1" || other.Request.ID == "" || other.Request.ID == mine.Request.ID {
 		t.Errorf("an external actor's: %+v", other.Request)
 	}
 	if got := b.get(t, "/v1/events/"+mine.ID); got.status != 200 {
@@ -95,6 +96,51 @@ func TestEventsNameTheirRequest(t *testing.T) {
 	effects := b.Ledger()
 	if len(effects) != 2 || effects[1].IdempotencyKey != "" || effects[1].Object != "in_2" {
 		t.Errorf("%+v", effects)
+	}
+}
+
+// TestADebitClearsWithoutARequest: days after the request that began it, on nobody's word.
+func TestADebitClearsWithoutARequest(t *testing.T) {
+	t.Parallel()
+	for decline, want := range map[string]struct{ invoice, event string }{
+		"": {"paid", "invoice.paid"}, "insufficient_funds": {"open", "invoice.payment_failed"},
+	} {
+		b := start(t, stripesim.Config{})
+		b.seed(t, openInvoice("in_1"))
+		if got := b.post(t, "/v1/invoices/in_1/pay", "k", "payment_method=pm_processing"); got.status != 200 || !strings.Contains(got.body, `"status":"open"`) {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		begun := events(t, b, "k")
+		if err := b.Clear(acct, false, "in_1", decline); err != nil {
+			t.Fatal(err)
+		}
+		if b.Clear(acct, false, "in_1", "") == nil {
+			t.Error("what has cleared clears again")
+		}
+		if got := b.get(t, "/v1/invoices/in_1?expand[]=payment_intent"); !strings.Contains(got.body, `"status":"`+want.invoice+`"`) ||
+			strings.Contains(got.body, `"processing"`) {
+			t.Errorf("%s", got.body)
+		}
+		if got := b.get(t, "/v1/events?type="+want.event); !strings.Contains(got.body, `"request":{"id":null,"idempotency_key":null}`) {
+			t.Errorf("%s", got.body)
+		}
+		if n := events(t, b, "k"); n != begun || len(b.Ledger()) != 1 {
+			t.Errorf("%d events under the key, %d before; %d effects", n, begun, len(b.Ledger()))
+		}
+	}
+}
+
+// TestTheBooksTellWhatIsNeverListed: whoever audits can tell missing evidence from evidence that was not looked for.
+func TestTheBooksTellWhatIsNeverListed(t *testing.T) {
+	t.Parallel()
+	for drops, want := range map[float64]int{0: 0, 1: 4} {
+		b := start(t, stripesim.Config{EventDrops: drops})
+		b.seed(t, openInvoice("in_1"))
+		b.post(t, "/v1/invoices/in_1/pay", "k", "")
+		page, _, err := b.Keys("", 1)
+		if err != nil || len(page) != 1 || len(page[0].Dropped) != want || slices.Contains(page[0].Dropped, "invoice.paid") != (want > 0) {
+			t.Errorf("with %v: %+v, %v", drops, page, err)
+		}
 	}
 }
 

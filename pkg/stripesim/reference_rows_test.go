@@ -216,5 +216,5 @@ func (p *play) cancel() {
 // newestFirst reports whether no event of the payment is listed behind those of somebody else's before it.
 func (p *play) newestFirst() bool {
 	body := p.b.get(p.t, "/v1/events?limit=100").body
-	return strings.LastIndex(body, `"idempotency_key":"k"`) < strings.Index(body, `"idempotency_key":null`)
+	return strings.LastIndex(body, `"idempotency_key":"k"`) < strings.Index(body, `"idempotency_key":"other_`)
 }

@@ -28,6 +28,7 @@ type KeyUse struct {
 	Effects      int         `json:"effects"`
 	Answers      []KeyAnswer `json:"answers"`       // in the order in which they left; see Omitted
 	Faults       []FaultKind `json:"faults"`        // in the order in which they struck; see Omitted
+	Dropped      []string    `json:"dropped"`       // the types of its events that are never listed; see [Switches.EventDrops]
 	StoredStatus int         `json:"stored_status"` // of the answer kept under the key, or last kept; 0: none
 	Omitted      int         `json:"omitted"`       // answers and faults beyond the first 1000 of each
 }
@@ -135,6 +136,12 @@ func (k *seenKeys) struck(key string, kind FaultKind) {
 	one.Faults = append(one.Faults, kind)
 }
 
+func (k *seenKeys) dropped(key, event string) {
+	if one := k.get(key); one != nil && len(one.Dropped) < keepPerKey {
+		one.Dropped = append(one.Dropped, event)
+	}
+}
+
 func (k *seenKeys) effect(key string) {
 	if one := k.get(key); one != nil {
 		one.Effects++
@@ -179,6 +186,7 @@ func (u *usedKey) show() KeyUse {
 	shown.AuthModes = append([]string{}, u.AuthModes...)
 	shown.Answers = append([]KeyAnswer{}, u.Answers...)
 	shown.Faults = append([]FaultKind{}, u.Faults...)
+	shown.Dropped = append([]string{}, u.Dropped...)
 	return shown
 }
 

@@ -203,6 +203,7 @@ func (c *call) fateOf(kind string, nth int) (copies, places int) {
 	draw := chance(sw.Seed, "event", origin, kind, strconv.Itoa(nth))
 	drops, repeats, strays := draw.Float64(), draw.Float64(), draw.Float64()
 	if drops < sw.EventDrops {
+		c.sim.keys.dropped(c.key, kind)
 		return 0, 0
 	}
 	copies = 1

@@ -3,8 +3,8 @@ package worker_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -72,6 +72,8 @@ type queue struct {
 	*store.Store
 	claimed func() error
 	settled func() error
+	opened  func()                                       // before merchants' tokens are
+	settles func(settlements []billing.Settlement) error // before anything is written
 }
 
 func (q *queue) Claim(ctx context.Context, id billing.WorkerID, limit int) (billing.Batch, error) {
@@ -85,6 +87,11 @@ func (q *queue) Claim(ctx context.Context, id billing.WorkerID, limit int) (bill
 }
 
 func (q *queue) Settle(ctx context.Context, settlements []billing.Settlement) ([]billing.TaskID, error) {
+	if q.settles != nil {
+		if err := q.settles(settlements); err != nil {
+			return nil, err
+		}
+	}
 	ids, err := q.Store.Settle(ctx, settlements)
 	if err == nil && q.settled != nil {
 		if err := q.settled(); err != nil {
@@ -92,6 +99,13 @@ func (q *queue) Settle(ctx context.Context, settlements []billing.Settlement) ([
 		}
 	}
 	return ids, err
+}
+
+func (q *queue) GetMerchants(ctx context.Context, ids []billing.MerchantID) (map[billing.MerchantID]billing.Merchant, map[billing.MerchantID]error, error) {
+	if q.opened != nil {
+		q.opened()
+	}
+	return q.Store.GetMerchants(ctx, ids)
 }
 
 // quiet counts nothing.
@@ -114,6 +128,36 @@ type rig struct {
 	metrics *quiet
 	archive worker.Archive
 	conf    worker.Config
+	log     lines
+}
+
+// lines are a log's, as JSON.
+type lines struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, line...)
+	return len(line), nil
+}
+
+// count counts the lines of a level that hold the message and all words.
+func (l *lines) count(level slog.Level, message string, words ...string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(string(l.text)) {
+		found := strings.Contains(line, `"level":"`+level.String()+`"`) && strings.Contains(line, `"msg":"`+message+`"`)
+		for _, word := range words {
+			found = found && strings.Contains(line, word)
+		}
+		if found {
+			n++
+		}
+	}
+	return n
 }
 
 func newRig(t *testing.T) *rig {
@@ -131,7 +175,7 @@ func (r *rig) start(t *testing.T) (stop func() error) {
 	t.Helper()
 	w := worker.New(worker.Deps{
 		Registry: r.queue, Queue: r.queue, Caretaker: r.queue, Merchants: r.queue, Doubts: r.queue, Archive: r.archive, Gateway: r.gateway, Metrics: r.metrics,
-		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log:       slog.New(slog.NewJSONHandler(&r.log, nil)),
 		NewID:     func() (billing.WorkerID, error) { return billing.WorkerID(storetest.NewID(t)), nil },
 		NewTaskID: func() (billing.TaskID, error) { return billing.TaskID(storetest.NewID(t)), nil },
 	}, r.conf)

@@ -172,6 +172,20 @@ func TestAnOverdueTaskIsLookedForBeforeItIsSent(t *testing.T) {
 			t.Errorf("%+v", list)
 		}
 	})
+	t.Run("WithoutAReadableStripeForEverItIsInDoubt", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		r.gateway.finding = func(billing.Doubt) billing.Finding {
+			return billing.Finding{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonLookFailed, Error: &billing.StripeError{HTTPStatus: 403}}
+		}
+		id := r.task(t, r.db.Merchant(t).ID)
+		r.db.SQL.MustExec(`UPDATE scheduled_tasks SET scheduled_for = now() - interval '23 hours', run_at = now(), max_attempts = 3`)
+		r.start(t)
+		task := r.await(t, id, status(billing.InDoubt))
+		if task.Attempt != 3 || !task.FirstSentAt.Equal(task.ScheduledFor) || task.LookAt == nil || r.gateway.sent(id) != 0 {
+			t.Errorf("sent %d times, %+v", r.gateway.sent(id), task)
+		}
+	})
 	t.Run("WithoutCredentialsItsMerchantIsPaused", func(t *testing.T) {
 		t.Parallel()
 		r, merchant, id := overdue(t, func(billing.Doubt) billing.Finding {

@@ -16,14 +16,14 @@ func (w *Worker) isOverdue(held holding) bool {
 }
 
 // lookFirst reads at Stripe whether an overdue task has been carried out before, and reports whether it may be sent. If it may not,
-// the claim is settled: for another try when Stripe cannot be read, in doubt when there is any trace.
+// the claim is settled: for another try when Stripe cannot be read, in doubt when there is any trace, or no try left.
 func (w *Worker) lookFirst(ctx context.Context, held holding, credential billing.Credential) bool {
 	claim := held.Claim
 	look, cancel := context.WithTimeout(ctx, w.conf.LookTimeout)
 	defer cancel()
-	finding, looked := w.deps.Gateway.Look(look, []billing.Doubt{{
+	finding, looked := w.look(look, []billing.Doubt{{
 		ID: claim.ID, MerchantID: claim.MerchantID, Kind: claim.Kind, Target: claim.Target, Request: claim.Request, Auth: claim.Auth,
-		Account: claim.Account, FirstSentAt: claim.ScheduledFor, StartedAt: claim.ClaimedAt, Worker: claim.Worker, Attempt: claim.Attempt,
+		Account: claim.Account, FirstSentAt: claim.ScheduledFor, StartedAt: claim.ClaimedAt.Add(held.age()), Worker: claim.Worker, Attempt: claim.Attempt,
 	}}, credential)[claim.ID]
 	if !looked {
 		finding.Reason = billing.ReasonLookFailed
@@ -35,12 +35,12 @@ func (w *Worker) lookFirst(ctx context.Context, held holding, credential billing
 		w.giveBack(claim)
 		return false
 	}
-	settlement := billing.Settlement{ID: claim.ID, Worker: claim.Worker, Attempt: claim.Attempt, ClaimedAt: claim.ClaimedAt}
-	switch finding.Reason { //nolint:exhaustive // the others are traces
-	case billing.ReasonUnauthorized:
+	if finding.Reason == billing.ReasonUnauthorized {
 		w.refused(ctx, claim.MerchantID, claim.Auth, finding.Error)
-		fallthrough
-	case billing.ReasonLookFailed:
+	}
+	settlement := billing.Settlement{ID: claim.ID, Worker: claim.Worker, Attempt: claim.Attempt, ClaimedAt: claim.ClaimedAt}
+	switch {
+	case finding.Reason == billing.ReasonUnauthorized, finding.Reason == billing.ReasonLookFailed && !claim.Exhausted():
 		settlement.Status, settlement.Unsent = billing.Pending, true
 		settlement.Delay = w.conf.Backoff.Next(claim.Attempt-claim.Released, rand.Float64()) //nolint:gosec // spreading load needs no secrecy
 		settlement.Answer = billing.Answer{Outcome: billing.OutcomeNotSent, Reason: finding.Reason, Error: finding.Error}

@@ -25,7 +25,7 @@ type Queue interface {
 // Caretaker returns tasks that nobody works on to the queue.
 type Caretaker interface {
 	NextLapse(ctx context.Context) (time.Duration, error)
-	TakeOver(ctx context.Context, limit int) (int, error)
+	TakeOver(ctx context.Context, limit int, firstLook time.Duration) (billing.Takeover, error)
 	FreeHeld(ctx context.Context) (int, error)
 	FreeWaiting(ctx context.Context) (int, error)
 	MendPaces(ctx context.Context) (int, error)
@@ -39,7 +39,7 @@ type Merchants interface {
 
 // Doubts hands out tasks in doubt that are to be looked at, and takes back what was learned.
 type Doubts interface {
-	ClaimLooks(ctx context.Context, worker billing.WorkerID, limit int, lease time.Duration) ([]billing.Doubt, error)
+	ClaimLooks(ctx context.Context, worker billing.WorkerID, limit, merchants int, lease time.Duration) ([]billing.Doubt, error)
 	SettleLook(ctx context.Context, look billing.LookSettlement) (written bool, err error)
 }
 

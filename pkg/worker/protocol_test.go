@@ -34,6 +34,8 @@ func TestTheModelsLooksAreTheWorkers(t *testing.T) {
 	findings := map[protocol.Sight]billing.Finding{
 		protocol.Unreadable: {Outcome: billing.OutcomeUnknown, Reason: billing.ReasonLookFailed},
 		protocol.Unclear:    {Outcome: billing.OutcomeUnknown, Reason: billing.ReasonUnattributed},
+		protocol.Partial:    {Outcome: billing.OutcomeUnknown, Reason: billing.ReasonNoTrace},
+		protocol.Another:    {Outcome: billing.OutcomeRefused, Reason: billing.ReasonSatisfied},
 		protocol.Absence:    {Outcome: billing.OutcomeUnknown, Reason: billing.ReasonNoTrace, Absent: true},
 		protocol.Decline:    {Outcome: billing.OutcomeRefused, Reason: billing.ReasonDeclined},
 		protocol.Effect:     {Outcome: billing.OutcomeSucceeded, Reason: billing.ReasonReconciled},
@@ -50,7 +52,7 @@ func TestTheModelsLooksAreTheWorkers(t *testing.T) {
 				ID: "id", Kind: billing.InvoicePay, FirstSentAt: sent, StartedAt: sent.Add(age), Looks: len(delays),
 			}
 			got := conclude(doubt, finding, delays, nil)
-			status, person := protocol.Concludes(saw, age >= lastLookAfter)
+			status, person := protocol.Concludes(saw, age >= lastLookAfter, age > lookPatience)
 			if got.Status != status || (got.Status == billing.InDoubt && got.NextIn == 0) != person {
 				t.Errorf("sight %d after %s: %s, next look in %s; the model says %s, a person %v", saw, age, got.Status, got.NextIn, status, person)
 			}

@@ -2,7 +2,9 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -11,7 +13,7 @@ import (
 
 const (
 	lookBatch      = 50              // tasks in doubt per claim
-	lookMerchants  = 4               // merchants looked at at the same time
+	lookMerchants  = 4               // merchants per claim, all looked at at the same time, so that no look waits for another
 	lookPollMax    = 5 * time.Second // between claims of looks
 	settlePatience = 30 * time.Second
 
@@ -19,6 +21,10 @@ const (
 	// that come late have come, and what it rolls forward or back after a server error has been rolled. An hour of margin is
 	// for the send itself and for clocks. No setting shortens it.
 	lastLookAfter = 25 * time.Hour
+
+	// lookPatience is how long looks are tried that cannot be made. Then a person must know: somebody has to mend something, or to
+	// look himself.
+	lookPatience = 48 * time.Hour
 )
 
 // reconcile looks at Stripe for tasks in doubt, until ctx ends. A look only reads, so that one that is repeated, or made by
@@ -29,7 +35,7 @@ func (w *Worker) reconcile(ctx context.Context) {
 		pause = first / 2
 	}
 	for ctx.Err() == nil {
-		if w.lookOnce(ctx) < lookBatch {
+		if w.lookOnce(ctx) == 0 {
 			wait(ctx, jitter(pause))
 		}
 	}
@@ -43,9 +49,9 @@ func (w *Worker) lookOnce(ctx context.Context) int {
 	}
 	statement, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	doubts, err := w.deps.Doubts.ClaimLooks(statement, worker, lookBatch, 2*w.conf.LookTimeout)
+	doubts, err := w.deps.Doubts.ClaimLooks(statement, worker, lookBatch, lookMerchants, 2*w.conf.LookTimeout)
 	if err == nil && len(doubts) > 0 {
-		err = w.lookAt(ctx, statement, doubts)
+		err = w.lookAt(ctx, statement, time.Now(), doubts)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -56,7 +62,7 @@ func (w *Worker) lookOnce(ctx context.Context) int {
 	return len(doubts)
 }
 
-func (w *Worker) lookAt(ctx, statement context.Context, doubts []billing.Doubt) error {
+func (w *Worker) lookAt(ctx, statement context.Context, claimed time.Time, doubts []billing.Doubt) error {
 	byMerchant := map[billing.MerchantID][]billing.Doubt{}
 	var merchants []billing.MerchantID
 	for _, doubt := range doubts {
@@ -71,30 +77,29 @@ func (w *Worker) lookAt(ctx, statement context.Context, doubts []billing.Doubt) 
 	}
 	var crew sync.WaitGroup
 	defer crew.Wait()
-	slots := make(chan struct{}, lookMerchants)
 	for _, id := range merchants {
-		slots <- struct{}{}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		crew.Go(func() {
-			defer func() { <-slots }()
 			if failed[id] != nil {
 				w.pause(ctx, id, detailUnreadable)
 				return
 			}
-			w.lookFor(ctx, opened[id], byMerchant[id])
+			w.lookFor(ctx, claimed, opened[id], byMerchant[id])
 		})
 	}
 	return nil
 }
 
-// lookFor looks at one merchant's doubts. Any way of authentication that reaches the account will do for reading.
-func (w *Worker) lookFor(ctx context.Context, merchant billing.Merchant, doubts []billing.Doubt) {
+// lookFor looks at one merchant's doubts. Any way of authentication that reaches the account will do for reading. claimed is just
+// after the moment that the database knows as the beginning of the looks; no more time has passed since by its clock.
+func (w *Worker) lookFor(ctx context.Context, claimed time.Time, merchant billing.Merchant, doubts []billing.Doubt) {
 	credential := billing.Credential{Auth: merchant.Auth(), Token: merchant.AccessToken, Account: merchant.StripeConnectID}
 	here := doubts[:0:0]
 	for _, doubt := range doubts {
-		if doubt.Account == merchant.StripeConnectID && merchant.Status == billing.MerchantActive {
+		doubt.StartedAt = doubt.StartedAt.Add(time.Since(claimed))
+		switch {
+		case merchant.Status == billing.MerchantDisconnected || doubt.Account != merchant.StripeConnectID:
+			w.settleLook(ctx, billing.LookSettlement{Doubt: doubt, Status: billing.InDoubt, Finding: unreachable(), Void: true})
+		case merchant.Status == billing.MerchantActive:
 			here = append(here, doubt)
 		}
 	}
@@ -103,7 +108,7 @@ func (w *Worker) lookFor(ctx context.Context, merchant billing.Merchant, doubts 
 	}
 	look, cancel := context.WithTimeout(ctx, w.conf.LookTimeout)
 	defer cancel()
-	findings := w.deps.Gateway.Look(look, here, credential)
+	findings := w.look(look, here, credential)
 	for _, doubt := range here {
 		finding, ok := findings[doubt.ID]
 		if !ok {
@@ -116,10 +121,31 @@ func (w *Worker) lookFor(ctx context.Context, merchant billing.Merchant, doubts 
 	}
 }
 
+// unreachable is the finding where nobody can look: the merchant has left, or its account is not the one that the task was sent to.
+func unreachable() billing.Finding {
+	return billing.Finding{
+		Outcome: billing.OutcomeUnknown, Reason: billing.ReasonLookFailed,
+		Error: &billing.StripeError{Message: "The merchant is no longer connected: nobody can look for the task."},
+	}
+}
+
+// look reads at Stripe. A panic on the way is a look that failed: the page behind it will be there again.
+func (w *Worker) look(ctx context.Context, doubts []billing.Doubt, credential billing.Credential) (findings map[billing.TaskID]billing.Finding) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.deps.Log.ErrorContext(ctx, "panic while looking", slog.String("merchant_id", string(doubts[0].MerchantID)),
+				slog.Int("tasks", len(doubts)), slog.String("panic", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())))
+			findings = nil
+		}
+	}()
+	return w.deps.Gateway.Look(ctx, doubts, credential)
+}
+
 // conclude says what becomes of a task in doubt after a look.
 //
 // Absence becomes a proof with the last look: by then no request can be under way any more, and Stripe has had a day to roll a
-// stored error forward. Where money went out to somebody, a person declares it all the same.
+// stored error forward. Where money went out to somebody, a person declares it all the same. A person is also told when looks cannot
+// be made for two days.
 func conclude(doubt billing.Doubt, finding billing.Finding, delays []time.Duration, newID func() (billing.TaskID, error)) billing.LookSettlement {
 	settled := billing.LookSettlement{Doubt: doubt, Status: billing.InDoubt, Finding: finding}
 	last := doubt.Looks >= len(delays)
@@ -131,7 +157,9 @@ func conclude(doubt billing.Doubt, finding billing.Finding, delays []time.Durati
 		settled.Next = follow(doubt.ID, doubt.Request, doubt.OnDecline, doubt.Declines, finding.Reason, finding.Error, newID)
 	case finding.Reason == billing.ReasonLookFailed || finding.Reason == billing.ReasonUnauthorized:
 		settled.Void = true
-		settled.NextIn = delays[min(doubt.Looks, len(delays))-1]
+		if doubt.Age() <= lookPatience {
+			settled.NextIn = delays[min(doubt.Looks, len(delays))-1]
+		}
 	case !last:
 		settled.NextIn = delays[doubt.Looks]
 	case doubt.Age() < lastLookAfter:

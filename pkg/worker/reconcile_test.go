@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -152,9 +153,10 @@ func TestADeclineThatALookFoundIsFollowedUp(t *testing.T) {
 		code     string
 		followed bool
 	}{
-		"ASoftOneIs":   {"insufficient_funds", true},
-		"AHardOneNot":  {"stolen_card", false},
-		"AStopCodeNot": {"do_not_honor", false},
+		"ASoftOneIs":                  {"insufficient_funds", true},
+		"AHardOneNot":                 {"stolen_card", false},
+		"AStopCodeNot":                {"do_not_honor", false},
+		"NorOneOfWhichNobodyKnowsWhy": {"", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -205,4 +207,105 @@ func TestOneMerchantsTokenHoldsBackNoOthersLook(t *testing.T) {
 		view, err := r.db.Store.ViewMerchant(context.Background(), broken.ID)
 		return err == nil && view.PauseReason == billing.PauseNeedsReauth && task.Status == billing.InDoubt
 	})
+}
+
+// TestLooksThatCannotBeMadeEndWithAPerson: a key that may not read, or a Stripe that is away for days, is not waited for in silence.
+func TestLooksThatCannotBeMadeEndWithAPerson(t *testing.T) {
+	t.Parallel()
+	r := doubtful(t)
+	id := r.task(t, r.db.Merchant(t).ID)
+	r.gateway.finding = func(billing.Doubt) billing.Finding {
+		return billing.Finding{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonLookFailed, Error: &billing.StripeError{HTTPStatus: 403}}
+	}
+	r.start(t)
+	r.await(t, id, func(task billing.Task) bool { return len(looked(r.attempts(t, id))) > 3 && task.LookAt != nil })
+	r.db.SQL.MustExec(`UPDATE scheduled_tasks SET first_sent_at = first_sent_at - interval '49 hours', look_at = now()`)
+	task := r.await(t, id, func(task billing.Task) bool {
+		return task.LookAt == nil && r.log.count(slog.LevelError, "looked at Stripe", string(id)) > 0
+	})
+	if n := r.log.count(slog.LevelError, "looked at Stripe", string(id)); task.Status != billing.InDoubt || n != 1 {
+		t.Errorf("%s, %d lines tell of it", task.Status, n)
+	}
+}
+
+// TestADoubtOfAMerchantThatHasLeftIsAPersons: nobody can look for it any more, and nobody would be told if it were put off.
+func TestADoubtOfAMerchantThatHasLeftIsAPersons(t *testing.T) {
+	t.Parallel()
+	r := doubtful(t)
+	r.conf.LookDelays = []time.Duration{time.Hour}
+	merchant := r.db.Merchant(t)
+	id := r.task(t, merchant.ID)
+	stop := r.start(t)
+	r.await(t, id, status(billing.InDoubt))
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.db.Store.DisconnectMerchant(context.Background(), merchant.ID); err != nil {
+		t.Fatal(err)
+	}
+	r.db.SQL.MustExec(`UPDATE scheduled_tasks SET look_at = now()`)
+	r.conf.LookDelays = []time.Duration{10 * time.Millisecond}
+	r.start(t)
+	task := r.await(t, id, func(task billing.Task) bool {
+		return task.LookAt == nil && r.log.count(slog.LevelError, "looked at Stripe", string(id)) > 0
+	})
+	if looks := looked(r.attempts(t, id)); task.Status != billing.InDoubt || len(looks) != 1 || looks[0].Error == nil || r.gateway.looks[id] != 0 {
+		t.Errorf("%s, %+v", task.Status, looks)
+	}
+}
+
+// TestAPanicWhileLookingEndsNothing: a page that trips the reader is there again at the next look, of every worker.
+func TestAPanicWhileLookingEndsNothing(t *testing.T) {
+	t.Parallel()
+	t.Run("AtADoubt", func(t *testing.T) {
+		t.Parallel()
+		r := doubtful(t)
+		id, other := r.task(t, r.db.Merchant(t).ID), r.task(t, r.db.Merchant(t).ID)
+		r.gateway.finding = func(doubt billing.Doubt) billing.Finding {
+			if doubt.ID == id {
+				panic("an odd page")
+			}
+			return billing.Finding{Outcome: billing.OutcomeSucceeded, Reason: billing.ReasonReconciled, Result: &billing.Result{ID: "in_1"}}
+		}
+		stop := r.start(t)
+		r.await(t, other, status(billing.Succeeded))
+		r.await(t, id, func(billing.Task) bool { return len(looked(r.attempts(t, id))) > 1 })
+		if err := stop(); err != nil || looked(r.attempts(t, id))[0].Reason != billing.ReasonLookFailed {
+			t.Errorf("%v, %+v", err, r.attempts(t, id))
+		}
+	})
+	t.Run("BeforeAnOverdueSend", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		id := r.task(t, r.db.Merchant(t).ID)
+		r.db.SQL.MustExec(`UPDATE scheduled_tasks SET scheduled_for = now() - interval '23 hours', run_at = now()`)
+		var calls atomic.Int64
+		r.gateway.finding = func(billing.Doubt) billing.Finding {
+			if calls.Add(1) == 1 {
+				panic("an odd page")
+			}
+			return billing.Finding{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonNoTrace, Clean: true}
+		}
+		r.start(t)
+		r.await(t, id, status(billing.Succeeded))
+	})
+}
+
+// TestALookThatWaitedKnowsTheTime: what is compared with Stripe's clock is the time at which the look begins.
+func TestALookThatWaitedKnowsTheTime(t *testing.T) {
+	t.Parallel()
+	r := doubtful(t)
+	merchant := r.db.Merchant(t)
+	id := r.task(t, merchant.ID)
+	var late atomic.Int64
+	r.queue.opened = func() { <-time.After(300 * time.Millisecond) }
+	r.gateway.finding = func(doubt billing.Doubt) billing.Finding {
+		late.Store(int64(time.Since(doubt.StartedAt)))
+		return billing.Finding{Outcome: billing.OutcomeSucceeded, Reason: billing.ReasonReconciled, Result: &billing.Result{ID: "in_1"}}
+	}
+	r.start(t)
+	r.await(t, id, status(billing.Succeeded))
+	if behind := time.Duration(late.Load()); behind > 200*time.Millisecond {
+		t.Errorf("the look began %s after the time that it was told", behind)
+	}
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -91,7 +92,7 @@ func (s *settler) write(ctx context.Context, batch []verdict) {
 		}
 		s.deps.Log.ErrorContext(ctx, "settlements not written", slog.Int("tasks", len(batch)), slog.Any("error", err),
 			slog.Duration("pause", pause))
-		if billing.CodeOf(err) == billing.CodeInternal {
+		if errors.Is(err, billing.ErrContent) {
 			if len(batch) > 1 {
 				s.write(ctx, batch[:len(batch)/2])
 				s.write(ctx, batch[len(batch)/2:])

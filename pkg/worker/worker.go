@@ -309,11 +309,12 @@ func (w *Worker) nextLapse(ctx context.Context) (time.Duration, error) {
 func (w *Worker) takeOver(ctx context.Context, batch int) {
 	for ctx.Err() == nil {
 		statement, cancel := context.WithTimeout(ctx, storeTimeout)
-		taken, err := w.deps.Caretaker.TakeOver(statement, batch)
-		if err == nil && taken < batch {
+		taken, err := w.deps.Caretaker.TakeOver(statement, batch, w.conf.LookDelays[0])
+		w.reportTakeover(ctx, taken)
+		if err == nil && taken.Tasks < batch {
 			_, err = w.deps.Caretaker.FreeHeld(statement)
 		}
-		if err == nil && taken < batch {
+		if err == nil && taken.Tasks < batch {
 			_, err = w.deps.Caretaker.FreeWaiting(statement)
 		}
 		cancel()
@@ -323,14 +324,24 @@ func (w *Worker) takeOver(ctx context.Context, batch int) {
 			}
 			return
 		}
-		if taken > 0 {
-			w.deps.Metrics.TakenOver(taken)
-			w.deps.Log.WarnContext(ctx, "took over tasks of silent workers", slog.Int("tasks", taken))
-			w.Wake()
-		}
-		if taken < batch {
+		if taken.Tasks < batch {
 			return
 		}
+	}
+}
+
+func (w *Worker) reportTakeover(ctx context.Context, taken billing.Takeover) {
+	if taken.Tasks == 0 {
+		return
+	}
+	w.deps.Metrics.TakenOver(taken.Tasks)
+	w.deps.Log.WarnContext(ctx, "took over tasks of silent workers", slog.Int("tasks", taken.Tasks))
+	w.Wake()
+	for _, task := range taken.Doubted {
+		w.deps.Log.ErrorContext(ctx, "task in doubt", slog.String("task_id", string(task.ID)),
+			slog.String("merchant_id", string(task.MerchantID)), slog.String("kind", string(task.Kind)), slog.Int("attempt", task.Attempt),
+			slog.String("worker_id", string(task.Worker)), slog.String("outcome", string(billing.OutcomeUnknown)),
+			slog.String("reason", string(billing.ReasonWorkerLost)), slog.String("status", string(billing.InDoubt)))
 	}
 }
 

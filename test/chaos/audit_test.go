@@ -20,7 +20,7 @@ type row struct {
 	RetryOf  *string `db:"retry_of"`
 	Result   string  `db:"result"` // the object's id
 	Sent     bool    `db:"sent"`
-	Unknown  int     `db:"unknown"` // attempts without an answer
+	Unknown  int     `db:"unknown"` // sends without an answer
 }
 
 // doubt is a task that only a person could settle.
@@ -41,6 +41,7 @@ type use struct {
 	First, Last  time.Time
 	Answers      []reply
 	Faults       []string
+	Dropped      []string // types of its events that are never listed
 	Stored       int
 }
 
@@ -79,7 +80,7 @@ func (w *world) rows() []row {
 	if err := w.db.Select(&rows, `
 		SELECT t.id, t.merchant_id, t.kind, t.status, t.intent, t.retry_of, coalesce(t.result->>'id', '') AS result,
 			t.first_sent_at IS NOT NULL AS sent,
-			(SELECT count(*) FROM attempts AS a WHERE a.task_id = t.id AND a.request_id = '') AS unknown
+			(SELECT count(*) FROM attempts AS a WHERE a.task_id = t.id AND a.kind = 'send' AND a.request_id = '') AS unknown
 		FROM scheduled_tasks AS t`); err != nil {
 		w.t.Fatal(err)
 	}
@@ -99,6 +100,7 @@ func (w *world) uses() map[string]use {
 			one.First, _ = time.Parse(time.RFC3339Nano, text(entry["first_at"]))
 			one.Last, _ = time.Parse(time.RFC3339Nano, text(entry["last_at"]))
 			one.Accounts, one.Modes, one.Faults = texts(entry["accounts"]), texts(entry["auth_modes"]), texts(entry["faults"])
+			one.Dropped = texts(entry["dropped"])
 			for _, answer := range list(entry["answers"]) {
 				one.Answers = append(one.Answers, reply{requestID: text(answer["request_id"]), fault: text(answer["fault"])})
 			}
@@ -142,10 +144,10 @@ func (w *world) judge() {
 	}
 }
 
-// mayDoubt tells whether a task may be left to a person: Stripe kept a 500 or lost the evidence, somebody else did the same,
-// money went out, or the merchant is gone, so that nobody can look.
+// mayDoubt tells whether a task may be left to a person: Stripe kept a 500 or lost evidence of this very task, somebody else did the
+// same, money went out, or the merchant is gone, so that nobody can look.
 func (w *world) mayDoubt(one doubt) bool {
-	return one.use.Stored >= 500 || slices.Contains(one.use.Faults, "error_kept") || w.drops || slices.Contains(one.use.Faults, "external") || one.Kind == "refund.create" ||
+	return one.use.Stored >= 500 || slices.Contains(one.use.Faults, "error_kept") || len(one.use.Dropped) > 0 || slices.Contains(one.use.Faults, "external") || one.Kind == "refund.create" ||
 		one.Kind == "invoice.send" || one.Merchant == w.wares.merchants[leaver].id
 }
 

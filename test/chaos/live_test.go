@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -42,6 +43,7 @@ func (w *world) live(tasks int) {
 	w.eventually("every order is answered", func() bool { return len(w.unanswered()) == 0 })
 	posting.Wait()
 	w.settle()
+	w.clear()
 	for range 5 {
 		w.jump()
 		w.settle()
@@ -95,7 +97,6 @@ func (w *world) misfortune() {
 	}
 	if w.random.IntN(4) == 0 {
 		switches["event_drops"] = 0.05
-		w.drops = true
 	}
 	w.control("POST", "switches", switches)
 	w.control("POST", "latency", object{"fixed": "10ms", "jitter": strconv.Itoa(w.random.IntN(150)) + "ms"})
@@ -108,6 +109,7 @@ func (w *world) rage(lasting time.Duration) {
 	defer end.Stop()
 	jumpAt := 3 + w.random.IntN(12)
 	leaveAt := 5 + w.random.IntN(10)
+	stepAt := 2 + w.random.IntN(15)
 	for n := 0; ; n++ {
 		select {
 		case <-end.C:
@@ -119,6 +121,8 @@ func (w *world) rage(lasting time.Duration) {
 			w.jump()
 		case n == leaveAt:
 			w.leave()
+		case n == stepAt && w.random.IntN(2) == 0:
+			w.stepBack(time.Duration(1+w.random.IntN(5*60)) * time.Minute)
 		default:
 			w.blow()
 		}
@@ -299,6 +303,46 @@ func (w *world) jump() {
 	w.control("POST", "clock", object{"advance": jump.String()})
 	for _, n := range w.workers() {
 		w.start(n)
+	}
+}
+
+// stepBack sets the database's clock back: what was written is from the future now, and what is written next seems older than it.
+func (w *world) stepBack(by time.Duration) {
+	w.t.Helper()
+	w.count("clock set back")
+	tables := w.timeColumns()
+	w.eventually("the rows are from the future", func() bool {
+		tx, err := w.db.Begin()
+		if err != nil {
+			return false
+		}
+		defer func() { _ = tx.Rollback() }()
+		for _, table := range tables {
+			if _, err := tx.Exec(table.shift(-by)); err != nil {
+				return false
+			}
+		}
+		// The clock showed this just now, whether or not a heartbeat has noted it.
+		if _, err := tx.Exec(fmt.Sprintf(`UPDATE clock SET high_water = greatest(high_water, now() + interval '%d seconds')`, int(by.Seconds()))); err != nil {
+			return false
+		}
+		return tx.Commit() == nil
+	})
+}
+
+// clear ends the debits that are under way, half of them in vain.
+func (w *world) clear() {
+	w.t.Helper()
+	for _, one := range w.wares.orders {
+		target := text(one.body["target"])
+		if target == "" || one.body["kind"] != "invoice.pay" {
+			continue
+		}
+		decline := []string{"", "insufficient_funds"}[w.random.IntN(2)]
+		answer, err := w.sim.Try("POST", "/_sim/clear", object{"account": w.wares.merchants[one.merchant].account, "id": target, "decline": decline})
+		if err == nil && answer.Status == 200 {
+			w.count("debit cleared")
+		}
 	}
 }
 

@@ -104,13 +104,16 @@ func draw(r *rand.Rand, n int) (kind, target string, params object, needs []obje
 	switch at := r.IntN(100); {
 	case at < 30:
 		id := own("in")
-		return "invoice.pay", id, nil, []object{{"object": "invoice", "id": id, "status": "open", "customer": "cus_ok", "amount": 1000 + n}}
+		if r.IntN(5) == 0 {
+			params = object{"payment_method": "pm_processing"} // a debit, which takes days
+		}
+		return "invoice.pay", id, params, []object{{"object": "invoice", "id": id, "status": "open", "customer": "cus_ok", "amount": 1000 + n}}
 	case at < 40:
 		id := fmt.Sprintf("in_shared_%d", n/6)
 		kind := []string{"invoice.pay", "invoice.void", "invoice.send"}[r.IntN(3)]
 		return kind, id, nil, []object{{"object": "invoice", "id": id, "status": "open", "customer": "cus_ok", "amount": 1000}}
 	case at < 55:
-		method := []string{"pm_ok", "pm_ok", "pm_ok", "pm_decline_insufficient_funds", "pm_decline_stolen_card", "pm_action"}[r.IntN(6)]
+		method := []string{"pm_ok", "pm_ok", "pm_ok", "pm_decline_insufficient_funds", "pm_decline_stolen_card", "pm_action", "pm_processing"}[r.IntN(7)]
 		return "payment_intent.create", "", object{
 			"amount": 1000 + n, "currency": "usd", "customer": "cus_ok", "payment_method": method, "confirm": true,
 		}, nil

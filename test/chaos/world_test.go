@@ -43,7 +43,6 @@ type world struct {
 	nodes  []*node // apis first
 	wares  *wares
 	began  time.Time
-	drops  bool          // Stripe loses some events
 	timers []*time.Timer // of what is to be put right again
 	doubts []doubt       // that a person had to decide
 

@@ -1,0 +1,63 @@
+package worker_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+
+	"billonce/pkg/billing"
+)
+
+// TestAnOutcomeIsKeptUntilItCanBeWritten: a database that refuses for a while, whatever it says, has not refused what was found out.
+func TestAnOutcomeIsKeptUntilItCanBeWritten(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.task(t, r.db.Merchant(t).ID)
+	var tries atomic.Int64
+	r.queue.settles = func([]billing.Settlement) error {
+		if tries.Add(1) < 4 {
+			return &billing.Error{Code: billing.CodeInternal, Err: errors.New("pq: permission denied")}
+		}
+		return nil
+	}
+	r.start(t)
+	task := r.await(t, id, func(task billing.Task) bool { return task.Status != billing.Pending && task.Status != billing.Running })
+	if task.Status != billing.Succeeded || task.Result == nil || tries.Load() < 4 || r.gateway.sent(id) != 1 {
+		t.Errorf("%s after %d tries to write it", task.Status, tries.Load())
+	}
+}
+
+// TestOneSettlementThatCannotBeWrittenHoldsBackNoOther: it is put in doubt with nothing but its reason.
+func TestOneSettlementThatCannotBeWrittenHoldsBackNoOther(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	merchant := r.db.Merchant(t)
+	bad, good := r.task(t, merchant.ID), r.task(t, merchant.ID)
+	r.queue.settles = func(settlements []billing.Settlement) error {
+		for _, one := range settlements {
+			if one.ID == bad && one.Status != billing.InDoubt {
+				return &billing.Error{Code: billing.CodeInternal, Err: fmt.Errorf("%w: pq: a zero byte", billing.ErrContent)}
+			}
+		}
+		return nil
+	}
+	r.start(t)
+	r.await(t, good, status(billing.Succeeded))
+	r.await(t, bad, status(billing.InDoubt))
+}
+
+// TestATaskThatIsTakenOverForTheLastTimeIsToldOf: the dead worker cannot say that it left a doubt.
+func TestATaskThatIsTakenOverForTheLastTimeIsToldOf(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	merchant := r.db.Merchant(t)
+	id := r.task(t, merchant.ID)
+	r.db.SQL.MustExec(`UPDATE scheduled_tasks SET status = 'running', attempt = 1, max_attempts = 1, worker_id = $1, claimed_at = now(),
+		first_sent_at = now(), sent_auth = 'token', sent_account = $2`, "0192f5a0-7b1c-7def-8a2b-0123456789ab", merchant.StripeConnectID)
+	r.start(t)
+	r.await(t, id, func(task billing.Task) bool {
+		return task.Status == billing.InDoubt && r.log.count(slog.LevelError, "task in doubt", string(id), "worker_lost") == 1
+	})
+}
