@@ -38,7 +38,9 @@ func TestKilledWorkersLoseAndDoubleNothing(t *testing.T) {
 	s.simulator().Must(200, "POST", "/_sim/latency", map[string]any{"fixed": "20ms", "jitter": "60ms"})
 	ids := s.scheduleMix(c, merchant, tasks, chaos)
 
-	env := []string{"WORKER_LEASE", "1s", "WORKER_CONCURRENCY", "16"}
+	env := []string{
+		"WORKER_LEASE", "1s", "WORKER_CONCURRENCY", "16", "MERCHANT_RATE", "150", "MERCHANT_CONCURRENCY", "24",
+	}
 	fleet := make([]*programtest.Process, workers)
 	for i := range fleet {
 		fleet[i] = s.worker(env...)
@@ -68,6 +70,11 @@ func TestKilledWorkersLoseAndDoubleNothing(t *testing.T) {
 		return err == nil && open == 0
 	})
 	s.audit(db, ids)
+	var flying, parked int
+	if err := db.QueryRow(`SELECT sum(in_flight), (SELECT count(*) FROM scheduled_tasks WHERE parked_at IS NOT NULL) FROM merchant_pace`).
+		Scan(&flying, &parked); err != nil || flying != 0 || parked != 0 {
+		t.Errorf("%d calls are counted as in flight in the end, %d tasks are parked, %v", flying, parked, err)
+	}
 	var taken int
 	if err := db.Get(&taken, `SELECT count(*) FROM attempts WHERE reason = 'worker_lost'`); err != nil || taken == 0 {
 		t.Errorf("no task was taken over from a killed worker (%v): the test has shown nothing", err)

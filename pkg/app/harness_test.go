@@ -51,6 +51,7 @@ func newStack(t *testing.T) *stack {
 	s := &stack{t: t, url: db.URL, sim: "http://" + sim.Attr("listening", "addr")}
 	s.env = map[string]string{
 		"DATABASE_URL": db.URL, "ADMIN_API_KEY": adminKey, "API_ADDR": "127.0.0.1:0", "OPS_ADDR": "127.0.0.1:0",
+		"MERCHANT_RATE": "0", "MERCHANT_CONCURRENCY": "0", // most tests have one merchant with many tasks
 		"STRIPE_API_URL": s.sim, "STRIPE_SECRET_KEY": "sk_test_platform", "STRIPE_TIMEOUT": "10s",
 		"WORKER_LEASE": "2s", "WORKER_POLL_INTERVAL": "100ms", "RETRY_BASE": "50ms", "RETRY_MAX": "500ms",
 		"ENCRYPTION_KEY": "7f4a1c9be2d3560817a5c4f2e9b0d36a8c5e1f7094b2d8a6c3e5f01927b4d86e",
