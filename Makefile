@@ -58,7 +58,7 @@ compose-up: ## Build the images and run them with docker-compose
 ## Working on it
 
 .PHONY: test
-test: needs-go needs-cc needs-curl build vet fmt-check tidy-check lint test-race ## Everything that CI runs
+test: needs-go needs-cc needs-curl build vet fmt-check tidy-check lint bench-check test-race ## Everything that CI runs
 
 .PHONY: test-race
 test-race: needs-go needs-cc needs-curl build ## All tests under the race detector, against a PostgreSQL of their own
@@ -105,6 +105,17 @@ bench: needs-go ## Benchmark beside the peers, with a PostgreSQL of its own: an 
 .PHONY: bench-quick
 bench-quick: needs-go ## The same in under three minutes, with less of everything
 	cd bench && $(GO) run . -quick $(ARGS)
+
+.PHONY: profile
+profile: needs-go ## Record CPU, allocation and block profiles of the worker, draining and with many slow calls, in bench/results/profiles
+	@rm -rf bench/results/profiles
+	cd bench && $(GO) run . -v -repeats 1 -contenders billonce -only a,slots -out results/profiles -profiles results/profiles $(ARGS)
+	@printf 'look at one with: go tool pprof -top bench/results/profiles/worker-….pprof\n'
+
+.PHONY: bench-check
+bench-check: needs-go
+	$(GO) vet -tags bench ./pkg/...
+	cd bench && $(GO) vet ./... && $(GO) test ./...
 
 .PHONY: interop
 interop: needs-go ## Compare the encryption with Node's, both ways

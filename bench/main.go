@@ -41,6 +41,7 @@ type options struct {
 	only, contenders string
 	repeats          int
 	out, dir         string
+	profiles         string
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -53,6 +54,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&opts.repeats, "repeats", 3, "how often each measurement is made")
 	flags.StringVar(&opts.out, "out", "", "where the results go (empty: bench/results)")
 	flags.StringVar(&opts.dir, "dir", "", "where the server's data goes; it is kept (empty: a temporary folder)")
+	flags.StringVar(&opts.profiles, "profiles", "", "where profiles of each of billonce's workers go (empty: none are taken)")
 	flags.BoolVar(&opts.verbose, "v", false, "say what is being done")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
@@ -112,7 +114,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if opts.out == "" {
 		opts.out = filepath.Join(root, "bench", "results")
 	}
-	place, err := stage.Start(ctx, stage.Options{Root: root, Dir: opts.dir, Progress: stderr})
+	place, err := stage.Start(ctx, stage.Options{Root: root, Dir: opts.dir, Progress: stderr, Profiles: opts.profiles})
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,11 @@ func (s *Stage) StartWorker(ctx context.Context, database string, more Env) (*Pr
 		return nil, err
 	}
 	process.URL = "http://" + env["OPS_ADDR"]
-	return process, process.WaitReady(ctx, process.URL+"/readyz")
+	if err := process.WaitReady(ctx, process.URL+"/readyz"); err != nil || s.opts.Profiles == "" {
+		return process, err
+	}
+	process.profiler, err = newProfiler(ctx, process.URL, s.opts.Profiles, process.PID())
+	return process, err
 }
 
 // StartSimulator starts the Stripe simulator, whose every call takes latency. A worker is sent there by

@@ -38,6 +38,8 @@ type Process struct {
 	Log string // where its output goes
 	URL string // where it answers, if it is one of billonce's services
 
+	profiler *profiler // nil: none
+
 	mu   sync.Mutex
 	last Usage
 }
@@ -83,7 +85,12 @@ func (p *Process) Usage() (Usage, error) {
 // Stop asks the process to end and waits for it.
 func (p *Process) Stop(ctx context.Context) error {
 	_, _ = p.Usage() // the last reading; it may have ended already
-	return p.Process.Stop(ctx, syscall.SIGTERM, stopGrace)
+	var err error
+	if p.profiler != nil {
+		err = p.profiler.stop(ctx)
+		p.profiler = nil
+	}
+	return errors.Join(err, p.Process.Stop(ctx, syscall.SIGTERM, stopGrace))
 }
 
 // Tail returns the last lines that the process wrote.

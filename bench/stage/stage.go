@@ -27,6 +27,7 @@ type Options struct {
 	Root     string    // the source tree of billonce
 	Dir      string    // where the server's data, the binaries and the logs go; "": a new folder for temporary files
 	Progress io.Writer // a line for each step that takes long
+	Profiles string    // where each worker's profiles go; "": none are taken
 }
 
 // Setting is a setting of the server, as the server itself reports it.
