@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"time"
 
 	"billonce/pkg/billing"
 )
@@ -11,14 +12,13 @@ import (
 // isOverdue reports whether a task that was never sent, as far as the database knows, is so late that Stripe may have forgotten a
 // key that was used at its time. Nearly always it waited for its merchant, or for a worker. But the database may also have been
 // restored from a backup that is older than the send.
-func (w *Worker) isOverdue(held holding) bool {
-	return !held.Resend && held.ClaimedAt.Sub(held.ScheduledFor)+held.age() >= w.conf.Window
+func (w *Worker) isOverdue(held *holding, now time.Time) bool {
+	return !held.Resend && held.ClaimedAt.Sub(held.ScheduledFor)+held.ageAt(now) >= w.conf.Window
 }
 
 // lookFirst reads at Stripe whether an overdue task has been carried out before, and reports whether it may be sent. If it may not,
 // the claim is settled: for another try when Stripe cannot be read, in doubt when there is any trace.
-func (w *Worker) lookFirst(ctx context.Context, held holding, credential billing.Credential) bool {
-	claim := held.Claim
+func (w *Worker) lookFirst(ctx context.Context, claim *billing.Claim, credential billing.Credential) bool {
 	look, cancel := context.WithTimeout(ctx, w.conf.LookTimeout)
 	defer cancel()
 	finding, looked := w.deps.Gateway.Look(look, []billing.Doubt{{
@@ -32,7 +32,7 @@ func (w *Worker) lookFirst(ctx context.Context, held holding, credential billing
 		return true
 	}
 	if ctx.Err() != nil {
-		w.giveBack(claim)
+		w.giveBack(*claim)
 		return false
 	}
 	settlement := billing.Settlement{ID: claim.ID, Worker: claim.Worker, Attempt: claim.Attempt, ClaimedAt: claim.ClaimedAt}
@@ -50,6 +50,6 @@ func (w *Worker) lookFirst(ctx context.Context, held holding, credential billing
 		settlement.Answer = billing.Answer{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonWindowClosed, Final: true, Error: finding.Error}
 	}
 	w.deps.Metrics.AttemptDone(claim.Kind, settlement.Answer.Outcome, settlement.Answer.Reason, 0)
-	w.settler.settle(verdict{Settlement: settlement, claim: claim})
+	w.settler.settle(&verdict{Settlement: settlement, merchant: claim.MerchantID, kind: claim.Kind})
 	return false
 }
