@@ -49,6 +49,9 @@ func Main(service Service, args, environ []string, stdout, stderr io.Writer) int
 	if config.Lookup(environ, "GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(softMemoryLimit)
 	}
+	if service.garbage != 0 && config.Lookup(environ, "GOGC") == "" {
+		debug.SetGCPercent(service.garbage)
+	}
 	if err := run(service, environ, stderr); err != nil {
 		return exitCode(err, stderr)
 	}

@@ -21,6 +21,7 @@ import (
 // Service is one of the two programs.
 type Service struct {
 	Name    string
+	garbage int // how much may be allocated between two collections, in percent of what is in use; 0: as Go has it
 	prepare func(environ []string, stderr io.Writer) (started, error)
 	opsAddr func(environ []string) (string, error)
 }

@@ -94,9 +94,9 @@ func (s *Store) claimOnce(ctx context.Context, worker billing.WorkerID, limit in
 		}
 		defer func() { _ = rows.Close() }()
 		batch.Claims = make([]billing.Claim, 0, limit)
-		for rows.Next() {
-			var row claimRow
-			if err := row.scan(rows); err != nil {
+		var row claimRow
+		for into := row.columns(); rows.Next(); {
+			if err := rows.Scan(into...); err != nil {
 				return fmt.Errorf("read a claim: %w", err)
 			}
 			if !row.id.Valid {
@@ -129,14 +129,17 @@ type claimRow struct {
 	method, path, body, version              string
 	hash                                     []byte
 	attempt, maxAttempts, released, declines int
-	lag, sinceSent, late                     sql.NullFloat64
+	lag, sinceSent, late                     nullFloat
 	claimedAt                                sql.NullTime
 }
 
-func (row *claimRow) scan(rows *sql.Rows) error {
-	return rows.Scan(&row.id, &row.merchantID, &row.kind, &row.target, &row.method, &row.path, &row.body, &row.version, &row.hash,
-		&row.attempt, &row.maxAttempts, &row.released, &row.auth, &row.account, &row.onDecline, &row.declines, &row.lag,
-		&row.sinceSent, &row.late, &row.claimedAt, &row.watermark)
+// columns are where the columns of a row go, one after the other.
+func (row *claimRow) columns() []any {
+	return []any{
+		&row.id, &row.merchantID, &row.kind, &row.target, &row.method, &row.path, &row.body, &row.version, &row.hash,
+		(*integer)(&row.attempt), (*integer)(&row.maxAttempts), (*integer)(&row.released), &row.auth, &row.account,
+		&row.onDecline, (*integer)(&row.declines), &row.lag, &row.sinceSent, &row.late, &row.claimedAt, &row.watermark,
+	}
 }
 
 func (row *claimRow) claim(worker billing.WorkerID, at time.Time) (billing.Claim, error) {

@@ -1,5 +1,11 @@
 package store
 
+import (
+	"context"
+	"net"
+	"time"
+)
+
 // The statements whose plans are tested.
 const (
 	ClaimQuery    = claimQuery
@@ -19,3 +25,11 @@ var SettleArgs = settleArgs //nolint:gochecknoglobals // a test's window
 
 // MoveQuery exposes the statement of [Store.MoveFinished].
 var MoveQuery = moveQuery //nolint:gochecknoglobals // a test's window
+
+// SameArrays exposes arrays in our form and in lib/pq's, one beside the other.
+var SameArrays = sameArrays //nolint:gochecknoglobals // a test's window
+
+// DialWire returns a connection as the pool makes them.
+func DialWire(ctx context.Context, address string, patience time.Duration) (net.Conn, error) {
+	return newWire(patience).DialContext(ctx, "tcp", address)
+}

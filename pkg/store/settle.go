@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+	"github.com/lib/pq/oid"
 
 	"billonce/pkg/billing"
 )
@@ -92,13 +93,13 @@ WITH settled AS (
 // any other is no longer the worker's, and nothing was written for it. Settling again after an error is safe. A decline that
 // is followed up gets its successor in the same transaction.
 func (s *Store) Settle(ctx context.Context, settlements []billing.Settlement) ([]billing.TaskID, error) {
-	ends := map[billing.WorkerID][]billing.Settlement{}
+	ends := map[billing.WorkerID][]*billing.Settlement{}
 	var others []billing.Settlement
-	for _, settlement := range settlements {
-		if endsWhole(settlement) {
+	for i := range settlements {
+		if settlement := &settlements[i]; endsWhole(settlement) {
 			ends[settlement.Worker] = append(ends[settlement.Worker], settlement)
 		} else {
-			others = append(others, settlement)
+			others = append(others, *settlement)
 		}
 	}
 	settled, freed := make([]billing.TaskID, 0, len(settlements)), 0
@@ -129,8 +130,8 @@ func (s *Store) Settle(ctx context.Context, settlements []billing.Settlement) ([
 }
 
 // endsWhole reports whether a settlement ends its task and the task's row tells everything about the attempt.
-func endsWhole(settlement billing.Settlement) bool {
-	answer, requestID := settlement.Answer, ""
+func endsWhole(settlement *billing.Settlement) bool {
+	answer, requestID := &settlement.Answer, ""
 	switch {
 	case settlement.Unsent || settlement.SentEarlier || settlement.Next != nil:
 		return false
@@ -148,7 +149,7 @@ func endsWhole(settlement billing.Settlement) bool {
 	return answer.RequestID() == requestID
 }
 
-func (s *Store) finish(ctx context.Context, worker billing.WorkerID, settlements []billing.Settlement) ([]settledRow, error) {
+func (s *Store) finish(ctx context.Context, worker billing.WorkerID, settlements []*billing.Settlement) ([]settledRow, error) {
 	args, err := finishArgs(worker, settlements)
 	if err != nil {
 		return nil, fmt.Errorf("settle tasks: %w", err)
@@ -160,9 +161,9 @@ func (s *Store) finish(ctx context.Context, worker billing.WorkerID, settlements
 			return err
 		}
 		defer func() { _ = rows.Close() }()
+		var row settledRow
 		for rows.Next() {
-			var row settledRow
-			if err := rows.Scan((*string)(&row.ID), &row.Freed); err != nil {
+			if err := rows.Scan((*string)(&row.ID), (*integer)(&row.Freed)); err != nil {
 				return fmt.Errorf("read a settlement: %w", err)
 			}
 			found = append(found, row)
@@ -172,22 +173,27 @@ func (s *Store) finish(ctx context.Context, worker billing.WorkerID, settlements
 	return found, err
 }
 
-func finishArgs(worker billing.WorkerID, settlements []billing.Settlement) ([]any, error) {
+func finishArgs(worker billing.WorkerID, settlements []*billing.Settlement) ([]any, error) {
 	n := len(settlements)
-	ids, statuses, results, errors := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	outcomes, reasons, attempts := make([]string, n), make([]string, n), make([]int64, n)
-	for i, settlement := range settlements {
-		ids[i], attempts[i], statuses[i] = string(settlement.ID), int64(settlement.Attempt), string(settlement.Status)
-		outcomes[i], reasons[i] = string(settlement.Answer.Outcome), string(settlement.Answer.Reason)
-		var err error
-		if results[i], errors[i], err = encodeAnswer(settlement); err != nil {
+	ids, attempts, statuses := newArray(oid.T_uuid, n, 16), newArray(oid.T_int4, n, 4), newArray(oid.T_text, n, 9)
+	results, errors := newArray(oid.T_text, n, 128), newArray(oid.T_text, n, 0)
+	outcomes, reasons := newArray(oid.T_text, n, 9), newArray(oid.T_text, n, 8)
+	for _, settlement := range settlements {
+		answer := &settlement.Answer
+		if err := ids.addUUID(string(settlement.ID)); err != nil {
 			return nil, err
 		}
+		if err := attempts.addInt(settlement.Attempt); err != nil {
+			return nil, err
+		}
+		statuses.addText(string(settlement.Status))
+		outcomes.addText(string(answer.Outcome))
+		reasons.addText(string(answer.Reason))
+		if err := addAnswer(results, errors, answer); err != nil {
+			return nil, fmt.Errorf("task %s: %w", settlement.ID, err)
+		}
 	}
-	return []any{
-		string(worker), pq.Array(ids), pq.Array(attempts), pq.Array(statuses), pq.Array(results), pq.Array(errors),
-		pq.Array(outcomes), pq.Array(reasons),
-	}, nil
+	return []any{string(worker), ids.text, attempts.text, statuses.text, results.text, errors.text, outcomes.text, reasons.text}, nil
 }
 
 // encodeAnswer returns the answer's result and error as JSON, "" for what there is not.

@@ -52,18 +52,43 @@ func (w *wire) DialContext(ctx context.Context, network, address string) (net.Co
 	return &impatient{Conn: conn, patience: w.patience}, nil
 }
 
-// impatient is a connection whose every read and write has a deadline of its own.
+// wireBuffer is how much is read at once: lib/pq asks for 4 KiB, and a claim's answer has a third of a megabyte.
+const (
+	wireBuffer    = 32 << 10
+	leastBuffered = 512 // a read for less is for a byte of the handshake
+)
+
+// impatient is a connection whose every read and write has a deadline of its own. One goroutine reads at a time.
 type impatient struct {
 	net.Conn
 	patience time.Duration
+	buffer   []byte // nil until the first large read
+	unread   []byte // what buffer holds that was not asked for yet
 }
 
 // Read implements net.Conn. The driver reads only while it waits for an answer, so that an idle connection has no deadline.
 func (c *impatient) Read(b []byte) (int, error) {
+	if len(c.unread) > 0 {
+		n := copy(b, c.unread)
+		c.unread = c.unread[n:]
+		return n, nil
+	}
 	if err := c.SetReadDeadline(time.Now().Add(c.patience)); err != nil { //nolint:forbidigo // of the wire, not of a task
 		return 0, err
 	}
-	return c.Conn.Read(b)
+	if len(b) < leastBuffered || len(b) >= wireBuffer {
+		return c.Conn.Read(b)
+	}
+	if c.buffer == nil {
+		c.buffer = make([]byte, wireBuffer)
+	}
+	n, err := c.Conn.Read(c.buffer)
+	copied := copy(b, c.buffer[:n])
+	c.unread = c.buffer[copied:n]
+	if copied < n {
+		err = nil // it comes again with the next read that finds nothing
+	}
+	return copied, err
 }
 
 // Write implements net.Conn.

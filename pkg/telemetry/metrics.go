@@ -3,7 +3,10 @@ package telemetry
 import (
 	"context"
 	"database/sql"
+	"maps"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -75,6 +78,21 @@ type WorkerMetrics struct {
 	claimDurations           *prometheus.HistogramVec
 	settleDurations          *prometheus.HistogramVec
 	lag                      *prometheus.HistogramVec
+
+	lags  func() prometheus.Observer                 // lag's only one, once there is a first observation
+	kinds atomic.Pointer[map[attempt]attemptMetrics] // what was looked up before, replaced when something is added
+}
+
+// attempt is the labels of an attempt, attemptMetrics what they lead to: looking them up takes longer than counting.
+type attempt struct {
+	kind    billing.Kind
+	outcome billing.Outcome
+	reason  billing.Reason
+}
+
+type attemptMetrics struct {
+	count    prometheus.Counter
+	duration prometheus.Observer
 }
 
 // NewWorkerMetrics registers the worker's metrics.
@@ -93,6 +111,8 @@ func NewWorkerMetrics(registry prometheus.Registerer) *WorkerMetrics {
 		settleDurations:  histogram("settle_duration_seconds", "Time of one settle statement.", latencyBuckets),
 		lag:              histogram("task_schedule_lag_seconds", "From run_at to the claim.", lagBuckets),
 	}
+	m.lags = sync.OnceValue(func() prometheus.Observer { return m.lag.WithLabelValues() })
+	m.kinds.Store(&map[attempt]attemptMetrics{})
 	registry.MustRegister(m.slots, m.busy, m.lastClaim, m.claimed, m.lost, m.takenOver, m.archived, m.attempts, m.attemptDurations,
 		m.claimDurations, m.settleDurations, m.lag)
 	return m
@@ -112,12 +132,31 @@ func (m *WorkerMetrics) Claimed(n int, took time.Duration) {
 }
 
 // Started notes how late a task began.
-func (m *WorkerMetrics) Started(lag time.Duration) { m.lag.WithLabelValues().Observe(lag.Seconds()) }
+func (m *WorkerMetrics) Started(lag time.Duration) { m.lags().Observe(lag.Seconds()) }
 
 // AttemptDone counts one attempt.
 func (m *WorkerMetrics) AttemptDone(kind billing.Kind, outcome billing.Outcome, reason billing.Reason, took time.Duration) {
-	m.attempts.WithLabelValues(string(kind), string(outcome), string(reason)).Inc()
-	m.attemptDurations.WithLabelValues(string(kind), string(outcome)).Observe(took.Seconds())
+	labels := attempt{kind, outcome, reason}
+	found, ok := (*m.kinds.Load())[labels]
+	if !ok {
+		found = m.learn(labels)
+	}
+	found.count.Inc()
+	found.duration.Observe(took.Seconds())
+}
+
+// learn looks up what the labels of an attempt lead to, and notes it. The labels are closed sets, so that the map stays small; an
+// entry that is lost to another one, noted at the same time, is noted the next time.
+func (m *WorkerMetrics) learn(labels attempt) attemptMetrics {
+	found := attemptMetrics{
+		count:    m.attempts.WithLabelValues(string(labels.kind), string(labels.outcome), string(labels.reason)),
+		duration: m.attemptDurations.WithLabelValues(string(labels.kind), string(labels.outcome)),
+	}
+	known := m.kinds.Load()
+	more := maps.Clone(*known)
+	more[labels] = found
+	m.kinds.CompareAndSwap(known, &more)
+	return found
 }
 
 // Settled counts one settle statement.

@@ -35,26 +35,44 @@ var ErrDecrypt = errors.New("vault: the text does not open")
 type Vault struct {
 	primary  Key
 	previous []Key
-	seal     cipher.AEAD    // makes its own random IV and puts it in front
-	blocks   []cipher.Block // primary first
+	seal     cipher.AEAD // makes its own random IV and puts it in front
+	opens    []opener    // primary first
 }
+
+// opener opens with one key, whichever size the IV has.
+type opener struct{ usual, legacy cipher.AEAD }
 
 // New returns a vault that seals with primary.
 func New(primary Key, previous ...Key) (*Vault, error) {
 	vault := &Vault{primary: primary, previous: previous}
-	for _, key := range append([]Key{primary}, previous...) {
+	for i, key := range append([]Key{primary}, previous...) {
 		block, err := aes.NewCipher(key.bytes())
 		if err != nil {
 			return nil, fmt.Errorf("prepare a key: %w", err)
 		}
-		vault.blocks = append(vault.blocks, block)
+		open, err := newOpener(block)
+		if err != nil {
+			return nil, fmt.Errorf("prepare a key: %w", err)
+		}
+		vault.opens = append(vault.opens, open)
+		if i > 0 {
+			continue
+		}
+		if vault.seal, err = cipher.NewGCMWithRandomNonce(block); err != nil {
+			return nil, fmt.Errorf("prepare the primary key: %w", err)
+		}
 	}
-	seal, err := cipher.NewGCMWithRandomNonce(vault.blocks[0])
-	if err != nil {
-		return nil, fmt.Errorf("prepare the primary key: %w", err)
-	}
-	vault.seal = seal
 	return vault, nil
+}
+
+func newOpener(block cipher.Block) (made opener, err error) {
+	if made.usual, err = cipher.NewGCMWithNonceSize(block, ivSize); err != nil {
+		return opener{}, err
+	}
+	if made.legacy, err = cipher.NewGCMWithNonceSize(block, legacyIVSize); err != nil {
+		return opener{}, err
+	}
+	return made, nil
 }
 
 // Primary returns the key that seals.
@@ -76,9 +94,9 @@ func (v *Vault) Decrypt(sealed string) (string, error) {
 	if !ok {
 		return "", ErrDecrypt
 	}
-	for _, block := range v.blocks {
+	for _, with := range v.opens {
 		for _, content := range contents {
-			if text, ok := open(block, iv, tag, content); ok {
+			if text, ok := with.open(iv, tag, content); ok {
 				return text, nil
 			}
 		}
@@ -86,10 +104,10 @@ func (v *Vault) Decrypt(sealed string) (string, error) {
 	return "", ErrDecrypt
 }
 
-func open(block cipher.Block, iv, tag, content []byte) (string, bool) {
-	gcm, err := cipher.NewGCMWithNonceSize(block, len(iv))
-	if err != nil {
-		return "", false
+func (o opener) open(iv, tag, content []byte) (string, bool) {
+	gcm := o.usual
+	if len(iv) == legacyIVSize {
+		gcm = o.legacy
 	}
 	text, err := gcm.Open(nil, iv, append(slices.Clone(content), tag...), nil)
 	return string(text), err == nil

@@ -10,32 +10,32 @@ import (
 // verdict is a settlement with what its log line says besides.
 type verdict struct {
 	billing.Settlement
-	claim billing.Claim
-	took  time.Duration
+	merchant billing.MerchantID
+	kind     billing.Kind
+	took     time.Duration
 }
 
 // decide turns what an attempt learned into what becomes of the task.
-func (w *Worker) decide(held holding, answer billing.Answer, took time.Duration) verdict {
-	claim := held.Claim
+func (w *Worker) decide(claim *billing.Claim, answer billing.Answer, took time.Duration) verdict {
 	if answer.Outcome == billing.OutcomeNotSent && claim.Resend {
 		answer.Outcome = billing.OutcomeUnknown // not sent now says nothing of the earlier send
 	}
-	settlement := billing.Settlement{
+	v := verdict{Settlement: billing.Settlement{
 		ID: claim.ID, Worker: claim.Worker, Attempt: claim.Attempt, ClaimedAt: claim.ClaimedAt, Answer: answer,
 		Status: statusAfter(claim, answer), Unsent: answer.Outcome == billing.OutcomeNotSent,
-	}
-	switch settlement.Status { //nolint:exhaustive // the others end the task
+	}, merchant: claim.MerchantID, kind: claim.Kind, took: took}
+	switch v.Status { //nolint:exhaustive // the others end the task
 	case billing.Pending:
-		settlement.Delay = w.conf.Backoff.Next(claim.Attempt-claim.Released, rand.Float64()) //nolint:gosec // spreading load needs no secrecy
+		v.Delay = w.conf.Backoff.Next(claim.Attempt-claim.Released, rand.Float64()) //nolint:gosec // spreading load needs no secrecy
 	case billing.InDoubt:
-		settlement.Delay = w.conf.LookDelays[0]
+		v.Delay = w.conf.LookDelays[0]
 	case billing.Failed:
-		settlement.Next = follow(claim.ID, claim.Request, claim.OnDecline, claim.Declines, answer.Reason, answer.Error, w.deps.NewTaskID)
+		v.Next = follow(claim.ID, claim.Request, claim.OnDecline, claim.Declines, answer.Reason, answer.Error, w.deps.NewTaskID)
 	}
-	return verdict{Settlement: settlement, claim: claim, took: took}
+	return v
 }
 
-func statusAfter(claim billing.Claim, answer billing.Answer) billing.Status {
+func statusAfter(claim *billing.Claim, answer billing.Answer) billing.Status {
 	switch answer.Outcome {
 	case billing.OutcomeSucceeded:
 		return billing.Succeeded

@@ -17,7 +17,7 @@ func TestDecide(t *testing.T) {
 				for _, final := range []bool{false, true} {
 					for _, attempt := range []int{1, 5} {
 						claim := billing.Claim{ID: "id", Worker: "w", Attempt: attempt, MaxAttempts: 5, Resend: resend}
-						got := w.decide(holding{Claim: claim}, billing.Answer{Outcome: outcome, Reason: reason, Final: final}, 0)
+						got := w.decide(&claim, billing.Answer{Outcome: outcome, Reason: reason, Final: final}, 0)
 						judge(t, claim, outcome, reason, final, got.Settlement)
 					}
 				}
@@ -77,7 +77,7 @@ func TestAClaimGrowsOld(t *testing.T) {
 		"one that is a moment ahead": {holding{Claim: billing.Claim{Resend: true, SinceSent: -time.Second}, since: now}, true},
 		"by the wall clock alone":    {holding{since: now.Round(0).Add(-23 * time.Hour)}, false},
 	} {
-		if got := w.maySend(tc.held); got != tc.may {
+		if got := w.maySend(&tc.held, time.Now()); got != tc.may {
 			t.Errorf("%s: %v, want %v", name, got, tc.may)
 		}
 	}

@@ -11,57 +11,58 @@ import (
 )
 
 // execute takes one claim to its end: given back, or sent and settled. ctx ends when the worker drains, send when the
-// drain time is over.
-func (w *Worker) execute(ctx, send context.Context, held holding, merchant billing.Merchant, known bool, failure error) {
-	claim := held.Claim
+// drain time is over. merchant is nil when there is none; failure says that its credentials do not open.
+func (w *Worker) execute(ctx, send context.Context, held *holding, merchant *billing.Merchant, failure error) {
+	claim := &held.Claim
 	if failure != nil {
 		w.deps.Log.ErrorContext(ctx, "credentials do not open, pausing the merchant",
 			slog.String("merchant_id", string(claim.MerchantID)), slog.Any("error", failure))
 		w.pause(ctx, claim.MerchantID, detailUnreadable)
-		w.giveBack(claim)
+		w.giveBack(*claim)
 		return
 	}
-	if !known || merchant.Status != billing.MerchantActive || ctx.Err() != nil {
-		w.giveBack(claim)
+	if merchant == nil || merchant.Status != billing.MerchantActive || ctx.Err() != nil {
+		w.giveBack(*claim)
 		return
 	}
 	if merchant.Auth() != claim.Auth || merchant.StripeConnectID != claim.Account {
-		w.standInDoubtOrGiveBack(held, billing.ReasonCredentialChanged)
+		w.standInDoubtOrGiveBack(claim, billing.ReasonCredentialChanged)
 		return
 	}
 	credential := billing.Credential{Auth: claim.Auth, Token: merchant.AccessToken, Account: claim.Account}
-	if w.isOverdue(held) && !w.lookFirst(ctx, held, credential) {
+	if w.isOverdue(held, time.Now()) && !w.lookFirst(ctx, held, credential) {
 		return
 	}
-	if !w.maySend(held) {
-		w.standInDoubtOrGiveBack(held, billing.ReasonWindowClosed)
+	began := time.Now()
+	if !w.maySend(held, began) {
+		w.standInDoubtOrGiveBack(claim, billing.ReasonWindowClosed)
 		return
 	}
-	if !w.lease.trusts(claim.Worker) {
-		w.giveBack(claim)
+	if !w.lease.trusts(claim.Worker, began) {
+		w.giveBack(*claim)
 		return
 	}
 	w.deps.Metrics.Started(claim.Lag)
-	began := time.Now()
 	answer := w.send(send, claim, credential)
 	took := time.Since(began)
 	w.deps.Metrics.AttemptDone(claim.Kind, answer.Outcome, answer.Reason, took)
 	if answer.Reason == billing.ReasonUnauthorized {
 		w.refused(ctx, claim.MerchantID, claim.Auth, answer.Error)
 	}
-	w.settler.settle(w.decide(held, answer, took))
+	v := w.decide(claim, answer, took)
+	w.settler.settle(&v)
 }
 
 // maySend reports whether Stripe certainly still knows the task's key, or has never heard of it. The claim itself grows old too:
 // a process that was stopped after a first claim would otherwise send when another's send is a day old. A first send that lies
 // in the future tells of a clock that cannot be trusted.
-func (w *Worker) maySend(held holding) bool {
+func (w *Worker) maySend(held *holding, now time.Time) bool {
 	const clockTolerance = time.Minute
-	return held.SinceSent > -clockTolerance && held.SinceSent+held.age() < w.conf.Window
+	return held.SinceSent > -clockTolerance && held.SinceSent+held.ageAt(now) < w.conf.Window
 }
 
 // send calls Stripe. A panic on the way leaves the outcome unknown.
-func (w *Worker) send(ctx context.Context, claim billing.Claim, credential billing.Credential) (answer billing.Answer) {
+func (w *Worker) send(ctx context.Context, claim *billing.Claim, credential billing.Credential) (answer billing.Answer) {
 	defer func() {
 		if r := recover(); r != nil {
 			w.deps.Log.ErrorContext(ctx, "panic while sending", slog.String("task_id", string(claim.ID)),
@@ -69,18 +70,19 @@ func (w *Worker) send(ctx context.Context, claim billing.Claim, credential billi
 			answer = billing.Answer{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonUnexpected}
 		}
 	}()
-	return w.deps.Gateway.Execute(ctx, claim, credential)
+	return w.deps.Gateway.Execute(ctx, *claim, credential)
 }
 
 // standInDoubtOrGiveBack ends a claim that must not be sent. If an earlier attempt may have reached Stripe, nobody can
 // settle the task but by looking there; otherwise the next claim begins afresh.
-func (w *Worker) standInDoubtOrGiveBack(held holding, reason billing.Reason) {
-	if !held.Resend {
-		w.giveBack(held.Claim)
+func (w *Worker) standInDoubtOrGiveBack(claim *billing.Claim, reason billing.Reason) {
+	if !claim.Resend {
+		w.giveBack(*claim)
 		return
 	}
-	w.deps.Metrics.AttemptDone(held.Kind, billing.OutcomeUnknown, reason, 0)
-	w.settler.settle(w.decide(held, billing.Answer{Outcome: billing.OutcomeUnknown, Reason: reason, Final: true}, 0))
+	w.deps.Metrics.AttemptDone(claim.Kind, billing.OutcomeUnknown, reason, 0)
+	v := w.decide(claim, billing.Answer{Outcome: billing.OutcomeUnknown, Reason: reason, Final: true}, 0)
+	w.settler.settle(&v)
 }
 
 // giveBack returns claims that were not sent. If the database does not answer for a while, they are forgotten here, and the
@@ -101,9 +103,7 @@ func (w *Worker) giveBack(claims ...billing.Claim) {
 			break
 		}
 	}
-	for _, claim := range claims {
-		w.flight.remove(claim.ID, claim.Attempt)
-	}
+	w.flight.forget(claims)
 }
 
 // What is shown of a merchant that the worker had to pause.

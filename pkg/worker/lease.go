@@ -25,16 +25,18 @@ type lease struct {
 func (l *lease) margin() time.Duration { return l.conf.Lease / 10 }
 
 // current returns the worker's id and whether the worker may still begin to send.
-func (l *lease) current() (billing.WorkerID, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.id, elapsed(l.since, time.Now()) < l.conf.Lease-l.margin()
+func (l *lease) current() (billing.WorkerID, bool) { return l.at(time.Now()) }
+
+// trusts reports whether a claim made under the given id may still be sent. now was read just before.
+func (l *lease) trusts(id billing.WorkerID, now time.Time) bool {
+	current, trusted := l.at(now)
+	return trusted && current == id
 }
 
-// trusts reports whether a claim made under the given id may still be sent.
-func (l *lease) trusts(id billing.WorkerID) bool {
-	current, trusted := l.current()
-	return trusted && current == id
+func (l *lease) at(now time.Time) (billing.WorkerID, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.id, elapsed(l.since, now) < l.conf.Lease-l.margin()
 }
 
 func (l *lease) renewed(id billing.WorkerID, since time.Time) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"time"
 
 	"billonce/pkg/billing"
 )
@@ -11,19 +12,19 @@ import (
 // isOverdue reports whether a task that was never sent, as far as the database knows, is so late that Stripe may have forgotten a
 // key that was used at its time. Nearly always it waited for its merchant, or for a worker. But the database may also have been
 // restored from a backup that is older than the send.
-func (w *Worker) isOverdue(held holding) bool {
-	return !held.Resend && held.ClaimedAt.Sub(held.ScheduledFor)+held.age() >= w.conf.Window
+func (w *Worker) isOverdue(held *holding, now time.Time) bool {
+	return !held.Resend && held.ClaimedAt.Sub(held.ScheduledFor)+held.ageAt(now) >= w.conf.Window
 }
 
 // lookFirst reads at Stripe whether an overdue task has been carried out before, and reports whether it may be sent. If it may not,
 // the claim is settled: for another try when Stripe cannot be read, in doubt when there is any trace, or no try left.
-func (w *Worker) lookFirst(ctx context.Context, held holding, credential billing.Credential) bool {
-	claim := held.Claim
+func (w *Worker) lookFirst(ctx context.Context, held *holding, credential billing.Credential) bool {
+	claim := &held.Claim
 	look, cancel := context.WithTimeout(ctx, w.conf.LookTimeout)
 	defer cancel()
 	finding, looked := w.look(look, []billing.Doubt{{
 		ID: claim.ID, MerchantID: claim.MerchantID, Kind: claim.Kind, Target: claim.Target, Request: claim.Request, Auth: claim.Auth,
-		Account: claim.Account, FirstSentAt: claim.ScheduledFor, StartedAt: claim.ClaimedAt.Add(held.age()), Worker: claim.Worker, Attempt: claim.Attempt,
+		Account: claim.Account, FirstSentAt: claim.ScheduledFor, StartedAt: claim.ClaimedAt.Add(elapsed(held.since, time.Now())), Worker: claim.Worker, Attempt: claim.Attempt,
 	}}, credential)[claim.ID]
 	if !looked {
 		finding.Reason = billing.ReasonLookFailed
@@ -32,7 +33,7 @@ func (w *Worker) lookFirst(ctx context.Context, held holding, credential billing
 		return true
 	}
 	if ctx.Err() != nil {
-		w.giveBack(claim)
+		w.giveBack(*claim)
 		return false
 	}
 	if finding.Reason == billing.ReasonUnauthorized {
@@ -50,6 +51,6 @@ func (w *Worker) lookFirst(ctx context.Context, held holding, credential billing
 		settlement.Answer = billing.Answer{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonWindowClosed, Final: true, Error: finding.Error}
 	}
 	w.deps.Metrics.AttemptDone(claim.Kind, settlement.Answer.Outcome, settlement.Answer.Reason, 0)
-	w.settler.settle(verdict{Settlement: settlement, claim: claim})
+	w.settler.settle(&verdict{Settlement: settlement, merchant: claim.MerchantID, kind: claim.Kind})
 	return false
 }

@@ -20,7 +20,7 @@ func TestTheModelsDecisionsAreTheWorkers(t *testing.T) {
 					given.Reason = billing.ReasonUnauthorized
 				}
 				claim := billing.Claim{Attempt: attempt, MaxAttempts: 3, Resend: resend}
-				if got, want := statusAfter(claim, given), protocol.Becomes(proof, claim.Exhausted()); got != want {
+				if got, want := statusAfter(&claim, given), protocol.Becomes(proof, claim.Exhausted()); got != want {
 					t.Errorf("answer %d, resend %v, attempt %d: %s, the model says %s", answer, resend, attempt, got, want)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"billonce/pkg/billing"
@@ -19,21 +20,51 @@ const (
 type settler struct {
 	deps   Deps
 	flight *flight
-	queue  chan verdict
 	done   chan struct{}
+
+	mu     sync.Mutex
+	room   *sync.Cond // told when there is room in queue
+	queue  []verdict
+	closed bool
+	stir   chan struct{} // has an element after the queue began to fill, was full enough for a statement, or was closed
+
+	batch       []verdict            // of run alone, kept from one to the next
+	settlements []billing.Settlement // the same
 }
 
 func newSettler(deps Deps, flight *flight) *settler {
-	return &settler{deps: deps, flight: flight, queue: make(chan verdict, settleQueue), done: make(chan struct{})}
+	s := &settler{deps: deps, flight: flight, done: make(chan struct{}), stir: make(chan struct{}, 1)}
+	s.room = sync.NewCond(&s.mu)
+	return s
 }
 
 // settle hands over a decision; it waits when too many are unwritten.
-func (s *settler) settle(v verdict) { s.queue <- v }
+func (s *settler) settle(v *verdict) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.queue) >= settleQueue {
+		s.room.Wait()
+	}
+	s.queue = append(s.queue, *v)
+	if n := len(s.queue); n == 1 || n == settleBatch { // one wake-up for many: each costs as much as the settlement
+		s.wake()
+	}
+}
+
+func (s *settler) wake() {
+	select {
+	case s.stir <- struct{}{}:
+	default:
+	}
+}
 
 // finish says that no more settlements come, and waits until those handed over are written. When the database does not
 // answer for a while it calls giveUp, which ends the context of run.
 func (s *settler) finish(giveUp context.CancelFunc) {
-	close(s.queue)
+	s.mu.Lock()
+	s.closed = true
+	s.wake()
+	s.mu.Unlock()
 	grace := time.NewTimer(recordGrace)
 	defer grace.Stop()
 	select {
@@ -51,6 +82,7 @@ func (s *settler) run(ctx context.Context) {
 		batch, open := s.gather()
 		if len(batch) > 0 {
 			s.write(ctx, batch)
+			clear(batch) // what it points to need not wait for the next batch
 		}
 		if !open {
 			return
@@ -58,27 +90,49 @@ func (s *settler) run(ctx context.Context) {
 	}
 }
 
-// gather waits for a settlement and then a moment for others.
+// gather waits for a settlement and then a moment for others. What it returns is valid until the next call. The last batch is
+// the one that is returned with false.
 func (s *settler) gather() (batch []verdict, open bool) {
-	first, open := <-s.queue
-	if !open {
-		return nil, false
+	for !s.any() {
+		<-s.stir
 	}
-	batch = append(batch, first)
 	timer := time.NewTimer(settlePause)
 	defer timer.Stop()
-	for len(batch) < settleBatch {
+	for !s.enough() {
 		select {
-		case next, open := <-s.queue:
-			if !open {
-				return batch, false
-			}
-			batch = append(batch, next)
+		case <-s.stir:
 		case <-timer.C:
-			return batch, true
+			return s.take()
 		}
 	}
-	return batch, true
+	return s.take()
+}
+
+// any reports whether gather has anything to wait with for others, or nothing to wait for.
+func (s *settler) any() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue) > 0 || s.closed
+}
+
+// enough reports whether it would be of no use to wait for more.
+func (s *settler) enough() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue) >= settleBatch || s.closed
+}
+
+// take removes a batch from the queue. It reports false when the settler was closed and nothing is left.
+func (s *settler) take() (batch []verdict, open bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := min(len(s.queue), settleBatch)
+	s.batch = append(s.batch[:0], s.queue[:n]...)
+	rest := copy(s.queue, s.queue[n:])
+	clear(s.queue[rest:])
+	s.queue = s.queue[:rest]
+	s.room.Broadcast()
+	return s.batch, !s.closed || rest > 0
 }
 
 // write writes a batch, however often it takes. A batch that the database refuses for its content is split, so that one
@@ -115,35 +169,63 @@ func bare(settlement billing.Settlement) billing.Settlement {
 func (s *settler) try(ctx context.Context, batch []verdict) error {
 	statement, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	settlements := make([]billing.Settlement, len(batch))
-	for i, v := range batch {
-		settlements[i] = v.Settlement
+	s.settlements = s.settlements[:0]
+	for i := range batch {
+		s.settlements = append(s.settlements, batch[i].Settlement)
 	}
 	began := time.Now()
-	ids, err := s.deps.Queue.Settle(statement, settlements)
+	ids, err := s.deps.Queue.Settle(statement, s.settlements)
+	clear(s.settlements)
 	if err != nil {
 		return err
 	}
 	s.deps.Metrics.Settled(len(ids), len(batch)-len(ids), time.Since(began))
+	s.flight.land(batch)
+	if len(ids) == len(batch) { // each task is named once, so none is missing
+		for i := range batch {
+			s.report(ctx, &batch[i], true)
+		}
+		return nil
+	}
 	changed := make(map[billing.TaskID]bool, len(ids))
 	for _, id := range ids {
 		changed[id] = true
 	}
-	for _, v := range batch {
-		s.flight.remove(v.ID, v.Attempt)
-		s.report(ctx, v, changed[v.ID])
+	for i := range batch {
+		s.report(ctx, &batch[i], changed[batch[i].ID])
 	}
 	return nil
 }
 
 // report writes the one log line of an attempt.
-func (s *settler) report(ctx context.Context, v verdict, written bool) {
-	attrs := []slog.Attr{
-		slog.String("task_id", string(v.ID)), slog.String("merchant_id", string(v.claim.MerchantID)),
-		slog.String("kind", string(v.claim.Kind)), slog.Int("attempt", v.Attempt), slog.String("worker_id", string(v.Worker)),
-		slog.String("outcome", string(v.Answer.Outcome)), slog.String("reason", string(v.Answer.Reason)),
-		slog.String("status", string(v.Status)), slog.Duration("took", v.took), slog.String("stripe_request_id", v.Answer.RequestID()),
+func (s *settler) report(ctx context.Context, v *verdict, written bool) {
+	level := slog.LevelInfo
+	switch {
+	case !written:
+		level = slog.LevelWarn
+	case v.Status == billing.InDoubt:
+		level = slog.LevelError
 	}
+	if !s.deps.Log.Enabled(ctx, level) {
+		return // a line that nobody reads is not put together
+	}
+	switch attrs := v.attrs(); level {
+	case slog.LevelWarn:
+		s.deps.Log.LogAttrs(ctx, level, "attempt discarded, the task was lost or had been settled", attrs...)
+	case slog.LevelError:
+		s.deps.Log.LogAttrs(ctx, level, "task in doubt", attrs...)
+	default:
+		s.deps.Log.LogAttrs(ctx, level, "attempt settled", attrs...)
+	}
+}
+
+func (v *verdict) attrs() []slog.Attr {
+	attrs := make([]slog.Attr, 0, 13)
+	attrs = append(attrs,
+		slog.String("task_id", string(v.ID)), slog.String("merchant_id", string(v.merchant)),
+		slog.String("kind", string(v.kind)), slog.Int("attempt", v.Attempt), slog.String("worker_id", string(v.Worker)),
+		slog.String("outcome", string(v.Answer.Outcome)), slog.String("reason", string(v.Answer.Reason)),
+		slog.String("status", string(v.Status)), slog.Duration("took", v.took), slog.String("stripe_request_id", v.Answer.RequestID()))
 	if v.Answer.Result != nil {
 		attrs = append(attrs, slog.Bool("replayed", v.Answer.Result.Replayed))
 	}
@@ -152,12 +234,5 @@ func (s *settler) report(ctx context.Context, v verdict, written bool) {
 			slog.Int("http_status", v.Answer.Error.HTTPStatus), slog.String("code", v.Answer.Error.Code),
 			slog.String("decline_code", v.Answer.Error.DeclineCode))
 	}
-	switch {
-	case !written:
-		s.deps.Log.LogAttrs(ctx, slog.LevelWarn, "attempt discarded, the task was lost or had been settled", attrs...)
-	case v.Status == billing.InDoubt:
-		s.deps.Log.LogAttrs(ctx, slog.LevelError, "task in doubt", attrs...)
-	default:
-		s.deps.Log.LogAttrs(ctx, slog.LevelInfo, "attempt settled", attrs...)
-	}
+	return attrs
 }

@@ -239,22 +239,27 @@ func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit
 		w.giveBack(claims...)
 		return 0, err
 	}
-	for _, claim := range claims {
-		held := holding{Claim: claim, since: began}
-		merchant, known := opened[claim.MerchantID]
-		failure := failed[claim.MerchantID]
-		w.flight.start(func() { w.execute(ctx, send, held, merchant, known, failure) })
+	merchants := make(map[billing.MerchantID]*billing.Merchant, len(opened))
+	for id, merchant := range opened {
+		merchants[id] = &merchant
 	}
+	tasks := make([]func(), len(claims))
+	for i := range claims {
+		held := &holding{Claim: claims[i], since: began} // a copy: the slowest of a batch must not keep all of it
+		merchant, failure := merchants[held.MerchantID], failed[held.MerchantID]
+		tasks[i] = func() { w.execute(ctx, send, held, merchant, failure) }
+	}
+	w.flight.start(tasks)
 	return w.pauseAfter(batch, began), nil
 }
 
 func merchantsOf(claims []billing.Claim) []billing.MerchantID {
 	seen := map[billing.MerchantID]bool{}
 	ids := []billing.MerchantID{}
-	for _, claim := range claims {
-		if !seen[claim.MerchantID] {
-			seen[claim.MerchantID] = true
-			ids = append(ids, claim.MerchantID)
+	for i := range claims {
+		if id := claims[i].MerchantID; !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
 		}
 	}
 	return ids
