@@ -197,7 +197,10 @@ func TestClaimedButUnsentTasksGoBackAtOnce(t *testing.T) {
 	}()
 	eventually(t, "the test queues for the merchants table", func() bool {
 		var queued int
-		err := db.Get(&queued, `SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' AND locktype = 'relation'`)
+		err := db.Get(&queued, `
+			SELECT count(*) FROM pg_locks
+			WHERE NOT granted AND mode = 'AccessExclusiveLock' AND relation = 'merchants'::regclass
+				AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
 		return err == nil && queued > 0
 	})
 	if _, err := gate.ExecContext(ctx, `SELECT pg_advisory_unlock(42)`); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -97,7 +98,7 @@ func manySettlements(n int) []*billing.Settlement {
 func TestASettlementThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []billing.Settlement{{ID: "no id", Attempt: 1}, {ID: "01890a5d-ac96-774b-bcce-b302099a8057", Attempt: 1 << 31}} {
-		if _, err := finishArgs("w", []*billing.Settlement{&bad}); billing.CodeOf(err) != billing.CodeInternal {
+		if _, err := finishArgs("w", []*billing.Settlement{&bad}); !errors.Is(err, billing.ErrContent) {
 			t.Errorf("%v, attempt %d: %v", bad.ID, bad.Attempt, err)
 		}
 	}

@@ -71,7 +71,7 @@ WITH pace AS MATERIALIZED (
 			WHERE o.target = r.target AND o.merchant_id = r.merchant_id
 				AND o.target <> '' AND o.first_sent_at IS NOT NULL AND o.finished_at IS NULL
 			LIMIT 1) IS NOT NULL -- an EXISTS may be planned as a walk over the whole index
-		OR (SELECT 1 FROM scheduled_tasks AS o
+		OR ` + anyWaiting + ` AND (SELECT 1 FROM scheduled_tasks AS o
 			WHERE o.target = r.target AND o.merchant_id = r.merchant_id
 				AND o.waiting_since IS NOT NULL AND (o.scheduled_for, o.id) < (r.scheduled_for, r.id)
 			LIMIT 1) IS NOT NULL)
@@ -82,6 +82,9 @@ WITH pace AS MATERIALIZED (
 		due.target <> '' AND due.id IN (SELECT id FROM blocked) AS blocked
 	FROM due JOIN merchants AS m ON m.id = due.merchant_id
 )`
+
+	// anyWaiting is asked once per statement and spares a look for each task: as a rule nothing waits for its object.
+	anyWaiting = `(SELECT true FROM scheduled_tasks WHERE waiting_since IS NOT NULL LIMIT 1)`
 
 	// unlimited lets every task go as far as limits are concerned.
 	unlimited = `, turned AS (
@@ -165,7 +168,9 @@ WITH pace AS MATERIALIZED (
 	FROM turned AS j
 	WHERE t.id = j.id AND (j.held OR j.blocked OR j.surplus)
 ), behind AS MATERIALIZED (
-	SELECT CASE WHEN high_water > now() THEN high_water - now() ELSE '0' END AS unnoted FROM clock
+	SELECT CASE WHEN high_water > now() THEN high_water - now() ELSE '0' END AS unnoted,
+		(SELECT true FROM clock_steps LIMIT 1) AS stepped
+	FROM clock
 ), claimed AS (
 	UPDATE scheduled_tasks AS t
 	SET status = 'running', attempt = t.attempt + 1, worker_id = $1, claimed_at = now(), held_at = NULL, waiting_since = NULL,
@@ -194,9 +199,11 @@ UNION ALL
 SELECT id, merchant_id, kind, target, request_method, request_path, request_body, request_version, request_hash, attempt,
 	max_attempts, released, sent_auth, sent_account, on_decline, declines, lag,
 	CASE WHEN first_sent_at IS NOT NULL THEN date_part('epoch', now() - first_sent_at + (SELECT unnoted FROM behind)
-		+ coalesce((SELECT sum(back) FROM clock_steps WHERE high_water >= first_sent_at), '0')) END,
+		+ CASE WHEN (SELECT stepped FROM behind)
+			THEN coalesce((SELECT sum(back) FROM clock_steps WHERE high_water >= first_sent_at), '0') ELSE '0' END) END,
 	date_part('epoch', now() - scheduled_for + (SELECT unnoted FROM behind)
-		+ coalesce((SELECT sum(back) FROM clock_steps WHERE high_water >= scheduled_for), '0')),
+		+ CASE WHEN (SELECT stepped FROM behind)
+			THEN coalesce((SELECT sum(back) FROM clock_steps WHERE high_water >= scheduled_for), '0') ELSE '0' END),
 	NULL, NULL
 FROM claimed`
 

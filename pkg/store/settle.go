@@ -81,7 +81,7 @@ WITH settled AS (
 ), next AS MATERIALIZED (
 	SELECT waiting.id
 	FROM settled AS s CROSS JOIN LATERAL (` + firstWaiting + `) AS waiting
-	WHERE s.target <> ''
+	WHERE s.target <> '' AND ` + anyWaiting + `
 ), freed AS (
 	UPDATE scheduled_tasks AS t SET run_at = now(), updated_at = now()
 	FROM next
@@ -181,16 +181,16 @@ func finishArgs(worker billing.WorkerID, settlements []*billing.Settlement) ([]a
 	for _, settlement := range settlements {
 		answer := &settlement.Answer
 		if err := ids.addUUID(string(settlement.ID)); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", billing.ErrContent, err)
 		}
 		if err := attempts.addInt(settlement.Attempt); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", billing.ErrContent, err)
 		}
 		statuses.addText(string(settlement.Status))
 		outcomes.addText(string(answer.Outcome))
 		reasons.addText(string(answer.Reason))
 		if err := addAnswer(results, errors, answer); err != nil {
-			return nil, fmt.Errorf("task %s: %w", settlement.ID, err)
+			return nil, fmt.Errorf("%w: task %s: %w", billing.ErrContent, settlement.ID, err)
 		}
 	}
 	return []any{string(worker), ids.text, attempts.text, statuses.text, results.text, errors.text, outcomes.text, reasons.text}, nil
