@@ -191,25 +191,31 @@ func TestEveryWayOutOfAWorkersHandsCounts(t *testing.T) {
 	t.Parallel()
 	for name, out := range map[string]func(t *testing.T, db *storetest.DB, c billing.Claim){
 		"Settled": func(t *testing.T, db *storetest.DB, c billing.Claim) {
+			t.Helper()
 			settle(t, db, settlement(c, billing.Failed, billing.OutcomeRefused, billing.ReasonInvalid))
 		},
 		"ToBeSentAgain": func(t *testing.T, db *storetest.DB, c billing.Claim) {
+			t.Helper()
 			settle(t, db, settlement(c, billing.Pending, billing.OutcomeUnknown, billing.ReasonNoAnswer))
 		},
 		"InDoubt": func(t *testing.T, db *storetest.DB, c billing.Claim) {
+			t.Helper()
 			settle(t, db, settlement(c, billing.InDoubt, billing.OutcomeUnknown, billing.ReasonServerError))
 		},
 		"Released": func(t *testing.T, db *storetest.DB, c billing.Claim) {
+			t.Helper()
 			if err := db.Store.Release(context.Background(), []billing.Claim{c}); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"Recovered": func(t *testing.T, db *storetest.DB, c billing.Claim) {
+			t.Helper()
 			if n, err := db.Store.RecoverOwn(context.Background(), c.Worker, nil); err != nil || n != 1 {
 				t.Fatal(n, err)
 			}
 		},
 		"TakenOver": func(t *testing.T, db *storetest.DB, c billing.Claim) {
+			t.Helper()
 			db.SQL.MustExec(`DELETE FROM workers`)
 			if n, err := db.Store.TakeOver(context.Background(), 10, time.Minute); err != nil || n.Tasks != 1 {
 				t.Fatal(n, err)

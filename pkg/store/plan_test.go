@@ -21,10 +21,14 @@ type plan struct {
 	Alias    string `json:"Alias"`
 	Index    string `json:"Index Name"`
 	Cond     string `json:"Index Cond"`
+	Parent   string `json:"Parent Relationship"`
 	Plans    []plan `json:"Plans"`
 }
 
 func (p plan) walk(visit func(plan)) {
+	if p.asksOnce() {
+		return
+	}
 	visit(p)
 	for _, child := range p.Plans {
 		child.walk(visit)
@@ -55,6 +59,11 @@ func explainPrepared(t *testing.T, db *storetest.DB, query, arguments string) pl
 		t.Fatal(err)
 	}
 	return plans[0].Plan
+}
+
+// asksOnce reports whether a node asks, once per statement, whether there is any waiting task.
+func (p plan) asksOnce() bool {
+	return p.Type == "Limit" && p.Parent == "InitPlan" && len(p.Plans) == 1 && p.Plans[0].Index == "idx_scheduled_tasks_waiting"
 }
 
 func explain(t *testing.T, db *storetest.DB, query string, args ...any) plan {
