@@ -27,12 +27,14 @@ const (
 // another fingerprint), [billing.CodeKeyInProgress] (another transaction is using the key now) or [billing.CodeIntentTaken]
 // (a task with the intent exists that neither failed nor was canceled, or an archived one succeeded; the faults name it).
 func (s *Store) CreateTasks(ctx context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
-	var created []billing.CreatedTask
-	err := s.db.inTx(ctx, "create tasks", func(tx *sqlx.Tx) error {
-		var err error
-		created, err = createTasks(ctx, tx, tasks)
-		return err
-	})
+	created, err := s.createPlain(ctx, tasks)
+	if err == nil && created == nil {
+		err = s.db.inTx(ctx, "create tasks", func(tx *sqlx.Tx) error {
+			var err error
+			created, err = createTasks(ctx, tx, tasks)
+			return err
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
