@@ -60,14 +60,26 @@ func newArgs(n int, batch bool, at func(int) *billing.NewTask) ([]any, error) {
 			return nil, fmt.Errorf("encode a task: %w", err)
 		}
 	}
-	args := make([]any, 0, 18)
+	args := make([]any, 0, 19)
 	for _, column := range []*array{
 		c.ids, c.merchants, c.kinds, c.targets, c.params, c.metadata, c.plans, c.methods, c.paths, c.bodies, c.versions, c.hashes,
 		c.times, c.spreads, c.maxAttempts, c.keys, c.prints,
 	} {
 		args = append(args, column.text)
 	}
-	return append(args, batch), nil
+	named := map[billing.MerchantID]bool{}
+	var merchants []billing.MerchantID
+	for i := range n {
+		if id := at(i).MerchantID; !named[id] {
+			named[id] = true
+			merchants = append(merchants, id)
+		}
+	}
+	distinct, err := uuids(merchants)
+	if err != nil {
+		return nil, fmt.Errorf("encode merchants: %w", err)
+	}
+	return append(args, batch, distinct), nil
 }
 
 func (c *newArrays) add(task *billing.NewTask) error {

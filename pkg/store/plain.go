@@ -22,14 +22,19 @@ const plainBatches = 2
 // waited for only briefly, because others may be waiting for this statement.
 const scheduleQuery = `
 WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', '100ms', true)),
-new AS MATERIALIZED (
+connected AS MATERIALIZED (
+	SELECT m.id
+	FROM unnest($19::uuid[]) AS named (id)
+	CROSS JOIN LATERAL (SELECT id, disconnected_at FROM merchants WHERE id = named.id OFFSET 0) AS m -- by its key, not by another index
+	WHERE m.disconnected_at IS NULL
+), new AS MATERIALIZED (
 	SELECT n.*, CASE WHEN n.at = '-infinity' THEN now() ELSE n.at END AS scheduled_for
 	FROM patience CROSS JOIN unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
 		$9::text[], $10::text[], $11::text[], $12::bytea[], $13::timestamptz[], $14::int[], $15::int[], $16::text[], $17::bytea[])
 		AS n (id, merchant_id, kind, target, params, metadata, on_decline, request_method, request_path, request_body,
 			request_version, request_hash, at, spread, max_attempts, key, fingerprint)
-	JOIN merchants AS m ON m.id = n.merchant_id AND m.disconnected_at IS NULL
-	WHERE n.at = '-infinity' OR n.at BETWEEN now() - interval '1 minute' AND now() + interval '87600 hours'
+	WHERE (n.merchant_id IN (SELECT id FROM connected)) IS TRUE -- looked up in a hash
+		AND (n.at = '-infinity' OR n.at BETWEEN now() - interval '1 minute' AND now() + interval '87600 hours')
 ), keyed AS (
 	INSERT INTO task_keys (key, task_id, fingerprint, scheduled_for, run_at)
 	SELECT key, id, fingerprint, scheduled_for, greatest(scheduled_for, now())
