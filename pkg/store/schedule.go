@@ -29,17 +29,21 @@ const (
 func (s *Store) CreateTasks(ctx context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
 	created, err := s.createPlain(ctx, tasks)
 	if err == nil && created == nil {
-		err = s.db.inTx(ctx, "create tasks", func(tx *sqlx.Tx) error {
-			var err error
-			created, err = createTasks(ctx, tx, tasks)
-			return err
-		})
+		created, err = s.createCarefully(ctx, tasks)
 	}
 	if err != nil {
 		return nil, err
 	}
 	s.wakeForDue(created)
 	return created, nil
+}
+
+func (s *Store) createCarefully(ctx context.Context, tasks []billing.NewTask) (created []billing.CreatedTask, err error) {
+	err = s.db.inTx(ctx, "create tasks", func(tx *sqlx.Tx) error {
+		created, err = createTasks(ctx, tx, tasks)
+		return err
+	})
+	return created, err
 }
 
 // RetryTask schedules next as the repetition of a task that failed or was canceled, for now, or for the time of the first one
