@@ -34,6 +34,7 @@ func readObject(raw []byte, pointer string, into *faults) *object {
 		into.add(pointer, faultWrongType, "must be an object")
 		return o
 	}
+	o.members = make([]member, 0, 8)
 	for name, value := range members(raw) {
 		o.members = append(o.members, member{name: name, raw: value})
 	}
