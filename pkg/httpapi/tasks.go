@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -261,9 +262,7 @@ func (s *Server) answerCreated(c echo.Context, created billing.CreatedTask) erro
 }
 
 // writeTasks answers a batch task by task, so that the whole answer is never in memory.
-func writeTasks(out interface {
-	Write(text []byte) (int, error)
-}, created []billing.CreatedTask) error {
+func writeTasks(out io.Writer, created []billing.CreatedTask) error {
 	line := []byte(`{"data":[`)
 	for i, one := range created {
 		if i > 0 {

@@ -77,10 +77,8 @@ func TestSinglesOfOneMomentAreWrittenTogether(t *testing.T) {
 		good[i] = newTask(t, merchant.ID)
 		good[i].Metadata = map[string]string{"place": strconv.Itoa(i)}
 	}
-	unknown, disconnected, late, intent := newTask(t, billing.MerchantID(storetest.NewID(t))), newTask(t, gone.ID),
-		newTask(t, merchant.ID), newTask(t, merchant.ID)
+	unknown, disconnected, late := newTask(t, billing.MerchantID(storetest.NewID(t))), newTask(t, gone.ID), newTask(t, merchant.ID)
 	late.RunAt = time.Now().Add(-time.Hour)
-	intent.Intent = "renewal"
 
 	h := hold(t, db)
 	leader := post(t.Context(), db.Store, newTask(t, merchant.ID))

@@ -96,11 +96,11 @@ func (s *Store) createPlain(ctx context.Context, tasks []billing.NewTask) ([]bil
 		all = err == nil && said.n == len(tasks)
 		return all, err
 	})
-	if err != nil && (all || !undone(err)) {
+	switch {
+	case err != nil && (all || !undone(err)): // all: it is the commit that failed, and may have been done
 		return nil, err
-	}
-	if err != nil || !all {
-		return nil, nil
+	case err != nil || !all:
+		return nil, nil //nolint:nilerr // the other way says what is wrong
 	}
 	created := make([]billing.CreatedTask, len(tasks))
 	for i, task := range tasks {

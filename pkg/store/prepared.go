@@ -47,21 +47,28 @@ func (p *prepared) runTx(ctx context.Context, operation string, fn func(*sql.Stm
 	if err != nil {
 		return translate(operation, err)
 	}
-	if _, err = line.conn.ExecContext(ctx, "BEGIN"); err == nil {
-		commit, end := false, "ROLLBACK"
-		if commit, err = fn(line.stmt); err == nil {
-			if commit {
-				end = "COMMIT"
-			}
-			_, err = line.conn.ExecContext(ctx, end)
-		}
-	}
-	if err != nil {
+	if err := line.inTx(ctx, fn); err != nil {
 		line.discard()
 		return translate(operation, err)
 	}
 	p.give(line)
 	return nil
+}
+
+func (line *preparedConn) inTx(ctx context.Context, fn func(*sql.Stmt) (commit bool, err error)) error {
+	if _, err := line.conn.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	commit, err := fn(line.stmt)
+	if err != nil {
+		return err
+	}
+	end := "ROLLBACK"
+	if commit {
+		end = "COMMIT"
+	}
+	_, err = line.conn.ExecContext(ctx, end)
+	return err
 }
 
 func (p *prepared) take(ctx context.Context) (*preparedConn, error) {
