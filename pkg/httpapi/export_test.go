@@ -19,3 +19,6 @@ func Shown(task billing.Task) (written, encoded []byte, err error) {
 	encoded, err = encode(showTask(task))
 	return written, encoded, err
 }
+
+// IsTimestamp is isTimestamp.
+func IsTimestamp(text string) bool { return isTimestamp(text) }

@@ -118,10 +118,11 @@ func (s *scanner) object() error {
 		if s.peek() != '"' {
 			return s.broken()
 		}
-		name, err := s.text()
+		spelled, err := s.text()
 		if err != nil {
 			return err
 		}
+		name := nameOf(spelled)
 		s.path = append(s.path, step{name: name})
 		if seen[name] || seen == nil && slices.Contains(s.names[begin:], name) {
 			s.fault(faultDuplicate, "is given more than once")
@@ -191,21 +192,21 @@ func (s *scanner) next(end byte) (done bool, err error) {
 	return false, s.broken()
 }
 
-// text reads a string and returns its content; what cannot be stored in it is a fault at the current place.
-func (s *scanner) text() (string, error) {
+// text reads a string and returns it as it is spelled; what cannot be stored in it is a fault at the current place.
+func (s *scanner) text() ([]byte, error) {
 	start := s.at
 	s.at++
 	for {
 		switch c := s.peek(); {
 		case c == '"':
 			s.at++
-			return unquote(s.doc[start:s.at]), nil
+			return s.doc[start:s.at], nil
 		case c == '\\':
 			if err := s.escape(); err != nil {
-				return "", err
+				return nil, err
 			}
 		case c < ' ': // also the end of the body
-			return "", s.broken()
+			return nil, s.broken()
 		default:
 			s.at++
 		}
