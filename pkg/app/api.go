@@ -24,10 +24,17 @@ var (
 	_ httpapi.Metrics   = (*telemetry.APIMetrics)(nil)
 )
 
+// The api's heap is a few megabytes, except while it holds a batch: what a collection costs is what is in use, so it may well wait
+// until several times as much is garbage, but for the limit, which keeps a batch of 10,000 within about 80 MiB.
+const (
+	apiMemoryLimit = 64 << 20 // bytes
+	apiGarbage     = 400      // percent
+)
+
 // API is the service that takes tasks over HTTP.
 func API() Service {
 	return Service{
-		Name: "api",
+		Name: "api", memory: apiMemoryLimit, garbage: apiGarbage,
 		prepare: func(environ []string, stderr io.Writer) (started, error) {
 			conf, err := config.LoadAPI(environ, checks())
 			if err != nil {

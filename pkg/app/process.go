@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,10 @@ func Main(service Service, args, environ []string, stdout, stderr io.Writer) int
 		return sideJob(service, args, environ, stdout, stderr)
 	}
 	if config.Lookup(environ, "GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(softMemoryLimit)
+		debug.SetMemoryLimit(cmp.Or(service.memory, softMemoryLimit))
+	}
+	if service.garbage != 0 && config.Lookup(environ, "GOGC") == "" {
+		debug.SetGCPercent(service.garbage)
 	}
 	if service.garbage != 0 && config.Lookup(environ, "GOGC") == "" {
 		debug.SetGCPercent(service.garbage)

@@ -21,7 +21,8 @@ import (
 // Service is one of the two programs.
 type Service struct {
 	Name    string
-	garbage int // how much may be allocated between two collections, in percent of what is in use; 0: as Go has it
+	memory  int64 // soft limit in bytes; 0: softMemoryLimit
+	garbage int   // how much may be allocated between two collections, in percent of what is in use; 0: as Go has it
 	prepare func(environ []string, stderr io.Writer) (started, error)
 	opsAddr func(environ []string) (string, error)
 }

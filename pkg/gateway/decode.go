@@ -27,19 +27,41 @@ type decoder struct {
 	emptied   [][]string // form keys to be sent with an empty value
 }
 
-// place is where in the document the decoder stands.
+// place is where in the document somebody stands. What it is called is only worked out when somebody wants to know.
 type place struct {
-	pointer string
-	keys    []string // for the form
-	rule    string   // like keys, with stars for positions and names, as in operation.emptyable
+	parent   *place // nil for the whole, whose name is its pointer
+	name     string
+	anywhere bool // the name is a position, or of the caller's choice
 }
 
-func (p place) member(name string) place {
-	return place{pointer: at(p.pointer, name), keys: append(slices.Clip(p.keys), name), rule: join(p.rule, name)}
+func (p *place) member(name string) *place { return &place{parent: p, name: name} }
+
+func (p *place) element(name string) *place { return &place{parent: p, name: name, anywhere: true} }
+
+func (p *place) pointer() string {
+	if p.parent == nil {
+		return p.name
+	}
+	return at(p.parent.pointer(), p.name)
 }
 
-func (p place) element(name string) place {
-	return place{pointer: at(p.pointer, name), keys: append(slices.Clip(p.keys), name), rule: join(p.rule, "*")}
+// keys are for the form.
+func (p *place) keys() []string {
+	if p.parent == nil {
+		return nil
+	}
+	return append(p.parent.keys(), p.name)
+}
+
+// rule is like the keys, with stars for positions and names, as in operation.emptyable.
+func (p *place) rule() string {
+	switch {
+	case p.parent == nil:
+		return ""
+	case p.anywhere:
+		return join(p.parent.rule(), "*")
+	}
+	return join(p.parent.rule(), p.name)
 }
 
 func join(rule, name string) string {
@@ -49,10 +71,10 @@ func join(rule, name string) string {
 	return rule + "/" + name
 }
 
-func (d *decoder) fault(p place, code, detail string) { d.faults.add(p.pointer, code, detail) }
+func (d *decoder) fault(p *place, code, detail string) { d.faults.add(p.pointer(), code, detail) }
 
 // object fills a struct.
-func (d *decoder) object(v value, target reflect.Value, p place) {
+func (d *decoder) object(v value, target reflect.Value, p *place) {
 	fields := d.schema[target.Type()]
 	for i, name := range v.names {
 		known, ok := fields[name]
@@ -65,7 +87,7 @@ func (d *decoder) object(v value, target reflect.Value, p place) {
 }
 
 // parameter fills one field of a struct.
-func (d *decoder) parameter(v value, known field, target reflect.Value, p place) {
+func (d *decoder) parameter(v value, known field, target reflect.Value, p *place) {
 	if v.shape == isText {
 		for _, literal := range known.literals {
 			if v.text == literal.word {
@@ -74,11 +96,11 @@ func (d *decoder) parameter(v value, known field, target reflect.Value, p place)
 				return
 			}
 		}
-		if v.text == "" && d.mayBeEmpty(p.rule) {
+		if v.text == "" && d.mayBeEmpty(p.rule()) {
 			if known.typ.Kind() == reflect.Slice {
 				target.Field(known.index).Set(reflect.MakeSlice(known.typ, 0, 0))
 			} else {
-				d.emptied = append(d.emptied, p.keys)
+				d.emptied = append(d.emptied, p.keys())
 			}
 			return
 		}
@@ -96,7 +118,7 @@ func (d *decoder) mayBeEmpty(rule string) bool {
 }
 
 // value fills anything settable with v.
-func (d *decoder) value(v value, known field, target reflect.Value, p place) {
+func (d *decoder) value(v value, known field, target reflect.Value, p *place) {
 	if v.shape == isNull {
 		d.fault(p, faultNull, "must not be null; leave it out, or send an empty text where Stripe unsets it so")
 		return
@@ -119,14 +141,14 @@ func (d *decoder) value(v value, known field, target reflect.Value, p place) {
 	}
 }
 
-func (d *decoder) is(v value, want shape, p place, detail string) bool {
+func (d *decoder) is(v value, want shape, p *place, detail string) bool {
 	if v.shape != want {
 		d.fault(p, faultWrongType, detail)
 	}
 	return v.shape == want
 }
 
-func (d *decoder) scalar(v value, known field, target reflect.Value, p place) {
+func (d *decoder) scalar(v value, known field, target reflect.Value, p *place) {
 	switch target.Kind() {
 	case reflect.String:
 		if d.is(v, isText, p, "must be a text") {
@@ -173,11 +195,11 @@ func wordsOf(literals []literal) string {
 }
 
 // list fills a slice. An empty list is sent as an empty value, by which Stripe clears some lists; it refuses the others.
-func (d *decoder) list(v value, known field, target reflect.Value, p place) {
+func (d *decoder) list(v value, known field, target reflect.Value, p *place) {
 	if !d.is(v, isArray, p, "must be a list") {
 		return
 	}
-	if len(v.members) == 0 && !d.mayBeEmpty(p.rule) {
+	if len(v.members) == 0 && !d.mayBeEmpty(p.rule()) {
 		d.fault(p, faultRequired, "must not be empty")
 		return
 	}
@@ -190,7 +212,7 @@ func (d *decoder) list(v value, known field, target reflect.Value, p place) {
 
 // entry fills an entry of a list or a map. One of which nothing would be sent is refused: Stripe would see the others
 // move up.
-func (d *decoder) entry(v value, known field, target reflect.Value, p place) {
+func (d *decoder) entry(v value, known field, target reflect.Value, p *place) {
 	faultsBefore, emptiedBefore := len(d.faults.list), len(d.emptied)
 	d.value(v, known, target, p)
 	var sent form.Values
@@ -202,7 +224,7 @@ func (d *decoder) entry(v value, known field, target reflect.Value, p place) {
 }
 
 // named fills a map: metadata, or objects under names of the caller's choice.
-func (d *decoder) named(v value, known field, target reflect.Value, p place) {
+func (d *decoder) named(v value, known field, target reflect.Value, p *place) {
 	if !d.is(v, isObject, p, "must be an object") {
 		return
 	}
@@ -230,9 +252,9 @@ func (d *decoder) named(v value, known field, target reflect.Value, p place) {
 	target.Set(named)
 }
 
-func (d *decoder) metadataSize(v value, p place) {
+func (d *decoder) metadataSize(v value, p *place) {
 	limit := maxMetadataKeys
-	if p.rule == "metadata" {
+	if p.rule() == "metadata" {
 		limit -= d.reserve
 	}
 	if len(v.names) > limit {

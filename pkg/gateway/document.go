@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -104,9 +103,8 @@ func readDocument(raw json.RawMessage, pointer string, into *faults) (value, boo
 	case hasLoneSurrogate(raw):
 		into.add(pointer, faultEncoding, "must escape characters as whole surrogate pairs")
 	default:
-		decoder := json.NewDecoder(bytes.NewReader(raw))
-		decoder.UseNumber()
-		document, ok := readValue(decoder, pointer, 0, into)
+		reader := reader{text: string(raw), faults: into}
+		document, ok := reader.value(&place{name: pointer}, 0)
 		if ok && document.shape == isNull {
 			into.add(pointer, faultNull, "must be an object; leave it out if there is nothing to say")
 		} else if ok && document.shape != isObject {
@@ -115,83 +113,6 @@ func readDocument(raw json.RawMessage, pointer string, into *faults) (value, boo
 		return document, ok && document.shape == isObject
 	}
 	return value{}, false
-}
-
-// readValue reads one value of a document that is known to be valid JSON; it reports false when it gave up.
-func readValue(decoder *json.Decoder, pointer string, depth int, into *faults) (value, bool) {
-	if depth > maxDepth {
-		into.add(pointer, faultTooDeep, "is nested too deeply")
-		return value{}, false
-	}
-	token, err := decoder.Token()
-	if err != nil {
-		into.add(pointer, faultMalformed, "must be JSON")
-		return value{}, false
-	}
-	switch token := token.(type) {
-	case nil:
-		return value{shape: isNull}, true
-	case bool:
-		return value{shape: isBool, truth: token}, true
-	case json.Number:
-		return value{shape: isNumber, text: token.String()}, true
-	case string:
-		if strings.Contains(token, "\x00") {
-			into.add(pointer, faultEncoding, "must not contain the character U+0000")
-			token = ""
-		}
-		return value{shape: isText, text: token}, true
-	case json.Delim:
-		if token == '[' {
-			return readArray(decoder, pointer, depth, into)
-		}
-		return readObject(decoder, pointer, depth, into)
-	}
-	into.add(pointer, faultMalformed, "must be JSON")
-	return value{}, false
-}
-
-func readArray(decoder *json.Decoder, pointer string, depth int, into *faults) (value, bool) {
-	array := value{shape: isArray}
-	for i := 0; decoder.More(); i++ {
-		if i == maxElements {
-			into.add(pointer, faultTooLong, "must have at most "+strconv.Itoa(maxElements)+" entries")
-			return value{}, false
-		}
-		element, ok := readValue(decoder, at(pointer, strconv.Itoa(i)), depth+1, into)
-		if !ok {
-			return value{}, false
-		}
-		array.members = append(array.members, element)
-	}
-	_, err := decoder.Token()
-	return array, err == nil
-}
-
-func readObject(decoder *json.Decoder, pointer string, depth int, into *faults) (value, bool) {
-	object := value{shape: isObject}
-	seen := map[string]bool{}
-	for decoder.More() {
-		token, err := decoder.Token()
-		name, ok := token.(string)
-		if err != nil || !ok {
-			into.add(pointer, faultMalformed, "must be JSON")
-			return value{}, false
-		}
-		member, ok := readValue(decoder, at(pointer, name), depth+1, into)
-		if !ok {
-			return value{}, false
-		}
-		if seen[name] {
-			into.add(at(pointer, name), faultDuplicate, "is there more than once")
-			continue
-		}
-		seen[name] = true
-		object.names = append(object.names, name)
-		object.members = append(object.members, member)
-	}
-	_, err := decoder.Token()
-	return object, err == nil
 }
 
 // hasLoneSurrogate reports whether valid JSON escapes one half of a surrogate pair alone, which a decoder would replace

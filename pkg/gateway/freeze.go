@@ -67,14 +67,14 @@ func (f Freezer) encode(id billing.TaskID, kind billing.Kind, operation operatio
 		decoder.reserve = 1
 	}
 	filled := reflect.New(operation.params)
-	decoder.object(document, filled.Elem(), place{pointer: "/params"})
+	decoder.object(document, filled.Elem(), &place{name: "/params"})
 	checkRequired(operation.required, document, found)
 	if kind.Creates() {
 		mark(filled.Elem(), id)
 		decoder.emptied = slices.DeleteFunc(decoder.emptied, func(keys []string) bool { return len(keys) == 1 && keys[0] == "metadata" })
 	}
 	var body form.Values
-	form.AppendTo(&body, filled.Interface())
+	form.AppendToPrefixed(&body, filled.Interface(), make([]string, 0, maxDepth)) // no prefix, but room: it appends to this for each field
 	for _, keys := range decoder.emptied {
 		body.Add(form.FormatKey(keys), "")
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -153,14 +152,12 @@ func (s *Server) answerBatch(c echo.Context, created []billing.CreatedTask) erro
 	response.Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 	response.WriteHeader(http.StatusCreated)
 	out := bufio.NewWriterSize(response, 32<<10)
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	err := writeTasks(encoder, out, created)
+	err := writeTasks(out, created)
 	if err == nil {
 		err = out.Flush()
 	}
 	if err != nil {
-		s.log.DebugContext(ctx, "answer not delivered", slog.String("request_id", requestID(c)), slog.Any("error", err))
+		s.notDelivered(c, err)
 	}
 	return nil
 }

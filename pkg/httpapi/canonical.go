@@ -14,7 +14,7 @@ func appendCanonical(dst, raw []byte) []byte {
 	raw = bytes.TrimSpace(raw)
 	switch raw[0] {
 	case '{':
-		var sorted []member
+		sorted := make([]member, 0, 8)
 		for name, value := range members(raw) {
 			sorted = append(sorted, member{name: name, raw: value})
 		}

@@ -1,5 +1,7 @@
 package httpapi
 
+import "billonce/pkg/billing"
+
 // Scan is scan, for the fuzz targets.
 func Scan(doc []byte) (int, error) {
 	found, err := scan(doc)
@@ -8,3 +10,15 @@ func Scan(doc []byte) (int, error) {
 
 // Canonical is appendCanonical of a text that Scan accepts.
 func Canonical(doc []byte) []byte { return appendCanonical(nil, doc) }
+
+// Shown is a task in an answer, as it is written, and as encoding/json writes it.
+func Shown(task billing.Task) (written, encoded []byte, err error) {
+	if written, err = appendShown(nil, task); err != nil {
+		return nil, nil, err
+	}
+	encoded, err = encode(showTask(task))
+	return written, encoded, err
+}
+
+// IsTimestamp is isTimestamp.
+func IsTimestamp(text string) bool { return isTimestamp(text) }

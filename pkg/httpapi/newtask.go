@@ -79,7 +79,7 @@ func (s *Server) readTask(raw []byte, pointer string, keyed bool, into *faults) 
 		}
 	}
 	o.done()
-	if !freezable || into.below(o.at("params")) { // the freezer would complain of the same place again
+	if !freezable || len(*into) > 0 && into.below(o.at("params")) { // the freezer would complain of the same place again
 		return task, nil
 	}
 	task.Request, err = s.deps.Freezer.Freeze(task.ID, task.Kind, task.Target, task.Params)
@@ -137,35 +137,33 @@ func fingerprint(task billing.NewTask) []byte {
 	if !task.RunAt.IsZero() {
 		runAt = task.RunAt.UTC().Format(time.RFC3339Nano)
 	}
-	sum := sha256.New()
-	part := func(content []byte) {
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(content)))
-		sum.Write(length[:])
-		sum.Write(content)
+	all := make([]byte, 0, 256+2*len(task.Params))
+	part := func(text string) { all = append(binary.BigEndian.AppendUint64(all, uint64(len(text))), text...) }
+	for _, text := range [...]string{"task", string(task.MerchantID), string(task.Kind), task.Target, runAt, strconv.Itoa(task.MaxAttempts)} {
+		part(text)
 	}
-	for _, text := range []string{"task", string(task.MerchantID), string(task.Kind), task.Target, runAt, strconv.Itoa(task.MaxAttempts)} {
-		part([]byte(text))
-	}
-	part(appendCanonical(nil, task.Params))
+	begin := len(all)
+	all = appendCanonical(append(all, make([]byte, 8)...), task.Params)
+	binary.BigEndian.PutUint64(all[begin:], uint64(len(all)-begin-8))
 	for _, name := range slices.SortedFunc(maps.Keys(task.Metadata), strings.Compare) {
-		part([]byte(name))
-		part([]byte(task.Metadata[name]))
+		part(name)
+		part(task.Metadata[name])
 	}
 	// Only what is there, so that the fingerprints of tasks without it stay what they were before it existed.
 	if task.Intent != "" {
-		part([]byte("intent"))
-		part([]byte(task.Intent))
+		part("intent")
+		part(task.Intent)
 	}
 	if task.OnDecline != nil {
-		part([]byte("on_decline"))
+		part("on_decline")
 		for _, after := range task.OnDecline.RetryAfter {
-			part([]byte(after.String()))
+			part(after.String())
 		}
-		part([]byte("stop_codes"))
+		part("stop_codes")
 		for _, code := range task.OnDecline.StopCodes {
-			part([]byte(code))
+			part(code)
 		}
 	}
-	return sum.Sum(nil)
+	sum := sha256.Sum256(all)
+	return sum[:]
 }

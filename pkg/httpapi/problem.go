@@ -182,9 +182,13 @@ func (s *Server) write(c echo.Context, status int, mediaType string, document an
 	encoder := json.NewEncoder(response)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(document); err != nil {
-		s.log.DebugContext(c.Request().Context(), "answer not delivered",
-			slog.String("request_id", requestID(c)), slog.Any("error", err))
+		s.notDelivered(c, err)
 	}
+}
+
+func (s *Server) notDelivered(c echo.Context, err error) {
+	s.log.DebugContext(c.Request().Context(), "answer not delivered",
+		slog.String("request_id", requestID(c)), slog.Any("error", err))
 }
 
 func (s *Server) answer(c echo.Context, status int, document any) error {

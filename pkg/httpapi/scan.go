@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -18,18 +19,23 @@ const (
 	maxShownName   = 64 // longer names are not repeated in pointers
 )
 
-// step is one part of the path to the place being scanned: a member's name, or an element's index when name is nil.
+// step is one part of the path to the place being scanned: a member's name, or an element's index.
 type step struct {
-	name  *string
-	index int
+	name    string
+	index   int
+	element bool
 }
 
 type scanner struct {
 	doc    []byte
 	at     int
 	path   []step
+	names  []string // of the objects being scanned, so far
 	faults faults
 }
+
+// manyNames is how many names of an object are rather kept in a map than looked through.
+const manyNames = 16
 
 // scan checks that doc is exactly one JSON text (RFC 8259) that every reader understands in the same way. What cannot be
 // read at all is an error with code [billing.CodeMalformed]; what can be read in more than one way (a name given twice), or
@@ -100,7 +106,9 @@ func (s *scanner) value() error {
 
 func (s *scanner) object() error {
 	s.at++
-	var seen map[string]struct{}
+	var seen map[string]bool
+	begin := len(s.names)
+	defer func() { s.names = s.names[:begin] }()
 	for first := true; ; first = false {
 		s.space()
 		if s.peek() == '}' && first {
@@ -110,18 +118,18 @@ func (s *scanner) object() error {
 		if s.peek() != '"' {
 			return s.broken()
 		}
-		name, err := s.text()
+		spelled, err := s.text()
 		if err != nil {
 			return err
 		}
-		s.path = append(s.path, step{name: &name})
-		if _, twice := seen[name]; twice {
+		name := nameOf(spelled)
+		s.path = append(s.path, step{name: name})
+		if seen[name] || seen == nil && slices.Contains(s.names[begin:], name) {
 			s.fault(faultDuplicate, "is given more than once")
 		}
-		if seen == nil {
-			seen = make(map[string]struct{}, 8)
+		if s.names = append(s.names, name); len(s.names)-begin > manyNames {
+			seen = remember(seen, s.names[begin:])
 		}
-		seen[name] = struct{}{}
 		s.space()
 		if s.peek() != ':' {
 			return s.broken()
@@ -138,6 +146,18 @@ func (s *scanner) object() error {
 	}
 }
 
+// remember adds the last of names to seen, or all when there is no map yet.
+func remember(seen map[string]bool, names []string) map[string]bool {
+	if seen == nil {
+		seen = make(map[string]bool, 2*len(names))
+		for _, name := range names {
+			seen[name] = true
+		}
+	}
+	seen[names[len(names)-1]] = true
+	return seen
+}
+
 func (s *scanner) array() error {
 	s.at++
 	s.space()
@@ -146,7 +166,7 @@ func (s *scanner) array() error {
 		return nil
 	}
 	for index := 0; ; index++ {
-		s.path = append(s.path, step{index: index})
+		s.path = append(s.path, step{index: index, element: true})
 		s.space()
 		if err := s.value(); err != nil {
 			return err
@@ -172,21 +192,21 @@ func (s *scanner) next(end byte) (done bool, err error) {
 	return false, s.broken()
 }
 
-// text reads a string and returns its content; what cannot be stored in it is a fault at the current place.
-func (s *scanner) text() (string, error) {
+// text reads a string and returns it as it is spelled; what cannot be stored in it is a fault at the current place.
+func (s *scanner) text() ([]byte, error) {
 	start := s.at
 	s.at++
 	for {
 		switch c := s.peek(); {
 		case c == '"':
 			s.at++
-			return unquote(s.doc[start:s.at]), nil
+			return s.doc[start:s.at], nil
 		case c == '\\':
 			if err := s.escape(); err != nil {
-				return "", err
+				return nil, err
 			}
 		case c < ' ': // also the end of the body
-			return "", s.broken()
+			return nil, s.broken()
 		default:
 			s.at++
 		}
@@ -302,14 +322,14 @@ func (s *scanner) fault(code, detail string) {
 func (s *scanner) pointer() string {
 	var text []byte
 	for _, part := range s.path {
-		if part.name == nil {
+		if part.element {
 			text = strconv.AppendInt(append(text, '/'), int64(part.index), 10)
 			continue
 		}
-		if len(*part.name) > maxShownName {
+		if len(part.name) > maxShownName {
 			break
 		}
-		text = append(append(text, '/'), segment(*part.name)...)
+		text = append(append(text, '/'), segment(part.name)...)
 	}
 	return string(text)
 }

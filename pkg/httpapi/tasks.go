@@ -1,8 +1,8 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -251,21 +251,31 @@ func (s *Server) answerCreated(c echo.Context, created billing.CreatedTask) erro
 			slog.String("task_id", string(created.Task.ID)), slog.String("merchant_id", string(created.Task.MerchantID)),
 			slog.String("kind", string(created.Task.Kind)))
 	}
-	return s.answer(c, http.StatusCreated, showTask(created.Task))
+	text, err := appendShown(make([]byte, 0, 1024), created.Task)
+	if err != nil {
+		return fmt.Errorf("write a task: %w", err)
+	}
+	if err := c.Blob(http.StatusCreated, echo.MIMEApplicationJSON, text); err != nil {
+		s.notDelivered(c, err)
+	}
+	return nil
 }
 
 // writeTasks answers a batch task by task, so that the whole answer is never in memory.
-func writeTasks(encoder *json.Encoder, out interface{ WriteString(string) (int, error) }, created []billing.CreatedTask) error {
-	separator := `{"data":[`
-	for _, one := range created {
-		if _, err := out.WriteString(separator); err != nil {
+func writeTasks(out io.Writer, created []billing.CreatedTask) error {
+	line := []byte(`{"data":[`)
+	for i, one := range created {
+		if i > 0 {
+			line = append(line[:0], ',')
+		}
+		var err error
+		if line, err = appendShown(line, one.Task); err != nil {
 			return err
 		}
-		if err := encoder.Encode(showTask(one.Task)); err != nil {
+		if _, err := out.Write(line); err != nil {
 			return err
 		}
-		separator = ","
 	}
-	_, err := out.WriteString("]}\n")
+	_, err := out.Write([]byte("]}\n"))
 	return err
 }

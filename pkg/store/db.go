@@ -36,7 +36,7 @@ type Options struct {
 type DB struct {
 	sqlx *sqlx.DB
 	url  secret.Text
-	kept []*prepared
+	kept []interface{ close() } // in the order in which they are to be closed
 }
 
 // Open prepares a pool; it does not connect. The error never holds the URL, which may hold a password.
@@ -115,15 +115,15 @@ func (db *DB) Ping(ctx context.Context) error {
 
 // Close closes every connection.
 func (db *DB) Close() error {
-	for _, statement := range db.kept {
-		statement.close()
+	for _, one := range db.kept {
+		one.close()
 	}
 	return db.sqlx.Close()
 }
 
-// prepare returns a statement that keeps a connection of its own until Close.
-func (db *DB) prepare(query string) *prepared {
-	statement := &prepared{db: db, query: query}
+// prepare returns a statement that keeps up to so many connections of its own until Close.
+func (db *DB) prepare(query string, most int) *prepared {
+	statement := &prepared{db: db, query: query, most: most}
 	db.kept = append(db.kept, statement)
 	return statement
 }
@@ -170,17 +170,23 @@ type Store struct {
 	wake   chan struct{}
 	claims [claimWays]*prepared
 	ends   *prepared
+	plain  *prepared // scheduleQuery, for batches
+	single gatherer
 	marked watermark
 	pacer  pacer
 }
 
 // New returns a Store over db that seals tokens with cipher.
 func New(db *DB, cipher Cipher) *Store {
-	s := &Store{db: db, cipher: cipher, wake: make(chan struct{}, 1), ends: db.prepare(finishQuery)}
+	// One process has one claimer and one settler, and works on a few batches at once.
+	s := &Store{db: db, cipher: cipher, wake: make(chan struct{}, 1)}
+	db.kept = append(db.kept, &s.single)
+	s.single.prepared = db.prepare(scheduleQuery, gatherFlights)
+	s.plain, s.ends = db.prepare(scheduleQuery, plainBatches), db.prepare(finishQuery, 1)
 	for way, query := range map[int]string{
 		claimDue: claimQuery, claimWithLimits: claimLimited, claimPassingBy: claimPassing, claimFromLanes: claimLanes,
 	} {
-		s.claims[way] = db.prepare(query)
+		s.claims[way] = db.prepare(query, 1)
 	}
 	return s
 }

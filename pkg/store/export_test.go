@@ -2,8 +2,12 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"net"
 	"time"
+
+	"billonce/pkg/billing"
 )
 
 // The statements whose plans are tested.
@@ -33,3 +37,26 @@ var SameArrays = sameArrays //nolint:gochecknoglobals // a test's window
 func DialWire(ctx context.Context, address string, patience time.Duration) (net.Conn, error) {
 	return newWire(patience).DialContext(ctx, "tcp", address)
 }
+
+// ScheduleQuery exposes the statement that schedules plain tasks.
+const ScheduleQuery = scheduleQuery
+
+// Gathered is how many single tasks wait for a statement that is under way.
+func (s *Store) Gathered() int {
+	s.single.mu.Lock()
+	defer s.single.mu.Unlock()
+	return len(s.single.waiting)
+}
+
+// CreatePlain is the fast way to schedule tasks alone.
+func (s *Store) CreatePlain(ctx context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
+	return s.createPlain(ctx, tasks)
+}
+
+// CreateCarefully is the other way alone.
+func (s *Store) CreateCarefully(ctx context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
+	return s.createCarefully(ctx, tasks)
+}
+
+// Refused reports whether err says that the store is closed.
+func Refused(err error) bool { return errors.Is(err, sql.ErrConnDone) }

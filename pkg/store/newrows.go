@@ -24,12 +24,9 @@ type newRows struct {
 }
 
 func (c *newRows) add(task billing.NewTask, created billing.Task) error {
-	notes := []byte("{}")
-	if task.Metadata != nil {
-		var err error
-		if notes, err = json.Marshal(task.Metadata); err != nil {
-			return fmt.Errorf("encode metadata: %w", err)
-		}
+	notes, err := appendNotes(nil, task.Metadata)
+	if err != nil {
+		return err
 	}
 	plan, err := writeDunning(task.OnDecline)
 	if err != nil {
@@ -65,15 +62,34 @@ const spreadWithin = time.Millisecond
 // all that is done of that moment. A batch keeps its order; a single task that is due at once is not moved. What is shown is not
 // moved either.
 func (c *newRows) spread(id billing.TaskID, created billing.Task) time.Duration {
-	const perMicrosecond = 10
-	if place := len(c.runAts); c.batch {
-		return time.Duration(place/perMicrosecond) * time.Microsecond % spreadWithin
+	if c.batch {
+		return spreadInBatch(len(c.runAts))
 	}
 	if !created.RunAt.After(created.CreatedAt) {
 		return 0
 	}
-	sum := crc32.ChecksumIEEE([]byte(id))
-	return time.Duration(sum%uint32(spreadWithin/time.Microsecond)) * time.Microsecond
+	return spreadOf(id)
+}
+
+func spreadInBatch(place int) time.Duration {
+	const perMicrosecond = 10
+	return time.Duration(place/perMicrosecond) * time.Microsecond % spreadWithin
+}
+
+func spreadOf(id billing.TaskID) time.Duration {
+	return time.Duration(crc32.ChecksumIEEE([]byte(id))%uint32(spreadWithin/time.Microsecond)) * time.Microsecond
+}
+
+// appendNotes writes a task's metadata as JSON.
+func appendNotes(to []byte, metadata map[string]string) ([]byte, error) {
+	if len(metadata) == 0 {
+		return append(to, "{}"...), nil
+	}
+	notes, err := json.Marshal(metadata)
+	if err != nil {
+		return nil, fmt.Errorf("encode metadata: %w", err)
+	}
+	return append(to, notes...), nil
 }
 
 func (c *newRows) args() []any {

@@ -91,9 +91,9 @@ func (p *pacer) learn(way int, head claimRow, limit int, batch *billing.Batch) {
 // must agree.
 func (s *Store) Limit(limits billing.Limits) {
 	s.pacer.limits = limits
-	s.ends = s.db.prepare(finishLimited)
+	s.ends = s.db.prepare(finishLimited, 1)
 	if limits.None() {
-		s.ends = s.db.prepare(finishQuery)
+		s.ends = s.db.prepare(finishQuery, 1)
 	}
 }
 

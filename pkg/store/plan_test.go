@@ -102,6 +102,11 @@ func TestPlans(t *testing.T) {
 		checkClaimPlan(t, explainPrepared(t, db, store.ClaimPassing, worker+", 100, 20, 10, now()"))
 		checkLanesPlan(t, explainPrepared(t, db, store.ClaimLanes, worker+", 100, 20, 10"))
 		checkSettlePlan(t, db)
+		explainPrepared(t, db, store.ScheduleQuery, strings.Repeat("'{}', ", 17)+"true, '{}'").walk(func(p plan) {
+			if p.Relation == "merchants" && p.Index != "merchants_pkey" {
+				t.Errorf("merchants are read by %s %s", p.Type, p.Index)
+			}
+		})
 	}
 	t.Run("Empty", check)
 	fill(100_000, "pending", "now() - n * interval '1 millisecond'")

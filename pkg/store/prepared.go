@@ -3,13 +3,11 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"sync"
 	"time"
 )
-
-// preparedIdle is how many connections a statement keeps for itself between its runs: one process has one claimer and one settler.
-const preparedIdle = 1
 
 // prepared is one statement that runs so often that parsing and planning it each time would cost as much as a tenth of running it.
 // It keeps a connection on which it is prepared; a run that finds that one busy gets another. Nothing is ever run twice: after an
@@ -17,6 +15,7 @@ const preparedIdle = 1
 type prepared struct {
 	db    *DB
 	query string
+	most  int // connections that it keeps for itself between its runs
 
 	mu   sync.Mutex
 	idle []*preparedConn
@@ -40,6 +39,36 @@ func (p *prepared) run(ctx context.Context, operation string, fn func(*sql.Stmt)
 	}
 	p.give(line)
 	return nil
+}
+
+// runTx is run in a transaction of its own, which commits if fn says so and returns no error.
+func (p *prepared) runTx(ctx context.Context, operation string, fn func(*sql.Stmt) (commit bool, err error)) error {
+	line, err := p.take(ctx)
+	if err != nil {
+		return translate(operation, err)
+	}
+	if err := line.inTx(ctx, fn); err != nil {
+		line.discard()
+		return translate(operation, err)
+	}
+	p.give(line)
+	return nil
+}
+
+func (line *preparedConn) inTx(ctx context.Context, fn func(*sql.Stmt) (commit bool, err error)) error {
+	if _, err := line.conn.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	commit, err := fn(line.stmt)
+	if err != nil {
+		return err
+	}
+	end := "ROLLBACK"
+	if commit {
+		end = "COMMIT"
+	}
+	_, err = line.conn.ExecContext(ctx, end)
+	return err
 }
 
 func (p *prepared) take(ctx context.Context) (*preparedConn, error) {
@@ -69,7 +98,7 @@ func (p *prepared) take(ctx context.Context) (*preparedConn, error) {
 func (p *prepared) give(line *preparedConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.idle) >= preparedIdle {
+	if len(p.idle) >= p.most {
 		line.close()
 		return
 	}
@@ -84,6 +113,13 @@ func (p *prepared) close() {
 		line.close()
 	}
 	p.idle = nil
+}
+
+// discard is close for a connection that may be within a transaction: nobody else must get it.
+func (line *preparedConn) discard() {
+	_ = line.stmt.Close()
+	_ = line.conn.Raw(func(any) error { return driver.ErrBadConn }) // closes it
+	_ = line.conn.Close()
 }
 
 func (line *preparedConn) close() {

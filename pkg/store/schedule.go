@@ -27,17 +27,23 @@ const (
 // another fingerprint), [billing.CodeKeyInProgress] (another transaction is using the key now) or [billing.CodeIntentTaken]
 // (a task with the intent exists that neither failed nor was canceled, or an archived one succeeded; the faults name it).
 func (s *Store) CreateTasks(ctx context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
-	var created []billing.CreatedTask
-	err := s.db.inTx(ctx, "create tasks", func(tx *sqlx.Tx) error {
-		var err error
-		created, err = createTasks(ctx, tx, tasks)
-		return err
-	})
+	created, err := s.createPlain(ctx, tasks)
+	if err == nil && created == nil {
+		created, err = s.createCarefully(ctx, tasks)
+	}
 	if err != nil {
 		return nil, err
 	}
 	s.wakeForDue(created)
 	return created, nil
+}
+
+func (s *Store) createCarefully(ctx context.Context, tasks []billing.NewTask) (created []billing.CreatedTask, err error) {
+	err = s.db.inTx(ctx, "create tasks", func(tx *sqlx.Tx) error {
+		created, err = createTasks(ctx, tx, tasks)
+		return err
+	})
+	return created, err
 }
 
 // RetryTask schedules next as the repetition of a task that failed or was canceled, for now, or for the time of the first one

@@ -49,7 +49,7 @@ func takeKeys(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, created
 		SELECT key, task_id, fingerprint, scheduled_for, run_at
 		FROM unnest($1::text[], $2::uuid[], $3::bytea[], $4::timestamptz[], $5::timestamptz[])
 			AS new (key, task_id, fingerprint, scheduled_for, run_at)
-		ORDER BY key
+		ORDER BY key COLLATE "C"
 		ON CONFLICT (key) DO NOTHING RETURNING key`,
 		pq.Array(keys), pq.Array(ids), pq.Array(prints), pq.Array(timestamps(scheduledFors)), pq.Array(timestamps(runAts)))
 	if hasState(err, stateLockNotAvailable) {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -65,6 +66,17 @@ func writes() map[string]func(t *testing.T, db *storetest.DB) written {
 				_, err := s.CreateTasks(ctx, []billing.NewTask{task})
 				return err
 			}, `SELECT count(*) FROM scheduled_tasks`, nil}
+		},
+		"ScheduleABatch": func(t *testing.T, db *storetest.DB) written {
+			t.Helper()
+			tasks := []billing.NewTask{newTask(t, db.Merchant(t).ID), newTask(t, db.Merchant(t).ID)}
+			return written{func(ctx context.Context, s *store.Store) error {
+				for i := range tasks {
+					tasks[i].ID, tasks[i].Key, tasks[i].Fingerprint = billing.TaskID(storetest.NewID(t)), strings.Repeat("k", i+1), []byte{1}
+				}
+				_, err := s.CreateTasks(ctx, tasks)
+				return err
+			}, `SELECT count(*) / 2 FROM scheduled_tasks`, nil}
 		},
 		"Retry": func(t *testing.T, db *storetest.DB) written {
 			t.Helper()
