@@ -12,44 +12,64 @@ import (
 
 // execute takes one claim to its end: given back, or sent and settled. ctx ends when the worker drains, send when the
 // drain time is over.
+//
+// What waits for Stripe waits on this goroutine's stack, thousands of times: it must fit into 8 KiB. So what comes before
+// and after the call is in functions that have returned by then, or have not begun, and claims travel as pointers.
 func (w *Worker) execute(ctx, send context.Context, held holding, merchant billing.Merchant, known bool, failure error) {
-	claim := held.Claim
+	if w.isClear(ctx, &held, &merchant, known, failure) {
+		w.attempt(ctx, send, &held, &merchant)
+	}
+}
+
+// isClear reports whether a claim may be sent. One that may not has been brought to its end.
+func (w *Worker) isClear(ctx context.Context, held *holding, merchant *billing.Merchant, known bool, failure error) bool {
 	if failure != nil {
 		w.deps.Log.ErrorContext(ctx, "credentials do not open, pausing the merchant",
-			slog.String("merchant_id", string(claim.MerchantID)), slog.Any("error", failure))
-		w.pause(ctx, claim.MerchantID, detailUnreadable)
-		w.giveBack(claim)
-		return
+			slog.String("merchant_id", string(held.MerchantID)), slog.Any("error", failure))
+		w.pause(ctx, held.MerchantID, detailUnreadable)
+		w.giveBack(held.Claim)
+		return false
 	}
 	if !known || merchant.Status != billing.MerchantActive || ctx.Err() != nil {
-		w.giveBack(claim)
-		return
+		w.giveBack(held.Claim)
+		return false
 	}
-	if merchant.Auth() != claim.Auth || merchant.StripeConnectID != claim.Account {
-		w.standInDoubtOrGiveBack(held, billing.ReasonCredentialChanged)
-		return
+	if merchant.Auth() != held.Auth || merchant.StripeConnectID != held.Account {
+		w.standInDoubtOrGiveBack(*held, billing.ReasonCredentialChanged)
+		return false
 	}
-	credential := billing.Credential{Auth: claim.Auth, Token: merchant.AccessToken, Account: claim.Account}
-	if w.isOverdue(held) && !w.lookFirst(ctx, held, credential) {
-		return
+	if w.isOverdue(*held) && !w.lookFirst(ctx, *held, credentialOf(held, merchant)) {
+		return false
 	}
-	if !w.maySend(held) {
-		w.standInDoubtOrGiveBack(held, billing.ReasonWindowClosed)
-		return
+	if !w.maySend(*held) {
+		w.standInDoubtOrGiveBack(*held, billing.ReasonWindowClosed)
+		return false
 	}
-	if !w.lease.trusts(claim.Worker) {
-		w.giveBack(claim)
-		return
+	if !w.lease.trusts(held.Worker) {
+		w.giveBack(held.Claim)
+		return false
 	}
-	w.deps.Metrics.Started(claim.Lag)
+	return true
+}
+
+func credentialOf(held *holding, merchant *billing.Merchant) billing.Credential {
+	return billing.Credential{Auth: held.Auth, Token: merchant.AccessToken, Account: held.Account}
+}
+
+// attempt sends a claim and hands over what became of it.
+func (w *Worker) attempt(ctx, send context.Context, held *holding, merchant *billing.Merchant) {
+	w.deps.Metrics.Started(held.Lag)
 	began := time.Now()
-	answer := w.send(send, claim, credential)
-	took := time.Since(began)
-	w.deps.Metrics.AttemptDone(claim.Kind, answer.Outcome, answer.Reason, took)
+	answer := w.send(send, &held.Claim, credentialOf(held, merchant))
+	w.conclude(ctx, held, &answer, time.Since(began))
+}
+
+func (w *Worker) conclude(ctx context.Context, held *holding, answer *billing.Answer, took time.Duration) {
+	w.deps.Metrics.AttemptDone(held.Kind, answer.Outcome, answer.Reason, took)
 	if answer.Reason == billing.ReasonUnauthorized {
-		w.refused(ctx, claim.MerchantID, claim.Auth, answer.Error)
+		w.refused(ctx, held.MerchantID, held.Auth, answer.Error)
 	}
-	w.settler.settle(w.decide(held, answer, took))
+	w.settler.settle(w.decide(*held, *answer, took))
 }
 
 // maySend reports whether Stripe certainly still knows the task's key, or has never heard of it. The claim itself grows old too:
@@ -61,7 +81,7 @@ func (w *Worker) maySend(held holding) bool {
 }
 
 // send calls Stripe. A panic on the way leaves the outcome unknown.
-func (w *Worker) send(ctx context.Context, claim billing.Claim, credential billing.Credential) (answer billing.Answer) {
+func (w *Worker) send(ctx context.Context, claim *billing.Claim, credential billing.Credential) (answer billing.Answer) {
 	defer func() {
 		if r := recover(); r != nil {
 			w.deps.Log.ErrorContext(ctx, "panic while sending", slog.String("task_id", string(claim.ID)),
@@ -69,7 +89,7 @@ func (w *Worker) send(ctx context.Context, claim billing.Claim, credential billi
 			answer = billing.Answer{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonUnexpected}
 		}
 	}()
-	return w.deps.Gateway.Execute(ctx, claim, credential)
+	return w.deps.Gateway.Execute(ctx, *claim, credential)
 }
 
 // standInDoubtOrGiveBack ends a claim that must not be sent. If an earlier attempt may have reached Stripe, nobody can
