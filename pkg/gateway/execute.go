@@ -18,24 +18,46 @@ import (
 //
 // The idempotency key is made of the task's id here, so that no caller can forget or change it.
 func (g *Gateway) Execute(ctx context.Context, claim billing.Claim, credential billing.Credential) billing.Answer {
+	who, refused := g.check(ctx, &claim, &credential)
+	if refused != nil {
+		return *refused
+	}
+	if claim.Request.Method == http.MethodDelete {
+		return g.cancel(ctx, &claim, who)
+	}
+	return g.conclude(ctx, &claim, who, g.mutate(ctx, g.keyed, &claim, who))
+}
+
+// check says as whom a claim is sent, or gives the answer to one that must not be.
+func (g *Gateway) check(ctx context.Context, claim *billing.Claim, credential *billing.Credential) (identity, *billing.Answer) {
+	refuse := func(reason billing.Reason, final bool) (identity, *billing.Answer) {
+		given := unsent(*claim, reason, final)
+		return identity{}, &given
+	}
 	if hash := claim.Request.Hash(); !bytes.Equal(hash[:], claim.RequestHash) || !isFrozen(claim.Request) {
-		return unsent(claim, billing.ReasonRequestChanged, true)
+		return refuse(billing.ReasonRequestChanged, true)
 	}
 	if claim.Auth != "" && (claim.Auth != credential.Auth || claim.Account != credential.Account) {
 		// The same key under another account or authentication may be another key to Stripe.
-		return unsent(claim, billing.ReasonCredentialChanged, claim.Resend)
+		return refuse(billing.ReasonCredentialChanged, claim.Resend)
 	}
-	who, ok := g.identify(credential)
+	who, ok := g.identify(*credential)
 	if !ok {
-		return unsent(claim, billing.ReasonUnauthorized, false)
+		return refuse(billing.ReasonUnauthorized, false)
 	}
 	if ctx.Err() != nil {
-		return unsent(claim, billing.ReasonUnreachable, false)
+		return refuse(billing.ReasonUnreachable, false)
 	}
-	if claim.Request.Method == http.MethodDelete {
-		return g.executeUnkeyed(ctx, claim, who)
-	}
-	return g.attribute(ctx, claim, who, classify(g.mutate(ctx, g.keyed, claim, who), claim.Resend))
+	return who, nil
+}
+
+// cancel and conclude keep copies of the claim off the stack on which a call waits.
+func (g *Gateway) cancel(ctx context.Context, claim *billing.Claim, who identity) billing.Answer {
+	return g.executeUnkeyed(ctx, *claim, who)
+}
+
+func (g *Gateway) conclude(ctx context.Context, claim *billing.Claim, who identity, seen observation) billing.Answer {
+	return g.attribute(ctx, *claim, who, classify(seen, claim.Resend))
 }
 
 // attribute tells a refusal because of the object's state from one because somebody else has done already what the task asks
@@ -81,7 +103,7 @@ func isToken(token secret.Text) bool {
 }
 
 // mutate makes the one mutating call of an attempt.
-func (g *Gateway) mutate(ctx context.Context, over *wire, claim billing.Claim, who identity) observation {
+func (g *Gateway) mutate(ctx context.Context, over *wire, claim *billing.Claim, who identity) observation {
 	return g.call(ctx, over, claim.Request, who, stripe.String(claim.ID.IdempotencyKey()))
 }
 

@@ -77,4 +77,3 @@ func answerOne(conn net.Conn, answer []byte) {
 		}
 	}
 }
-

@@ -32,7 +32,7 @@ const (
 	pingAfter       = 15 * time.Second
 	pingTimeout     = 15 * time.Second
 	maxHeaderBytes  = 64 << 10
-	bufferBytes     = 1 << 10 // each way, for each connection over HTTP/1.1: headers fit, and a body that does not goes around it
+	bufferBytes     = 512 // each way, for each connection over HTTP/1.1: headers fit, and a body that does not goes around it
 )
 
 // Gateway sends frozen requests to Stripe. All merchants share its connections; whose token a call carries is decided by

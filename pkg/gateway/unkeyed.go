@@ -11,7 +11,7 @@ import (
 // and finds nothing to cancel: the 404 of a re-send may well be the trace of our own success. The subscription's state
 // decides then.
 func (g *Gateway) executeUnkeyed(ctx context.Context, claim billing.Claim, who identity) billing.Answer {
-	seen := g.mutate(ctx, g.unkeyed, claim, who)
+	seen := g.mutate(ctx, g.unkeyed, &claim, who)
 	if !isGone(seen) {
 		return classify(seen, claim.Resend)
 	}

@@ -14,11 +14,12 @@ const (
 	// used up, net/http dials for each call that waits and throws all but one of the new connections away: a thousand calls
 	// that begin together would be a thousand handshakes. So there is a second transport before that, and a third.
 	laneCalls = 80
-	// laneDoors is how many calls look for a connection at once in a lane: whoever comes later finds the one that they made.
-	laneDoors = 4
+	// laneDoors is how many calls look for a connection at once in a lane: whoever comes later finds the one that was made.
+	laneDoors = 1
 	// plainDoors is the same where each call has a connection to itself. Dialing takes more stack than waiting does.
 	plainDoors = 64
-	// doorPatience bounds what a dial that hangs can cost the others. After it they look for themselves.
+	// doorPatience bounds what a dial that hangs, or a server that speaks no HTTP/2, can cost the others. After it they look for
+	// themselves.
 	doorPatience = time.Second
 )
 

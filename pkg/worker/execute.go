@@ -13,12 +13,16 @@ import (
 // execute takes one claim to its end: given back, or sent and settled. ctx ends when the worker drains, send when the
 // drain time is over.
 //
-// What waits for Stripe waits on this goroutine's stack, thousands of times: it must fit into 8 KiB. So what comes before
-// and after the call is in functions that have returned by then, or have not begun, and claims travel as pointers.
-func (w *Worker) execute(ctx, send context.Context, held holding, merchant billing.Merchant, known bool, failure error) {
-	if w.isClear(ctx, &held, &merchant, known, failure) {
-		w.attempt(ctx, send, &held, &merchant)
+// What waits for Stripe waits on this goroutine's stack, thousands of times: it is to fit into 4 KiB. So what comes before and
+// after the call is in functions that have returned by then, or have not begun, and claims travel as pointers.
+func (w *Worker) execute(ctx, send context.Context, held *holding, merchant *billing.Merchant, known bool, failure error) {
+	if !w.isClear(ctx, held, merchant, known, failure) {
+		return
 	}
+	w.deps.Metrics.Started(held.Lag)
+	began := time.Now()
+	answer := w.send(send, held, merchant)
+	w.conclude(ctx, held, &answer, time.Since(began))
 }
 
 // isClear reports whether a claim may be sent. One that may not has been brought to its end.
@@ -56,14 +60,7 @@ func credentialOf(held *holding, merchant *billing.Merchant) billing.Credential 
 	return billing.Credential{Auth: held.Auth, Token: merchant.AccessToken, Account: held.Account}
 }
 
-// attempt sends a claim and hands over what became of it.
-func (w *Worker) attempt(ctx, send context.Context, held *holding, merchant *billing.Merchant) {
-	w.deps.Metrics.Started(held.Lag)
-	began := time.Now()
-	answer := w.send(send, &held.Claim, credentialOf(held, merchant))
-	w.conclude(ctx, held, &answer, time.Since(began))
-}
-
+// conclude hands over what became of an attempt.
 func (w *Worker) conclude(ctx context.Context, held *holding, answer *billing.Answer, took time.Duration) {
 	w.deps.Metrics.AttemptDone(held.Kind, answer.Outcome, answer.Reason, took)
 	if answer.Reason == billing.ReasonUnauthorized {
@@ -81,15 +78,19 @@ func (w *Worker) maySend(held holding) bool {
 }
 
 // send calls Stripe. A panic on the way leaves the outcome unknown.
-func (w *Worker) send(ctx context.Context, claim *billing.Claim, credential billing.Credential) (answer billing.Answer) {
+func (w *Worker) send(ctx context.Context, held *holding, merchant *billing.Merchant) (answer billing.Answer) {
 	defer func() {
 		if r := recover(); r != nil {
-			w.deps.Log.ErrorContext(ctx, "panic while sending", slog.String("task_id", string(claim.ID)),
-				slog.String("panic", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())))
+			w.notePanic(ctx, held.ID, r)
 			answer = billing.Answer{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonUnexpected}
 		}
 	}()
-	return w.deps.Gateway.Execute(ctx, *claim, credential)
+	return w.deps.Gateway.Execute(ctx, held.Claim, credentialOf(held, merchant))
+}
+
+func (w *Worker) notePanic(ctx context.Context, id billing.TaskID, r any) {
+	w.deps.Log.ErrorContext(ctx, "panic while sending", slog.String("task_id", string(id)),
+		slog.String("panic", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())))
 }
 
 // standInDoubtOrGiveBack ends a claim that must not be sent. If an earlier attempt may have reached Stripe, nobody can

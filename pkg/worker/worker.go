@@ -241,7 +241,7 @@ func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit
 		held := holding{Claim: claim, since: began}
 		merchant, known := opened[claim.MerchantID]
 		failure := failed[claim.MerchantID]
-		w.flight.start(func() { w.execute(ctx, send, held, merchant, known, failure) })
+		w.flight.start(func() { w.execute(ctx, send, &held, &merchant, known, failure) })
 	}
 	return w.pauseAfter(batch), nil
 }
