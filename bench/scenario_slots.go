@@ -21,6 +21,7 @@ const (
 	simulatorName = "simulator"
 	minimalName   = "minimal answerer"
 	slowName      = "minimal answerer of 3 s"
+	slowH2Name    = "HTTP/2 answerer of 3 s"
 	slowLatency   = 3 * time.Second // fills many slots however few calls a second the machine can make
 )
 
@@ -42,6 +43,7 @@ type slotsStripe struct {
 	name    string
 	latency time.Duration
 	url     string
+	roots   string                      // a file with the certificate to trust, for https
 	used    func() (stage.Usage, error) // so far
 	end     func() error
 }
@@ -102,7 +104,7 @@ func (s *slotsRun) tryAll(ctx context.Context, counts []int, warm, measure time.
 	for _, slots := range counts {
 		stripes := []func(context.Context) (*slotsStripe, error){s.simulator, s.answerer}
 		if slots == slotsBarRSS {
-			stripes = append(stripes, s.slowAnswerer)
+			stripes = append(stripes, s.slowAnswerer, s.slowH2Answerer)
 		}
 		for _, start := range stripes {
 			if err := s.try(ctx, slotsTrial{slots: slots, warm: warm, measure: measure, start: start}); err != nil {
@@ -127,7 +129,7 @@ func (s *slotsRun) bars() {
 	if s.Quick {
 		return
 	}
-	for _, stripe := range []string{simulatorName, minimalName, slowName} {
+	for _, stripe := range []string{simulatorName, minimalName, slowName, slowH2Name} {
 		s.Report.AddBar(report.Bar{
 			Name: fmt.Sprintf("(d) worker's memory at %d slots, %s", slotsBarRSS, stripe), Direction: report.AtMost, Limit: 120,
 			Of: report.Key{Scenario: slotsName, Contender: "billonce", Metric: slotsMetric("worker peak RSS", slotsBarRSS, stripe)},
@@ -215,7 +217,7 @@ func (s *slotsRun) try(ctx context.Context, trial slotsTrial) (err error) {
 		}
 	}()
 	worker, err := s.Stage.StartWorker(ctx, slotsDatabase, stage.Env{
-		"BENCH_STRIPE": "", "STRIPE_API_URL": stripe.url, "WORKER_CONCURRENCY": fmt.Sprint(trial.slots),
+		"BENCH_STRIPE": "", "STRIPE_API_URL": stripe.url, "SSL_CERT_FILE": stripe.roots, "WORKER_CONCURRENCY": fmt.Sprint(trial.slots),
 	})
 	if err != nil {
 		return err

@@ -50,6 +50,7 @@ func Worker() Service {
 			if err != nil {
 				return started{}, err
 			}
+			collectLess(environ, conf.Concurrency)
 			log := telemetry.NewLogger(stderr, conf.LogLevel, conf.LogFormat, "worker", Version)
 			return started{log: log, patience: conf.ShutdownTimeout, run: func(ctx context.Context) error {
 				return onFoundation(ctx, "worker", conf.Common, workerConns, log, func(ctx context.Context, base *foundation) error {

@@ -3,7 +3,9 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
+	"strings"
 
 	stripe "github.com/stripe/stripe-go/v76"
 
@@ -16,24 +18,46 @@ import (
 //
 // The idempotency key is made of the task's id here, so that no caller can forget or change it.
 func (g *Gateway) Execute(ctx context.Context, claim billing.Claim, credential billing.Credential) billing.Answer {
+	who, refused := g.check(ctx, &claim, &credential)
+	if refused != nil {
+		return *refused
+	}
+	if claim.Request.Method == http.MethodDelete {
+		return g.cancel(ctx, &claim, who)
+	}
+	return g.conclude(ctx, &claim, who, g.mutate(ctx, g.keyed, &claim, who))
+}
+
+// check says as whom a claim is sent, or gives the answer to one that must not be.
+func (g *Gateway) check(ctx context.Context, claim *billing.Claim, credential *billing.Credential) (identity, *billing.Answer) {
+	refuse := func(reason billing.Reason, final bool) (identity, *billing.Answer) {
+		given := unsent(*claim, reason, final)
+		return identity{}, &given
+	}
 	if hash := claim.Request.Hash(); !bytes.Equal(hash[:], claim.RequestHash) || !isFrozen(claim.Request) {
-		return unsent(claim, billing.ReasonRequestChanged, true)
+		return refuse(billing.ReasonRequestChanged, true)
 	}
 	if claim.Auth != "" && (claim.Auth != credential.Auth || claim.Account != credential.Account) {
 		// The same key under another account or authentication may be another key to Stripe.
-		return unsent(claim, billing.ReasonCredentialChanged, claim.Resend)
+		return refuse(billing.ReasonCredentialChanged, claim.Resend)
 	}
-	who, ok := g.identify(credential)
+	who, ok := g.identify(*credential)
 	if !ok {
-		return unsent(claim, billing.ReasonUnauthorized, false)
+		return refuse(billing.ReasonUnauthorized, false)
 	}
 	if ctx.Err() != nil {
-		return unsent(claim, billing.ReasonUnreachable, false)
+		return refuse(billing.ReasonUnreachable, false)
 	}
-	if claim.Request.Method == http.MethodDelete {
-		return g.executeUnkeyed(ctx, claim, who)
-	}
-	return g.attribute(ctx, claim, who, classify(g.mutate(ctx, g.keyed, claim, who), claim.Resend))
+	return who, nil
+}
+
+// cancel and conclude keep copies of the claim off the stack on which a call waits.
+func (g *Gateway) cancel(ctx context.Context, claim *billing.Claim, who identity) billing.Answer {
+	return g.executeUnkeyed(ctx, *claim, who)
+}
+
+func (g *Gateway) conclude(ctx context.Context, claim *billing.Claim, who identity, seen observation) billing.Answer {
+	return g.attribute(ctx, *claim, who, classify(seen, claim.Resend))
 }
 
 // attribute tells a refusal because of the object's state from one because somebody else has done already what the task asks
@@ -79,13 +103,17 @@ func isToken(token secret.Text) bool {
 }
 
 // mutate makes the one mutating call of an attempt.
-func (g *Gateway) mutate(ctx context.Context, backend *stripe.BackendImplementation, claim billing.Claim, who identity) observation {
-	return g.call(ctx, backend, claim.Request, who, stripe.String(claim.ID.IdempotencyKey()))
+func (g *Gateway) mutate(ctx context.Context, over *wire, claim *billing.Claim, who identity) observation {
+	return g.call(ctx, over, claim.Request, who, stripe.String(claim.ID.IdempotencyKey()))
 }
 
-// call makes one HTTP call through stripe-go with the bytes that are given: stripe-go's typed clients would encode the
+// call makes one HTTP call of a request that stripe-go builds, with the bytes that are given: its typed clients would encode the
 // parameters anew, and a newer version of it perhaps in another way.
-func (g *Gateway) call(ctx context.Context, backend *stripe.BackendImplementation, request billing.Request, who identity, key *string) observation {
+//
+// The request goes to the wire from here. Between it and stripe-go's builder would stand only what must not happen (retries,
+// telemetry, redirects) and what nobody looks at (the answer decoded, or an error that holds the whole body), for a third of
+// the memory of a call that waits.
+func (g *Gateway) call(ctx context.Context, over *wire, request billing.Request, who identity, key *string) observation {
 	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
 	var seen probe
@@ -97,36 +125,25 @@ func (g *Gateway) call(ctx context.Context, backend *stripe.BackendImplementatio
 	if who.account != "" {
 		params.StripeAccount = stripe.String(who.account)
 	}
-	prepared, err := backend.NewRequest(request.Method, request.Path, who.key.Reveal(), "application/x-www-form-urlencoded", params)
+	prepared, err := over.builder.NewRequest(request.Method, request.Path, who.key.Reveal(), "application/x-www-form-urlencoded", params)
 	if err != nil {
 		return observation{unsent: true}
 	}
-	// What stripe-go makes of the answer is not looked at: its errors hold the whole body, and lose the status of answers
-	// that Stripe did not write. The probe has what counts.
-	_ = backend.Do(prepared, bodyOf(prepared, request), ignored{})
-	if !seen.sent.Load() {
-		seen.unsent = true
-	}
+	carry(prepared, request.Body)
+	over.send(prepared, &seen)
 	return seen.observation
 }
 
-// bodyOf returns the request's bytes, and makes their length known: otherwise they would be sent in chunks.
-func bodyOf(prepared *http.Request, request billing.Request) *bytes.Buffer {
-	if request.Body == "" {
-		return nil
+// carry gives a request its body as stripe-go does, and makes its length known: otherwise it would be sent in chunks. GetBody
+// is for net/http, which sends a request once more when a kept connection turns out to be dead.
+func carry(prepared *http.Request, body string) {
+	if body == "" {
+		return
 	}
-	prepared.ContentLength = int64(len(request.Body))
-	return bytes.NewBufferString(request.Body)
+	prepared.ContentLength = int64(len(body))
+	prepared.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+	prepared.Body = io.NopCloser(strings.NewReader(body))
 }
-
-// ignored takes an answer and keeps nothing of it.
-type ignored struct{}
-
-// SetLastResponse implements stripe.LastResponseSetter.
-func (ignored) SetLastResponse(*stripe.APIResponse) {}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (ignored) UnmarshalJSON([]byte) error { return nil }
 
 // unsent is the answer to a claim of which nothing was sent in this attempt.
 func unsent(claim billing.Claim, reason billing.Reason, final bool) billing.Answer {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	stripe "github.com/stripe/stripe-go/v76"
@@ -31,6 +32,7 @@ const (
 	pingAfter       = 15 * time.Second
 	pingTimeout     = 15 * time.Second
 	maxHeaderBytes  = 64 << 10
+	bufferBytes     = 512 // each way, for each connection over HTTP/1.1: headers fit, and a body that does not goes around it
 )
 
 // Gateway sends frozen requests to Stripe. All merchants share its connections; whose token a call carries is decided by
@@ -38,13 +40,12 @@ const (
 type Gateway struct {
 	// keyed carries what an idempotency key protects, and reads. There, net/http may send a request again by itself when a
 	// kept connection turns out to be dead: harmless, because it is the same request under the same key.
-	keyed *stripe.BackendImplementation
+	keyed *wire
 	// unkeyed carries DELETE, on which Stripe ignores the key: each on a connection of its own over HTTP/1.1, where
 	// net/http never sends a request twice.
-	unkeyed     *stripe.BackendImplementation
+	unkeyed     *wire
 	platformKey secret.Text
 	timeout     time.Duration
-	close       func()
 }
 
 // New makes a gateway; it does not connect. The error never holds the platform's key.
@@ -65,24 +66,30 @@ func New(config Config) (*Gateway, error) {
 	if config.MaxConns == 0 {
 		config.MaxConns = defaultMaxConns
 	}
-	keyed, unkeyed := config.Transport, config.Transport
-	gateway := &Gateway{platformKey: config.PlatformKey, timeout: config.Timeout, close: func() {}}
-	if config.Transport == nil {
-		shared := transport(config.MaxConns)
-		keyed, unkeyed, gateway.close = shared, freshTransport(), shared.CloseIdleConnections
-	}
-	var err error
-	if gateway.keyed, err = backend(base, keyed); err != nil {
+	builder, err := newBuilder(base)
+	if err != nil {
 		return nil, err
 	}
-	if gateway.unkeyed, err = backend(base, unkeyed); err != nil {
-		return nil, err
+	keyed, unkeyed := &wire{builder: builder, calls: config.MaxConns}, &wire{builder: builder}
+	switch {
+	case config.Transport != nil:
+		keyed.add(config.Transport, 0)
+		unkeyed.add(config.Transport, 0)
+	case strings.HasPrefix(strings.ToLower(base), "https:"):
+		unkeyed.add(freshTransport(), 0)
+		keyed.calls = laneCalls
+		for room := 0; room < config.MaxConns; room += laneCalls {
+			keyed.add(transport(min(config.MaxConns, laneCalls)), laneDoors)
+		}
+	default:
+		unkeyed.add(freshTransport(), 0)
+		keyed.add(transport(config.MaxConns), plainDoors)
 	}
-	return gateway, nil
+	return &Gateway{platformKey: config.PlatformKey, timeout: config.Timeout, keyed: keyed, unkeyed: unkeyed}, nil
 }
 
 // Close gives up the idle connections. Calls in flight are not disturbed.
-func (g *Gateway) Close() { g.close() }
+func (g *Gateway) Close() { g.keyed.closeIdle() }
 
 func checkBase(base string) error {
 	parsed, err := url.Parse(base)
@@ -105,6 +112,8 @@ func transport(maxConns int) *http.Transport {
 		MaxIdleConnsPerHost:    maxConns,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
+		ReadBufferSize:         bufferBytes,
+		WriteBufferSize:        bufferBytes,
 	}
 }
 
@@ -117,17 +126,15 @@ func freshTransport() *http.Transport {
 	return fresh
 }
 
-var errRedirect = errors.New("gateway: a redirect is refused")
+var errBuilderOnly = errors.New("gateway: requests are built here, not sent")
 
-// backend makes one of stripe-go's backends: no retries, no telemetry (it would tell Stripe of one merchant's request
-// under another merchant's token), no logging (it writes whole answers), no redirects (a POST becomes a GET that succeeds).
-func backend(base string, transport http.RoundTripper) (*stripe.BackendImplementation, error) {
+// newBuilder makes stripe-go's backend, of which only the builder of requests is used. Should anything ever send by it: no
+// retries, no telemetry (it would tell Stripe of one merchant's request under another merchant's token), no logging (it
+// writes whole answers), and no connection.
+func newBuilder(base string) (*stripe.BackendImplementation, error) {
 	made := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL: stripe.String(base),
-		HTTPClient: &http.Client{
-			Transport:     observer{next: transport},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirect },
-		},
+		URL:               stripe.String(base),
+		HTTPClient:        &http.Client{Transport: nowhere{}},
 		MaxNetworkRetries: stripe.Int64(0),
 		EnableTelemetry:   stripe.Bool(false),
 		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
@@ -138,3 +145,8 @@ func backend(base string, transport http.RoundTripper) (*stripe.BackendImplement
 	}
 	return implementation, nil
 }
+
+type nowhere struct{}
+
+// RoundTrip implements http.RoundTripper.
+func (nowhere) RoundTrip(*http.Request) (*http.Response, error) { return nil, errBuilderOnly }

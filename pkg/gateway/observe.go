@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -32,49 +31,55 @@ type observation struct {
 	cut      bool // the body could not be read to its end, or is longer than maxAnswerBytes
 }
 
-// probe watches one call, which travels in the call's context.
+// probe watches one call.
 type probe struct {
-	searching   atomic.Bool  // a connection was asked for
-	connections atomic.Int32 // how many were handed out
-	sent        atomic.Bool  // the one round trip of the call has begun
+	searching   atomic.Bool          // a connection was asked for
+	connections atomic.Int32         // how many were handed out
+	door        atomic.Pointer[lane] // where others wait while this call looks for a connection
 	observation
 }
 
-type probeKey struct{}
-
 func (p *probe) attach(ctx context.Context) context.Context {
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { p.searching.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { p.connections.Add(1) },
+		GotConn: func(httptrace.GotConnInfo) {
+			p.connections.Add(1)
+			p.through()
+		},
 	})
-	return context.WithValue(ctx, probeKey{}, p)
 }
 
-// observer is a RoundTripper that fills the probe of the call, and makes sure that a call is one round trip.
-type observer struct{ next http.RoundTripper }
-
-var errOneRoundTrip = errors.New("gateway: a call is one round trip")
-
-// RoundTrip implements http.RoundTripper. It reads the answer whole, so that what is classified is what arrived.
-func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
-	seen, ok := request.Context().Value(probeKey{}).(*probe)
-	if !ok || seen.sent.Swap(true) {
-		return nil, errOneRoundTrip
+// readBody reads up to a byte more than is taken, into a slice of the length that is announced: io.ReadAll grows one from 512
+// bytes, and copies Stripe's usual few kilobytes several times.
+func readBody(response *http.Response) ([]byte, error) {
+	const trusted = 64 << 10 // of an announced length, so that a wrong one costs little
+	var into bytes.Buffer
+	if n := response.ContentLength; n >= 0 {
+		into.Grow(int(min(n, trusted)) + bytes.MinRead)
 	}
-	if err := request.Context().Err(); err != nil {
+	_, err := into.ReadFrom(io.LimitReader(response.Body, maxAnswerBytes+1))
+	return into.Bytes(), err
+}
+
+// send makes the one round trip of a call and notes what is learned. It reads the answer whole, so that what is classified is what
+// arrived. A redirect is an answer like any other: following one would make a GET of a POST.
+func (w *wire) send(request *http.Request, seen *probe) {
+	lane := w.enter(request.Context(), seen)
+	defer w.leave(lane, seen)
+	if request.Context().Err() != nil {
 		seen.unsent = true
-		return nil, err
+		return
 	}
-	response, err := o.next.RoundTrip(request)
+	response, err := lane.RoundTrip(request)
 	if err != nil {
 		// Proven only by a transport that reports its connections: it looked for one and never had one.
 		seen.unsent = seen.searching.Load() && seen.connections.Load() == 0
-		return nil, err
+		return
 	}
 	seen.heard = time.Now() //nolint:forbidigo // to compare clocks
 	seen.repeated = seen.connections.Load() > 1
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))
+	body, err := readBody(response)
 	seen.cut = err != nil || len(body) > maxAnswerBytes
 	seen.body = body[:min(len(body), maxAnswerBytes)]
 	seen.status = response.StatusCode
@@ -86,6 +91,4 @@ func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 		seen.shouldRetry = &yes
 	}
 	seen.replayed = strings.EqualFold(response.Header.Get("Idempotent-Replayed"), "true")
-	response.Body = io.NopCloser(bytes.NewReader(seen.body))
-	return response, nil
 }

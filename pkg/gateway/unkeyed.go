@@ -13,7 +13,7 @@ import (
 // decides then, and Stripe's events.
 func (g *Gateway) executeUnkeyed(ctx context.Context, claim billing.Claim, who identity) billing.Answer {
 	began := time.Now() //nolint:forbidigo // to compare clocks
-	seen := g.mutate(ctx, g.unkeyed, claim, who)
+	seen := g.mutate(ctx, g.unkeyed, &claim, who)
 	if !isGone(seen) {
 		return classify(seen, claim.Resend)
 	}

@@ -12,44 +12,63 @@ import (
 
 // execute takes one claim to its end: given back, or sent and settled. ctx ends when the worker drains, send when the
 // drain time is over. merchant is nil when there is none; failure says that its credentials do not open.
+//
+// What waits for Stripe waits on this goroutine's stack, thousands of times: it is to fit into 4 KiB. So what comes before and
+// after the call is in functions that have returned by then, or have not begun, and claims travel as pointers.
 func (w *Worker) execute(ctx, send context.Context, held *holding, merchant *billing.Merchant, failure error) {
+	if !w.isClear(ctx, held, merchant, failure) {
+		return
+	}
+	w.deps.Metrics.Started(held.Lag)
+	began := time.Now()
+	answer := w.send(send, held, merchant)
+	w.finish(ctx, held, answer, time.Since(began))
+}
+
+// isClear reports whether a claim may be sent. One that may not has been brought to its end.
+func (w *Worker) isClear(ctx context.Context, held *holding, merchant *billing.Merchant, failure error) bool {
 	claim := &held.Claim
 	if failure != nil {
 		w.deps.Log.ErrorContext(ctx, "credentials do not open, pausing the merchant",
 			slog.String("merchant_id", string(claim.MerchantID)), slog.Any("error", failure))
 		w.pause(ctx, claim.MerchantID, detailUnreadable)
 		w.giveBack(*claim)
-		return
+		return false
 	}
 	if merchant == nil || merchant.Status != billing.MerchantActive || ctx.Err() != nil {
 		w.giveBack(*claim)
-		return
+		return false
 	}
 	if merchant.Auth() != claim.Auth || merchant.StripeConnectID != claim.Account {
 		w.standInDoubtOrGiveBack(claim, billing.ReasonCredentialChanged)
-		return
+		return false
 	}
-	credential := billing.Credential{Auth: claim.Auth, Token: merchant.AccessToken, Account: claim.Account}
-	if w.isOverdue(held, time.Now()) && !w.lookFirst(ctx, held, credential) {
-		return
+	if w.isOverdue(held, time.Now()) && !w.lookFirst(ctx, held, credentialOf(held, merchant)) {
+		return false
 	}
-	began := time.Now()
-	if !w.maySend(held, began) {
+	now := time.Now()
+	if !w.maySend(held, now) {
 		w.standInDoubtOrGiveBack(claim, billing.ReasonWindowClosed)
-		return
+		return false
 	}
-	if !w.lease.trusts(claim.Worker, began) {
+	if !w.lease.trusts(claim.Worker, now) {
 		w.giveBack(*claim)
-		return
+		return false
 	}
-	w.deps.Metrics.Started(claim.Lag)
-	answer := w.send(send, claim, credential)
-	took := time.Since(began)
-	w.deps.Metrics.AttemptDone(claim.Kind, answer.Outcome, answer.Reason, took)
+	return true
+}
+
+func credentialOf(held *holding, merchant *billing.Merchant) billing.Credential {
+	return billing.Credential{Auth: held.Auth, Token: merchant.AccessToken, Account: held.Account}
+}
+
+// finish hands over what became of an attempt.
+func (w *Worker) finish(ctx context.Context, held *holding, answer billing.Answer, took time.Duration) {
+	w.deps.Metrics.AttemptDone(held.Kind, answer.Outcome, answer.Reason, took)
 	if answer.Reason == billing.ReasonUnauthorized {
-		w.refused(ctx, claim.MerchantID, claim.Auth, answer.Error)
+		w.refused(ctx, held.MerchantID, held.Auth, answer.Error)
 	}
-	v := w.decide(claim, answer, took)
+	v := w.decide(&held.Claim, answer, took)
 	w.settler.settle(&v)
 }
 
@@ -62,15 +81,19 @@ func (w *Worker) maySend(held *holding, now time.Time) bool {
 }
 
 // send calls Stripe. A panic on the way leaves the outcome unknown.
-func (w *Worker) send(ctx context.Context, claim *billing.Claim, credential billing.Credential) (answer billing.Answer) {
+func (w *Worker) send(ctx context.Context, held *holding, merchant *billing.Merchant) (answer billing.Answer) {
 	defer func() {
 		if r := recover(); r != nil {
-			w.deps.Log.ErrorContext(ctx, "panic while sending", slog.String("task_id", string(claim.ID)),
-				slog.String("panic", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())))
+			w.notePanic(ctx, held.ID, r)
 			answer = billing.Answer{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonUnexpected}
 		}
 	}()
-	return w.deps.Gateway.Execute(ctx, *claim, credential)
+	return w.deps.Gateway.Execute(ctx, held.Claim, credentialOf(held, merchant))
+}
+
+func (w *Worker) notePanic(ctx context.Context, id billing.TaskID, r any) {
+	w.deps.Log.ErrorContext(ctx, "panic while sending", slog.String("task_id", string(id)),
+		slog.String("panic", fmt.Sprintf("%T", r)), slog.String("stack", string(debug.Stack())))
 }
 
 // standInDoubtOrGiveBack ends a claim that must not be sent. If an earlier attempt may have reached Stripe, nobody can

@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	stripe "github.com/stripe/stripe-go/v76"
+)
+
+const (
+	// laneCalls is how many calls share one HTTP/2 connection. Servers take 100 streams on each, if not more. Where they are
+	// used up, net/http dials for each call that waits and throws all but one of the new connections away: a thousand calls
+	// that begin together would be a thousand handshakes. So there is a second transport before that, and a third.
+	laneCalls = 80
+	// laneDoors is how many calls look for a connection at once in a lane: whoever comes later finds the one that was made.
+	laneDoors = 1
+	// plainDoors is the same where each call has a connection to itself. Dialing takes more stack than waiting does.
+	plainDoors = 64
+	// doorPatience bounds what a dial that hangs, or a server that speaks no HTTP/2, can cost the others. After it they look for
+	// themselves.
+	doorPatience = time.Second
+)
+
+// wire takes requests to Stripe.
+type wire struct {
+	builder *stripe.BackendImplementation
+	calls   int // in a lane, as long as another one is free
+
+	mu    sync.Mutex
+	lanes []*lane // never empty
+}
+
+// lane is a transport with a few connections.
+type lane struct {
+	http.RoundTripper
+	doors  chan struct{} // has an element for each call that looks for a connection; nil: any number may
+	inside int           // guarded by wire.mu
+}
+
+func (w *wire) add(transport http.RoundTripper, doors int) {
+	made := &lane{RoundTripper: transport}
+	if doors > 0 {
+		made.doors = make(chan struct{}, doors)
+	}
+	w.lanes = append(w.lanes, made)
+}
+
+// closeIdle gives up the connections that carry nothing.
+func (w *wire) closeIdle() {
+	for _, each := range w.lanes {
+		if transport, ok := each.RoundTripper.(*http.Transport); ok {
+			transport.CloseIdleConnections()
+		}
+	}
+}
+
+// enter gives a call its lane: the first that has room, so that few connections are kept busy, or else the emptiest. It may wait a
+// little for others that look for a connection there; ctx may have ended when it returns. The call leaves the lane when done.
+func (w *wire) enter(ctx context.Context, call *probe) *lane {
+	w.mu.Lock()
+	chosen := w.lanes[0]
+	for _, each := range w.lanes {
+		if each.inside < w.calls {
+			chosen = each
+			break
+		}
+		if each.inside < chosen.inside {
+			chosen = each
+		}
+	}
+	chosen.inside++
+	w.mu.Unlock()
+	if chosen.doors == nil {
+		return chosen
+	}
+	select {
+	case chosen.doors <- struct{}{}:
+		call.door.Store(chosen)
+	default:
+		chosen.queue(ctx, call)
+	}
+	return chosen
+}
+
+func (l *lane) queue(ctx context.Context, call *probe) {
+	patience := time.NewTimer(doorPatience)
+	defer patience.Stop()
+	select {
+	case l.doors <- struct{}{}:
+		call.door.Store(l)
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+}
+
+func (w *wire) leave(left *lane, call *probe) {
+	call.through()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	left.inside--
+}
+
+// through lets the next one look for a connection. It is called when the call has got one, and again at its end.
+func (p *probe) through() {
+	if passed := p.door.Swap(nil); passed != nil {
+		<-passed.doors
+	}
+}

@@ -1,0 +1,156 @@
+package gateway_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	stripe "github.com/stripe/stripe-go/v76"
+
+	"billonce/pkg/billing"
+	"billonce/pkg/gateway"
+	"billonce/pkg/secret"
+)
+
+// listen records the bytes of each request that arrives.
+func listen(t *testing.T) (base string, next func() string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	heard := make(chan string, 1)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			// One request is one segment here; the answer closes the connection.
+			buffer := make([]byte, 64<<10)
+			n, _ := conn.Read(buffer)
+			for text := string(buffer[:n]); !isWhole(text); text = string(buffer[:n]) {
+				more, err := conn.Read(buffer[n:])
+				if n += more; err != nil {
+					break
+				}
+			}
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(paid), paid)
+			_ = conn.Close()
+			heard <- string(buffer[:n])
+		}
+	}()
+	return "http://" + listener.Addr().String(), func() string { return <-heard }
+}
+
+// isWhole reports whether the body is as long as announced.
+func isWhole(request string) bool {
+	head, body, ok := strings.Cut(request, "\r\n\r\n")
+	var length int
+	if _, line, found := strings.Cut(head, "Content-Length: "); found {
+		_, _ = fmt.Sscan(line, &length)
+	}
+	return ok && len(body) >= length
+}
+
+// bodyOf is the body as stripe-go's sender wants it, with its length.
+func bodyOf(request *http.Request, body string) *bytes.Buffer {
+	if body == "" {
+		return nil
+	}
+	request.ContentLength = int64(len(body))
+	return bytes.NewBufferString(body)
+}
+
+// TestTheWireCarriesWhatStripeGoSends holds every byte that the gateway sends against what stripe-go's own sender makes of the same
+// request.
+func TestTheWireCarriesWhatStripeGoSends(t *testing.T) {
+	t.Parallel()
+	base, next := listen(t)
+	gate := open(t, gateway.Config{BaseURL: base, PlatformKey: secret.New("sk_test_platform")})
+	own, ok := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+		URL: stripe.String(base), MaxNetworkRetries: stripe.Int64(0), EnableTelemetry: stripe.Bool(false),
+		HTTPClient: &http.Client{}, LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+	}).(*stripe.BackendImplementation)
+	if !ok {
+		t.Fatal("not stripe-go's backend")
+	}
+	for name, tc := range map[string]struct {
+		claim      billing.Claim
+		credential billing.Credential
+		key        string
+	}{
+		"Body":     {pay(t), tokenCredential(), "sk_test_1"},
+		"NoBody":   {frozen(t, billing.InvoicePay, "in_1", ""), tokenCredential(), "sk_test_1"},
+		"Account":  {pay(t), billing.Credential{Auth: billing.AuthPlatform, Account: "acct_1"}, "sk_test_platform"},
+		"LongBody": {frozen(t, billing.PaymentIntentCreate, "", `{"amount":1,"currency":"usd","description":"`+strings.Repeat("é", 900)+`"}`), tokenCredential(), "sk_test_1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			check(t, gate.Execute(t.Context(), tc.claim, tc.credential), billing.OutcomeSucceeded, billing.ReasonDone)
+			got := next()
+			params := &stripe.Params{
+				Context: t.Context(), IdempotencyKey: stripe.String(tc.claim.ID.IdempotencyKey()),
+				Headers: http.Header{"Stripe-Version": {tc.claim.Request.APIVersion}},
+			}
+			if tc.credential.Auth == billing.AuthPlatform {
+				params.StripeAccount = stripe.String(tc.credential.Account)
+			}
+			request, err := own.NewRequest(tc.claim.Request.Method, tc.claim.Request.Path, tc.key, "application/x-www-form-urlencoded", params)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var answer stripe.APIResource
+			if err := own.Do(request, bodyOf(request, tc.claim.Request.Body), &answer); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(next(), got); diff != "" {
+				t.Errorf("stripe-go (-) and the gateway (+) differ:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestStreamsThatRunOut begins many calls at once against a server that takes few on one connection.
+func TestStreamsThatRunOut(t *testing.T) {
+	t.Parallel()
+	const calls, streams = 400, 100
+	var connections sync.Map
+	arrived, release := make(chan struct{}, calls), make(chan struct{})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connections.Store(r.RemoteAddr, true)
+		arrived <- struct{}{}
+		<-release
+		_, _ = io.WriteString(w, paid)
+	}))
+	server.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: streams}
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	gate := open(t, gateway.Config{BaseURL: server.URL, MaxConns: calls})
+	gateway.Trust(t, gate, server.Certificate())
+	claim := pay(t)
+	answers := make(chan billing.Answer, calls)
+	for range calls {
+		go func() { answers <- gate.Execute(t.Context(), claim, tokenCredential()) }()
+	}
+	for range calls {
+		<-arrived // all are in flight together
+	}
+	close(release)
+	for range calls {
+		check(t, <-answers, billing.OutcomeSucceeded, billing.ReasonDone)
+	}
+	used := 0
+	connections.Range(func(any, any) bool { used++; return true })
+	if used < calls/streams || used > 2*calls/streams {
+		t.Errorf("%d calls at once over %d connections of %d streams", calls, used, streams)
+	}
+}
