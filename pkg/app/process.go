@@ -53,9 +53,6 @@ func Main(service Service, args, environ []string, stdout, stderr io.Writer) int
 	if service.garbage != 0 && config.Lookup(environ, "GOGC") == "" {
 		debug.SetGCPercent(service.garbage)
 	}
-	if service.garbage != 0 && config.Lookup(environ, "GOGC") == "" {
-		debug.SetGCPercent(service.garbage)
-	}
 	if err := run(service, environ, stderr); err != nil {
 		return exitCode(err, stderr)
 	}

@@ -33,18 +33,13 @@ var (
 // retentionPause is between two looks for tasks that are to be archived, three cheap statements each.
 const retentionPause = time.Minute
 
-// workerGarbage lets a worker's small heap grow more before it is collected, up to softMemoryLimit: with Go's 100 the collector took
-// a fifth of the time that a worker spends on a task.
-const workerGarbage = 400
-
 // recordReserve is the part of SHUTDOWN_TIMEOUT that is kept for recording outcomes once calls have been cut off.
 const recordReserve = 0.2
 
 // Worker is the service that carries tasks out.
 func Worker() Service {
 	return Service{
-		Name:    "worker",
-		garbage: workerGarbage,
+		Name: "worker",
 		prepare: func(environ []string, stderr io.Writer) (started, error) {
 			conf, err := config.LoadWorker(environ, checks())
 			if err != nil {
