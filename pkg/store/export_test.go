@@ -27,6 +27,12 @@ func (s *Store) Sweep() { s.marked.sweep() }
 // SettleArgs exposes the arguments of SettleQuery.
 var SettleArgs = settleArgs //nolint:gochecknoglobals // a test's window
 
+// TakeOverQuery exposes the statement of [Store.TakeOver].
+const TakeOverQuery = takeOverQuery
+
+// ListQuery exposes the statement of [Store.ListTasks].
+var ListQuery = listQuery //nolint:gochecknoglobals // a test's window
+
 // MoveQuery exposes the statement of [Store.MoveFinished].
 var MoveQuery = moveQuery //nolint:gochecknoglobals // a test's window
 

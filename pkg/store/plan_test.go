@@ -102,6 +102,7 @@ func TestPlans(t *testing.T) {
 		checkClaimPlan(t, explainPrepared(t, db, store.ClaimPassing, worker+", 100, 20, 10, now()"))
 		checkLanesPlan(t, explainPrepared(t, db, store.ClaimLanes, worker+", 100, 20, 10"))
 		checkSettlePlan(t, db)
+		checkTakeOverAndListPlans(t, db)
 		explainPrepared(t, db, store.ScheduleQuery, strings.Repeat("'{}', ", 17)+"true, '{}'").walk(func(p plan) {
 			if p.Relation == "merchants" && p.Index != "merchants_pkey" {
 				t.Errorf("merchants are read by %s %s", p.Type, p.Index)
@@ -172,6 +173,26 @@ func checkSettlePlan(t *testing.T, db *storetest.DB) {
 	explainPrepared(t, db, store.FinishQuery, end).walk(judgeSettle(t))
 	explainPrepared(t, db, store.FinishLimited, end).walk(judgeSettle(t))
 	explain(t, db, store.SettleQuery, args...).walk(judgeSettle(t))
+}
+
+// checkTakeOverAndListPlans: those that run are found by their status, a list goes through the newest first.
+func checkTakeOverAndListPlans(t *testing.T, db *storetest.DB) {
+	t.Helper()
+	explain(t, db, store.TakeOverQuery, 500, "lost", 60.0).walk(func(p plan) {
+		if p.Relation == "scheduled_tasks" && p.Type != "ModifyTable" && p.Index != "scheduled_tasks_pkey" &&
+			(p.Index != "idx_scheduled_tasks_status_run_at" || !strings.Contains(p.Cond, "status = 'running'")) {
+			t.Errorf("the take-over reads scheduled_tasks by %s %s (%s)", p.Type, p.Index, p.Cond)
+		}
+	})
+	after := billing.TaskID(storetest.NewID(t))
+	for _, filter := range []billing.TaskFilter{{}, {Status: billing.InDoubt}, {MerchantID: billing.MerchantID(after)}} {
+		query, args := store.ListQuery(filter, 50, after)
+		explain(t, db, query, args...).walk(func(p plan) {
+			if p.Relation == "scheduled_tasks" && !strings.HasPrefix(p.Type, "Index") {
+				t.Errorf("a list by %+v reads scheduled_tasks by %s", filter, p.Type)
+			}
+		})
+	}
 }
 
 func judgeSettle(t *testing.T) func(plan) {
