@@ -13,7 +13,8 @@ package store
 //   - Those beyond their merchant's limits. They are parked in the merchant's lane, once, and taken from there in order.
 //
 // scheduled_tasks_one_per_object holds the second rule against claims that run at the same moment, the lock on the merchant's pace
-// the third. Tasks are locked first and never waited for, paces are locked in the order of merchants: no two claims can deadlock.
+// the third. Tasks are locked first and never waited for, paces are locked in the order of merchants: no two claims can deadlock. (A
+// claim and a settlement can, over an object; both are tried again.)
 //
 // first_sent_at, and as whom the task is sent, are durable before the caller learns of the claim. A claim that finds them
 // set already is a re-send: the first values stay. Ages count the hours that a clock stepped back has shown twice, those too that
@@ -37,18 +38,18 @@ WITH due AS MATERIALIZED (
 	// dueLanes are the lanes that may go on, and what may be taken from each, oldest first; re-sends before everything else.
 	dueLanes = `
 WITH pace AS MATERIALIZED (
-	SELECT p.merchant_id, ` + allowed + ` AS allowed
-	FROM merchant_pace AS p
+	SELECT p.merchant_id, CASE WHEN m.paused_at IS NOT NULL OR m.disconnected_at IS NOT NULL THEN $2 ELSE ` + allowed + ` END AS allowed
+	FROM merchant_pace AS p JOIN merchants AS m ON m.id = p.merchant_id
 	WHERE p.parked_at IS NOT NULL AND p.ready_at <= now()
 	ORDER BY p.ready_at
 	LIMIT 100
-	FOR UPDATE SKIP LOCKED
+	FOR UPDATE OF p SKIP LOCKED
 ), due AS MATERIALIZED (
 	SELECT t.id, t.merchant_id, t.target, t.run_at, t.scheduled_for, t.first_sent_at
 	FROM pace CROSS JOIN LATERAL (
 		SELECT id, merchant_id, target, parked_at AS run_at, scheduled_for, first_sent_at
 		FROM scheduled_tasks
-		WHERE merchant_id = pace.merchant_id AND parked_at IS NOT NULL
+		WHERE merchant_id = pace.merchant_id AND parked_at IS NOT NULL AND scheduled_for <= now()
 		ORDER BY first_sent_at IS NULL, scheduled_for, id
 		LIMIT least(pace.allowed, $2)
 		FOR UPDATE SKIP LOCKED

@@ -18,14 +18,15 @@ import (
 
 // SQLSTATEs that callers must tell apart. https://www.postgresql.org/docs/current/errcodes-appendix.html
 const (
-	stateUniqueViolation  = "23505"
-	stateForeignKey       = "23503"
-	stateLockNotAvailable = "55P03"
-	stateQueryCanceled    = "57014"
-	stateReadOnly         = "25006"
-	stateDeadlock         = "40P01"
-	stateUndefinedTable   = "42P01"
-	stateNoPrivilege      = "42501"
+	stateUniqueViolation   = "23505"
+	stateForeignKey        = "23503"
+	stateLockNotAvailable  = "55P03"
+	stateQueryCanceled     = "57014"
+	stateReadOnly          = "25006"
+	stateDeadlock          = "40P01"
+	stateCompletionUnknown = "40003"
+	stateUndefinedTable    = "42P01"
+	stateNoPrivilege       = "42501"
 )
 
 // translate wraps err with the operation and gives it a code, judged by SQLSTATE and never by message text. An error that
@@ -65,7 +66,7 @@ func codeOf(err error) billing.Code {
 			return billing.CodeUnavailable
 		}
 		switch failure.Code.Class() {
-		case "08", "53", "57", "58": // connection, resources (a full disk), operator intervention, system
+		case "08", "25", "53", "57", "58": // connection, transaction ended by the server, resources (a full disk), operator intervention, system
 			return billing.CodeUnavailable
 		case "28", "3D": // a password that is being changed, a database that is being restored
 			return billing.CodeUnavailable

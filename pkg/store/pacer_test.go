@@ -288,3 +288,69 @@ func TestLimitsThatAreTakenAwayLeaveNothingParked(t *testing.T) {
 		t.Errorf("%d claims without limits", n)
 	}
 }
+
+// TestAFrozenTransactionHoldsNobodyUpForLong: a process that stands still, or a machine that is gone, in the middle of a transaction
+// that has locked a merchant's pace.
+func TestAFrozenTransactionHoldsNobodyUpForLong(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	db.Store.Limit(billing.Limits{Rate: 20, Concurrency: 10})
+	frozen := storetest.OpenURL(t, db.URL, db.Key)
+	merchant := db.Merchant(t)
+	worker := register(t, db, time.Minute)
+	tx, err := frozen.DB.Pool().Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.Exec(`UPDATE merchant_pace SET in_flight = in_flight`); err != nil {
+		t.Fatal(err)
+	}
+	schedule(t, db, newTask(t, merchant.ID))
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if batch, err := db.Store.Claim(ctx, worker, 10); err != nil || len(batch.Claims) != 1 {
+		t.Errorf("%d claims, %v", len(batch.Claims), err)
+	}
+}
+
+// TestAPausedMerchantsLaneEmptiesAtOnce: what cannot be sent anyway needs no pace.
+func TestAPausedMerchantsLaneEmptiesAtOnce(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	db.Store.Limit(billing.Limits{Rate: 1})
+	merchant := db.Merchant(t)
+	worker := register(t, db, time.Minute)
+	schedule(t, db, many(t, merchant.ID, 300)...)
+	claimAll(t, db, worker, 500)
+	if _, err := db.Store.PauseMerchant(context.Background(), merchant.ID, billing.PauseRequested, ""); err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	for deadline := time.Now().Add(time.Minute); held < 290 && time.Now().Before(deadline); {
+		claimAll(t, db, worker, 500)
+		if err := db.SQL.Get(&held, `SELECT count(*) FROM scheduled_tasks WHERE held_at IS NOT NULL AND parked_at IS NULL`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if held < 290 {
+		t.Errorf("only %d of 300 tasks are held", held)
+	}
+}
+
+// TestALaneGivesNothingBeforeItsTime: a task that was moved to a later time by a process that does not know of lanes.
+func TestALaneGivesNothingBeforeItsTime(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	db.Store.Limit(billing.Limits{Concurrency: 1})
+	merchant := db.Merchant(t)
+	worker := register(t, db, time.Minute)
+	schedule(t, db, many(t, merchant.ID, 2)...)
+	first := claimAll(t, db, worker, 10)[merchant.ID]
+	db.SQL.MustExec(`UPDATE scheduled_tasks SET run_at = now() + interval '30 days', scheduled_for = now() + interval '30 days' WHERE parked_at IS NOT NULL`)
+	settle(t, db, settlement(first[0], billing.Succeeded, billing.OutcomeSucceeded, billing.ReasonDone))
+	db.SQL.MustExec(`UPDATE merchant_pace SET ready_at = now() WHERE parked_at IS NOT NULL`)
+	if early := claimAll(t, db, worker, 10)[merchant.ID]; len(early) != 0 {
+		t.Errorf("%d tasks were claimed a month early", len(early))
+	}
+}

@@ -113,7 +113,7 @@ func (s *Store) createPlain(ctx context.Context, tasks []billing.NewTask) ([]bil
 // tried in another way. Of any other error nobody knows, or the database has trouble enough.
 func undone(err error) bool {
 	var failure *pq.Error
-	if !errors.As(err, &failure) || failure.Severity != "ERROR" {
+	if !errors.As(err, &failure) || failure.Fatal() || failure.Code == stateCompletionUnknown {
 		return false
 	}
 	switch failure.Code.Class() {

@@ -72,20 +72,15 @@ func (line *preparedConn) inTx(ctx context.Context, fn func(*sql.Stmt) (commit b
 }
 
 func (p *prepared) take(ctx context.Context) (*preparedConn, error) {
-	p.mu.Lock()
-	for len(p.idle) > 0 {
-		line := p.idle[len(p.idle)-1]
-		p.idle = p.idle[:len(p.idle)-1]
+	for line := p.kept(); line != nil; line = p.kept() {
 		if time.Now().Before(line.until) { //nolint:forbidigo // the age of a connection, not of a task
-			p.mu.Unlock()
 			return line, nil
 		}
-		line.close()
+		line.close() // asks the server: not under the lock
 	}
-	p.mu.Unlock()
 	conn, err := p.db.sqlx.Conn(ctx)
 	if err != nil {
-		return nil, err
+		return nil, unconnected("prepare a statement", err)
 	}
 	stmt, err := conn.PrepareContext(ctx, p.query)
 	if err != nil {
@@ -95,14 +90,28 @@ func (p *prepared) take(ctx context.Context) (*preparedConn, error) {
 	return &preparedConn{conn: conn, stmt: stmt, until: time.Now().Add(connMaxLifetime)}, nil //nolint:forbidigo // as above
 }
 
-func (p *prepared) give(line *preparedConn) {
+// kept takes out one of the connections that are kept, nil when there is none.
+func (p *prepared) kept() *preparedConn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.idle) >= p.most {
-		line.close()
-		return
+	if len(p.idle) == 0 {
+		return nil
 	}
-	p.idle = append(p.idle, line)
+	line := p.idle[len(p.idle)-1]
+	p.idle = p.idle[:len(p.idle)-1]
+	return line
+}
+
+func (p *prepared) give(line *preparedConn) {
+	p.mu.Lock()
+	keep := len(p.idle) < p.most
+	if keep {
+		p.idle = append(p.idle, line)
+	}
+	p.mu.Unlock()
+	if !keep {
+		line.close()
+	}
 }
 
 // close gives up the connections that are kept.

@@ -39,11 +39,11 @@ WITH decided AS MATERIALIZED (
 		updated_at = now()
 	FROM decided AS d
 	WHERE t.id = d.id AND t.worker_id = d.worker_id AND t.attempt = d.attempt AND (t.status = 'running') IS TRUE
-	RETURNING t.id, t.merchant_id, t.target, t.finished_at IS NOT NULL OR t.first_sent_at IS NULL AS free, d.reason
+	RETURNING t.id, t.attempt, t.merchant_id, t.target, t.finished_at IS NOT NULL OR t.first_sent_at IS NULL AS free, d.reason
 ), noted AS (
 	INSERT INTO task_attempts (task_id, attempt, worker_id, started_at, outcome, reason, replayed, request_id, error)
 	SELECT d.id, d.attempt, d.worker_id, d.claimed_at, d.outcome, d.reason, d.replayed, d.request_id, nullif(d.error, '')::jsonb
-	FROM decided AS d JOIN settled AS s ON s.id = d.id
+	FROM decided AS d JOIN settled AS s ON s.id = d.id AND s.attempt = d.attempt
 ), next AS MATERIALIZED (
 	SELECT waiting.id
 	FROM settled AS s CROSS JOIN LATERAL (` + firstWaiting + `) AS waiting

@@ -276,11 +276,16 @@ func (w *Worker) takeCare(ctx context.Context) {
 	for {
 		lapse, err := w.nextLapse(ctx)
 		if !time.Now().Before(sweep) || err == nil && lapse <= 0 {
-			w.takeOver(ctx, batch)
+			well := w.takeOver(ctx, batch)
 			sweep = time.Now().Add(jitter(w.conf.Lease * 2 / 3))
 			lapse, err = w.nextLapse(ctx)
+			if !well { // the database has trouble enough
+				lapse = max(lapse, w.conf.Lease/3)
+			}
 		}
-		if !time.Now().Before(mend) && !w.mendPaces(ctx) {
+		if !time.Now().Before(mend) {
+			for w.mendPaces(ctx) && ctx.Err() == nil { // there is more
+			}
 			mend = time.Now().Add(jitter(mendPause))
 		}
 		pause := jitter(w.conf.Lease / 3)
@@ -311,7 +316,8 @@ func (w *Worker) nextLapse(ctx context.Context) (time.Duration, error) {
 	return w.deps.Caretaker.NextLapse(statement)
 }
 
-func (w *Worker) takeOver(ctx context.Context, batch int) {
+// takeOver reports whether all went well.
+func (w *Worker) takeOver(ctx context.Context, batch int) bool {
 	for ctx.Err() == nil {
 		statement, cancel := context.WithTimeout(ctx, storeTimeout)
 		taken, err := w.deps.Caretaker.TakeOver(statement, batch, w.conf.LookDelays[0])
@@ -327,12 +333,13 @@ func (w *Worker) takeOver(ctx context.Context, batch int) {
 			if ctx.Err() == nil {
 				w.deps.Log.WarnContext(ctx, "no tasks taken over", slog.Any("error", err))
 			}
-			return
+			return false
 		}
 		if taken.Tasks < batch {
-			return
+			break
 		}
 	}
+	return true
 }
 
 func (w *Worker) reportTakeover(ctx context.Context, taken billing.Takeover) {
