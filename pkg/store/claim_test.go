@@ -298,3 +298,29 @@ func TestTakeOver(t *testing.T) {
 		t.Errorf("%+v", again)
 	}
 }
+
+// TestHalfASettlementSaysWhatIsDone: ends and other settlements are two statements; when the second one fails, the caller learns what
+// the first one has written.
+func TestHalfASettlementSaysWhatIsDone(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	worker := register(t, db, time.Minute)
+	schedule(t, db, many(t, db.Merchant(t).ID, 2)...)
+	claims := claim(t, db, worker, 2)
+	good := settlement(claims[0], billing.Succeeded, billing.OutcomeSucceeded, billing.ReasonDone)
+	other := settlement(claims[1], billing.Pending, billing.OutcomeUnknown, billing.ReasonNoAnswer)
+	tx := db.SQL.MustBegin()
+	tx.MustExec(`LOCK TABLE task_attempts IN ACCESS EXCLUSIVE MODE`)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	done, err := db.Store.Settle(ctx, []billing.Settlement{other, good})
+	if err == nil || len(done) != 1 || done[0] != good.ID {
+		t.Errorf("done are %v, %v", done, err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if done := settle(t, db, good, other); len(done) != 1 || done[0] != other.ID {
+		t.Errorf("done the second time are %v", done)
+	}
+}

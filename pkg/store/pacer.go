@@ -145,6 +145,30 @@ func (s *Store) MendPaces(ctx context.Context) (int, error) {
 	return 0, err
 }
 
+// MendLanes lets lanes go on that wait for a time further ahead than any limit puts it: the clock was set back meanwhile.
+func (s *Store) MendLanes(ctx context.Context) error {
+	const slowest = 64 // times the time between two calls; see slowdown
+	patience := time.Minute.Seconds()
+	if s.pacer.limits.Rate > 0 {
+		patience += 2 * slowest / s.pacer.limits.Rate
+	}
+	return s.db.onConn(ctx, "mend lanes", func(conn *sqlx.Conn) error {
+		_, err := conn.ExecContext(ctx, `
+			WITH stuck AS MATERIALIZED (
+				SELECT merchant_id
+				FROM merchant_pace
+				WHERE parked_at IS NOT NULL AND ready_at > now() + make_interval(secs => $1)
+				ORDER BY merchant_id
+				FOR UPDATE SKIP LOCKED
+			)
+			UPDATE merchant_pace AS p
+			SET next_at = least(p.next_at, now()), ready_at = now(), parked_at = least(p.parked_at, now()), slowed_at = least(p.slowed_at, now())
+			FROM stuck
+			WHERE p.merchant_id = stuck.merchant_id AND p.parked_at IS NOT NULL`, patience)
+		return err
+	})
+}
+
 func (s *Store) freeParked(ctx context.Context) (int, error) {
 	var freed int
 	err := s.db.onConn(ctx, "free parked tasks", func(conn *sqlx.Conn) error {

@@ -354,3 +354,24 @@ func TestALaneGivesNothingBeforeItsTime(t *testing.T) {
 		t.Errorf("%d tasks were claimed a month early", len(early))
 	}
 }
+
+// TestAClockThatIsSetBackStopsNoLane: the pace's times are hours ahead then.
+func TestAClockThatIsSetBackStopsNoLane(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	db.Store.Limit(billing.Limits{Rate: 20})
+	merchant := db.Merchant(t)
+	worker := register(t, db, time.Minute)
+	schedule(t, db, many(t, merchant.ID, 10)...)
+	done := len(claimAll(t, db, worker, 20)[merchant.ID])
+	db.SQL.MustExec(`UPDATE merchant_pace SET next_at = next_at + interval '4 hours', ready_at = ready_at + interval '4 hours', parked_at = parked_at + interval '4 hours'`)
+	if err := db.Store.MendLanes(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); done < 10 && time.Now().Before(deadline); {
+		done += len(claimAll(t, db, worker, 20)[merchant.ID])
+	}
+	if done != 10 {
+		t.Errorf("%d of 10 tasks were claimed", done)
+	}
+}

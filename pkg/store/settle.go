@@ -91,7 +91,7 @@ WITH settled AS (
 
 // Settle writes what workers decided about their claims, with the attempts. It returns the tasks that it changed;
 // any other is no longer the worker's, and nothing was written for it. Settling again after an error is safe. A decline that
-// is followed up gets its successor in the same transaction.
+// is followed up gets its successor in the same transaction. With an error come the tasks that were changed before it.
 func (s *Store) Settle(ctx context.Context, settlements []billing.Settlement) ([]billing.TaskID, error) {
 	ends := map[billing.WorkerID][]*billing.Settlement{}
 	var others []billing.Settlement
@@ -103,6 +103,11 @@ func (s *Store) Settle(ctx context.Context, settlements []billing.Settlement) ([
 		}
 	}
 	settled, freed := make([]billing.TaskID, 0, len(settlements)), 0
+	defer func() {
+		if freed > 0 {
+			s.Wake()
+		}
+	}()
 	note := func(rows []settledRow) {
 		for _, row := range rows {
 			settled = append(settled, row.ID)
@@ -112,19 +117,16 @@ func (s *Store) Settle(ctx context.Context, settlements []billing.Settlement) ([
 	for worker, list := range ends { // one, unless the worker has registered anew meanwhile
 		rows, err := s.finish(ctx, worker, list)
 		if err != nil {
-			return nil, err
+			return settled, err
 		}
 		note(rows)
 	}
 	if len(others) > 0 {
 		rows, err := s.settle(ctx, others)
 		if err != nil {
-			return nil, err
+			return settled, err
 		}
 		note(rows)
-	}
-	if freed > 0 {
-		s.Wake()
 	}
 	return settled, nil
 }

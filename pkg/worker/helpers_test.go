@@ -74,6 +74,7 @@ type queue struct {
 	settled func() error
 	opened  func()                                       // before merchants' tokens are
 	settles func(settlements []billing.Settlement) error // before anything is written
+	half    func() error                                 // after a part was written, which the caller is told
 }
 
 func (q *queue) Claim(ctx context.Context, id billing.WorkerID, limit int) (billing.Batch, error) {
@@ -93,6 +94,9 @@ func (q *queue) Settle(ctx context.Context, settlements []billing.Settlement) ([
 		}
 	}
 	ids, err := q.Store.Settle(ctx, settlements)
+	if err == nil && q.half != nil {
+		err = q.half()
+	}
 	if err == nil && q.settled != nil {
 		if err := q.settled(); err != nil {
 			return nil, err

@@ -29,6 +29,7 @@ type Caretaker interface {
 	FreeHeld(ctx context.Context) (int, error)
 	FreeWaiting(ctx context.Context) (int, error)
 	MendPaces(ctx context.Context) (int, error)
+	MendLanes(ctx context.Context) error
 }
 
 // Merchants opens the credentials of the merchants whose tasks are about to be sent.

@@ -81,7 +81,7 @@ func (s *settler) run(ctx context.Context) {
 	for {
 		batch, open := s.gather()
 		if len(batch) > 0 {
-			s.write(ctx, batch)
+			s.write(ctx, batch, map[billing.TaskID]bool{})
 			clear(batch) // what it points to need not wait for the next batch
 		}
 		if !open {
@@ -136,11 +136,12 @@ func (s *settler) take() (batch []verdict, open bool) {
 }
 
 // write writes a batch, however often it takes. A batch that the database refuses for its content is split, so that one
-// bad settlement holds back no other; what cannot be written even alone is put in doubt with nothing but its reason.
-func (s *settler) write(ctx context.Context, batch []verdict) {
+// bad settlement holds back no other; what cannot be written even alone is put in doubt with nothing but its reason. written are
+// the tasks of the batch that earlier tries have settled: they are no longer running, and yet not lost.
+func (s *settler) write(ctx context.Context, batch []verdict, written map[billing.TaskID]bool) {
 	pause := errorPauseFirst
 	for ctx.Err() == nil {
-		err := s.try(ctx, batch)
+		err := s.try(ctx, batch, written)
 		if err == nil {
 			return
 		}
@@ -148,8 +149,8 @@ func (s *settler) write(ctx context.Context, batch []verdict) {
 			slog.Duration("pause", pause))
 		if errors.Is(err, billing.ErrContent) {
 			if len(batch) > 1 {
-				s.write(ctx, batch[:len(batch)/2])
-				s.write(ctx, batch[len(batch)/2:])
+				s.write(ctx, batch[:len(batch)/2], written)
+				s.write(ctx, batch[len(batch)/2:], written)
 				return
 			}
 			batch[0].Settlement = bare(batch[0].Settlement)
@@ -166,7 +167,7 @@ func bare(settlement billing.Settlement) billing.Settlement {
 	return settlement
 }
 
-func (s *settler) try(ctx context.Context, batch []verdict) error {
+func (s *settler) try(ctx context.Context, batch []verdict, written map[billing.TaskID]bool) error {
 	statement, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	s.settlements = s.settlements[:0]
@@ -176,10 +177,19 @@ func (s *settler) try(ctx context.Context, batch []verdict) error {
 	began := time.Now()
 	ids, err := s.deps.Queue.Settle(statement, s.settlements)
 	clear(s.settlements)
+	if err != nil || len(written) > 0 || len(ids) < len(batch) {
+		for _, id := range ids {
+			written[id] = true
+		}
+	}
 	if err != nil {
 		return err
 	}
-	s.deps.Metrics.Settled(len(ids), len(batch)-len(ids), time.Since(began))
+	lost := 0
+	if len(ids) < len(batch) {
+		lost = len(batch) - count(batch, written)
+	}
+	s.deps.Metrics.Settled(len(batch)-lost, lost, time.Since(began))
 	s.flight.land(batch)
 	if len(ids) == len(batch) { // each task is named once, so none is missing
 		for i := range batch {
@@ -187,14 +197,20 @@ func (s *settler) try(ctx context.Context, batch []verdict) error {
 		}
 		return nil
 	}
-	changed := make(map[billing.TaskID]bool, len(ids))
-	for _, id := range ids {
-		changed[id] = true
-	}
 	for i := range batch {
-		s.report(ctx, &batch[i], changed[batch[i].ID])
+		s.report(ctx, &batch[i], written[batch[i].ID])
 	}
 	return nil
+}
+
+// count returns how many of a batch are written.
+func count(batch []verdict, written map[billing.TaskID]bool) (n int) {
+	for i := range batch {
+		if written[batch[i].ID] {
+			n++
+		}
+	}
+	return n
 }
 
 // report writes the one log line of an attempt.

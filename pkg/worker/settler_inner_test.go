@@ -196,7 +196,7 @@ func TestATaskAllocatesLittle(t *testing.T) {
 	batch := w.settler.queue
 	w.settler.settlements = make([]billing.Settlement, 0, len(batch))
 	if got := testing.AllocsPerRun(10, func() {
-		if err := w.settler.try(ctx, batch); err != nil {
+		if err := w.settler.try(ctx, batch, nil); err != nil {
 			t.Fatal(err)
 		}
 	}) / float64(len(batch)); got > 0.1 {

@@ -61,3 +61,22 @@ func TestATaskThatIsTakenOverForTheLastTimeIsToldOf(t *testing.T) {
 		return task.Status == billing.InDoubt && r.log.count(slog.LevelError, "task in doubt", string(id), "worker_lost") == 1
 	})
 }
+
+// TestWhatOneTryHasWrittenIsNotLostInTheNext: a batch is two statements at times, and the second one may fail alone.
+func TestWhatOneTryHasWrittenIsNotLostInTheNext(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.task(t, r.db.Merchant(t).ID)
+	var tries atomic.Int64
+	r.queue.half = func() error {
+		if tries.Add(1) == 1 {
+			return errors.New("the second statement failed")
+		}
+		return nil
+	}
+	r.start(t)
+	r.await(t, id, func(billing.Task) bool { return r.log.count(slog.LevelInfo, "attempt settled", string(id)) == 1 })
+	if r.metrics.lost.Load() != 0 || r.log.count(slog.LevelWarn, "attempt discarded", string(id)) != 0 {
+		t.Error("what was written counts as lost")
+	}
+}

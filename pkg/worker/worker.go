@@ -328,6 +328,9 @@ func (w *Worker) takeOver(ctx context.Context, batch int) bool {
 		if err == nil && taken.Tasks < batch {
 			_, err = w.deps.Caretaker.FreeWaiting(statement)
 		}
+		if err == nil && taken.Tasks < batch {
+			err = w.deps.Caretaker.MendLanes(statement)
+		}
 		cancel()
 		if err != nil {
 			if ctx.Err() == nil {

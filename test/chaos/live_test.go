@@ -238,7 +238,7 @@ const open = `
 	FROM scheduled_tasks AS t JOIN merchants AS m ON m.id = t.merchant_id
 	WHERE m.disconnected_at IS NULL AND (
 		t.status = 'running'
-		OR t.parked_at IS NOT NULL
+		OR t.parked_at IS NOT NULL AND t.scheduled_for <= now()
 		OR t.status = 'pending' AND t.run_at < now() + interval '1 minute' AND NOT EXISTS (
 			SELECT 1 FROM scheduled_tasks AS o
 			WHERE o.status = 'in_doubt' AND o.target = t.target AND o.merchant_id = t.merchant_id AND t.target <> '')
