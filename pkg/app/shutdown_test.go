@@ -183,7 +183,7 @@ func TestClaimedButUnsentTasksGoBackAtOnce(t *testing.T) {
 	eventually(t, "the claim waits for the lock", func() bool {
 		var waiting int
 		err := db.Get(&waiting, `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%WITH due AS%' AND pid <> pg_backend_pid()`)
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%SELECT id, merchant_id, target, run_at%' AND pid <> pg_backend_pid()`)
 		return err == nil && waiting > 0
 	})
 	tokens, err := db.BeginTxx(ctx, nil)
