@@ -48,6 +48,7 @@ func define(flags *flag.FlagSet, opts *options) {
 	flags.DurationVar(&sim.Latency.Fixed, "latency", 0, "how long each call takes")
 	flags.DurationVar(&sim.Latency.Jitter, "jitter", 0, "how much longer it may take, at random")
 	flags.IntVar(&sim.RateLimit, "rate", 0, "calls that an account is served each second before it is answered 429; 0: any number")
+	flags.StringVar(&sim.LimitFor, "rate-for", "", "the account that -rate is for; none: each")
 	flags.DurationVar(&sim.KeyTTL, "key-ttl", 0, "how long an idempotency key is remembered; 0: 24h")
 	flags.DurationVar(&sim.PruneLate, "prune-late", 0, "up to how much longer than that, drawn for each key")
 	flags.DurationVar(&sim.LockWait, "lock-wait", 0, "how long a call waits for a busy object before 429 lock_timeout; 0: 2s, negative: not at all")

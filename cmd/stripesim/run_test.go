@@ -195,10 +195,10 @@ func TestFlagsAndVariablesSetTheSwitches(t *testing.T) {
 	s := start(t, []string{
 		"-event-duplicates", "0.5", "-event-disorder=1", "-search-lag", "1m", "-no-keep-alive", "-prune-late", "24h", "-lock-wait", "-1s",
 		"-store-invalid", "-store-lock-timeouts", "-keys-per-auth-mode", "-bare-from-schedule", "-bare-delete-events", "-key-ttl", "25h",
-		"-rate", "500",
+		"-rate", "500", "-rate-for", "acct_busy",
 	}, env)
 	_, body := call(t, "GET", "http://"+s.addr+"/_sim/switches", "")
-	const want = `{"seed":7,"key_ttl":"25h0m0s","prune_late":"24h0m0s","rate_limit":500,"lock_wait":"0s","event_lag":"3m0s",` +
+	const want = `{"seed":7,"key_ttl":"25h0m0s","prune_late":"24h0m0s","rate_limit":500,"rate_limit_for":"acct_busy","lock_wait":"0s","event_lag":"3m0s",` +
 		`"event_drops":0.25,"event_duplicates":0.5,"event_disorder":1,"search_lag":"1m0s","store_lock_timeouts":true,"store_invalid":true,` +
 		`"mismatch_first":true,"keys_per_auth_mode":true,"bare_from_schedule":true,"bare_delete_events":true,"no_keep_alive":true}` + "\n"
 	if body != want {

@@ -150,10 +150,10 @@ func rateLimited() *refusal {
 	return r
 }
 
-// tooFast counts the tenant's calls in this second, and reports whether there are more than [Config.RateLimit]. The caller
-// holds s.mu.
+// tooFast counts the tenant's calls in this second, and reports whether there are more than [Config.RateLimit], if that is for its
+// account. The caller holds s.mu.
 func (s *Simulator) tooFast(who tenant) bool {
-	if s.switches.RateLimit == 0 {
+	if only := s.switches.LimitFor; s.switches.RateLimit == 0 || only != "" && only != who.account {
 		return false
 	}
 	if second := s.now().Unix(); second != s.second {

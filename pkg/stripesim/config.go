@@ -21,6 +21,7 @@ type Config struct {
 	Log         *slog.Logger     // control calls and late commits; nil: none
 
 	RateLimit int           // calls that an account is served each second, by the simulator's clock, before 429; 0: any number
+	LimitFor  string        // the account that RateLimit is for, as Stripe's limits differ from one to another; "": each
 	LockWait  time.Duration // how long a call waits for a busy object before 429 lock_timeout; 0: 2 s, negative: not at all
 	PruneLate time.Duration // up to how much longer than KeyTTL a key is remembered, drawn for each key
 	EventLag  time.Duration // how much later than its cause an event is listed, by the simulator's clock

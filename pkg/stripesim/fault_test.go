@@ -365,3 +365,30 @@ func TestAnAccountThatCallsTooFastIsHeldBack(t *testing.T) {
 		t.Errorf("a second later: %d", got)
 	}
 }
+
+// Stripe's limiter stands before the idempotency key and says what it counted.
+func TestALimitForOneAccountHoldsBackThatOneAlone(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	b := start(t, stripesim.Config{Now: func() time.Time { return now }})
+	b.control(t, http.MethodPost, "switches", `{"rate_limit":1,"rate_limit_for":"acct_busy"}`, http.StatusOK)
+	pay := func(account, key string) reply {
+		return b.post(t, "/v1/payment_intents", key, "amount=1&currency=usd", "Authorization", "Bearer sk_test_"+account)
+	}
+	for i := range 3 {
+		if got := pay("acct_other", fmt.Sprint("other", i)).status; got != 200 {
+			t.Errorf("another account's call %d: %d", i, got)
+		}
+	}
+	if got := pay("acct_busy", "first").status; got != 200 {
+		t.Errorf("as many as are allowed: %d", got)
+	}
+	got := pay("acct_busy", "k")
+	if reason := got.header.Get("Stripe-Rate-Limited-Reason"); got.status != 429 || reason != "global-rate" || len(b.effects("k")) != 0 {
+		t.Errorf("one too many: %d, reason %q, effects %v", got.status, reason, b.effects("k"))
+	}
+	b.Advance(time.Second)
+	if got := pay("acct_busy", "k"); got.status != 200 || got.header.Get("Idempotent-Replayed") != "" || len(b.effects("k")) != 1 {
+		t.Errorf("the same key a second later: %d %v", got.status, got.header)
+	}
+}

@@ -19,6 +19,7 @@ type Switches struct {
 	KeyTTL    time.Duration // as in Config, as are the others; more than 0
 	PruneLate time.Duration
 	RateLimit int
+	LimitFor  string
 	LockWait  time.Duration // 0: not at all
 
 	EventLag        time.Duration
@@ -42,7 +43,8 @@ var errSwitch = errors.New("not a setting")
 func (c Config) switches() Switches {
 	c = c.withDefaults()
 	return Switches{
-		Seed: c.Seed, KeyTTL: c.KeyTTL, PruneLate: c.PruneLate, RateLimit: c.RateLimit, LockWait: max(c.LockWait, 0),
+		Seed: c.Seed, KeyTTL: c.KeyTTL, PruneLate: c.PruneLate, RateLimit: c.RateLimit, LimitFor: c.LimitFor,
+		LockWait: max(c.LockWait, 0),
 		EventLag: c.EventLag, EventDrops: c.EventDrops, EventDuplicates: c.EventDuplicates, EventDisorder: c.EventDisorder,
 		SearchLag: c.SearchLag, StoreLockTimeouts: c.StoreLockTimeouts, StoreInvalid: c.StoreInvalid,
 		MismatchFirst: c.MismatchFirst, KeysPerAuthMode: c.KeysPerAuthMode, BareFromSchedule: c.BareFromSchedule,
@@ -71,6 +73,9 @@ func (s Switches) check() error {
 	}
 	if s.RateLimit < 0 {
 		return fmt.Errorf("rate_limit of %d: %w", s.RateLimit, errSwitch)
+	}
+	if s.LimitFor != "" && !accountID(s.LimitFor) {
+		return fmt.Errorf("rate_limit_for %q, which is no account: %w", s.LimitFor, errSwitch)
 	}
 	for name, rate := range map[string]float64{
 		"event_drops": s.EventDrops, "event_duplicates": s.EventDuplicates, "event_disorder": s.EventDisorder,
@@ -121,6 +126,7 @@ type switchesEntry struct {
 	KeyTTL    duration `json:"key_ttl"`
 	PruneLate duration `json:"prune_late"`
 	RateLimit int      `json:"rate_limit"`
+	LimitFor  string   `json:"rate_limit_for"`
 	LockWait  duration `json:"lock_wait"`
 
 	EventLag        duration `json:"event_lag"`
@@ -140,7 +146,7 @@ type switchesEntry struct {
 
 func (s Switches) show() switchesEntry {
 	return switchesEntry{
-		s.Seed, duration(s.KeyTTL), duration(s.PruneLate), s.RateLimit, duration(s.LockWait),
+		s.Seed, duration(s.KeyTTL), duration(s.PruneLate), s.RateLimit, s.LimitFor, duration(s.LockWait),
 		duration(s.EventLag), s.EventDrops, s.EventDuplicates, s.EventDisorder, duration(s.SearchLag),
 		s.StoreLockTimeouts, s.StoreInvalid, s.MismatchFirst, s.KeysPerAuthMode, s.BareFromSchedule, s.BareDeleteEvents, s.NoKeepAlive,
 	}
@@ -148,7 +154,7 @@ func (s Switches) show() switchesEntry {
 
 func (e switchesEntry) switches() Switches {
 	return Switches{
-		e.Seed, time.Duration(e.KeyTTL), time.Duration(e.PruneLate), e.RateLimit, time.Duration(e.LockWait),
+		e.Seed, time.Duration(e.KeyTTL), time.Duration(e.PruneLate), e.RateLimit, e.LimitFor, time.Duration(e.LockWait),
 		time.Duration(e.EventLag), e.EventDrops, e.EventDuplicates, e.EventDisorder, time.Duration(e.SearchLag),
 		e.StoreLockTimeouts, e.StoreInvalid, e.MismatchFirst, e.KeysPerAuthMode, e.BareFromSchedule, e.BareDeleteEvents, e.NoKeepAlive,
 	}

@@ -20,7 +20,7 @@ func TestSwitchesTurnWhileItRuns(t *testing.T) {
 	}
 	shown := b.control(t, http.MethodPost, "switches", `{"prune_late":"24h","event_drops":0.5,"mismatch_first":false}`, 200)
 	want := map[string]any{
-		"seed": 3.0, "key_ttl": "24h0m0s", "prune_late": "24h0m0s", "rate_limit": 0.0, "lock_wait": "2s", "event_lag": "1h0m0s",
+		"seed": 3.0, "key_ttl": "24h0m0s", "prune_late": "24h0m0s", "rate_limit": 0.0, "rate_limit_for": "", "lock_wait": "2s", "event_lag": "1h0m0s",
 		"event_drops": 0.5, "event_duplicates": 0.0, "event_disorder": 0.0, "search_lag": "0s", "store_lock_timeouts": false,
 		"store_invalid": false, "mismatch_first": false, "keys_per_auth_mode": false, "bare_from_schedule": false,
 		"bare_delete_events": false, "no_keep_alive": false,
@@ -42,7 +42,7 @@ func TestNonsensicalSwitchesAreRefusedAndChangeNothing(t *testing.T) {
 	for name, body := range map[string]string{
 		"unknown": `{"mismatch_fist":true}`, "a rate above 1": `{"event_drops":1.1}`, "a rate below 0": `{"event_disorder":-1}`,
 		"a number for a duration": `{"event_lag":5}`, "a negative duration": `{"search_lag":"-1s"}`, "keys without a life": `{"key_ttl":"0s"}`,
-		"a negative limit": `{"rate_limit":-1}`, "half of it": `{"mismatch_first":true,"event_duplicates":2}`, "two": `{}{}`, "a list": `[]`,
+		"a negative limit": `{"rate_limit":-1}`, "a limit for nobody": `{"rate_limit_for":"acme"}`, "half of it": `{"mismatch_first":true,"event_duplicates":2}`, "two": `{}{}`, "a list": `[]`,
 		"nothing": ``,
 	} {
 		if refused := b.control(t, http.MethodPost, "switches", body, 400); refused["error"] == "" {
