@@ -69,6 +69,47 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// TestWorkersGoOnWhileTheyArchive: archiving that does not come to an end holds up no claim, no settlement and no heartbeat, and what
+// it has locked comes back or goes as a whole.
+func TestWorkersGoOnWhileTheyArchive(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.conf.Retention, r.conf.RetentionPause = 30*24*time.Hour, 50*time.Millisecond
+	const old, fresh = 600, 60
+	r.finishLongAgo(t, old, billing.Succeeded, 2*r.conf.Retention)
+	gate := r.db.GateArchive(t)
+	r.start(t)
+	r.start(t)
+	r.eventually(t, "somebody stands before the archive", gate.Waiting)
+	held := time.Now()
+	merchant := r.db.Merchant(t).ID
+	ids := make([]billing.TaskID, fresh)
+	for i := range ids {
+		ids[i] = r.task(t, merchant)
+	}
+	for _, id := range ids {
+		r.await(t, id, status(billing.Succeeded))
+	}
+	r.eventually(t, "both workers' hearts beat", func() bool {
+		var beating int
+		err := r.db.SQL.Get(&beating, `SELECT count(*) FROM workers WHERE heartbeat_at > $1`, held)
+		return err == nil && beating == 2
+	})
+	if archived := r.count(t, "archived_tasks"); archived != 0 || !gate.Waiting() {
+		t.Fatalf("%d tasks were archived meanwhile: the test has shown nothing", archived)
+	}
+	gate.Open(t)
+	r.eventually(t, "all old tasks are archived", func() bool { return r.count(t, "archived_tasks") == old })
+	if left := r.count(t, "scheduled_tasks"); left != fresh {
+		t.Errorf("%d tasks are left, want %d", left, fresh)
+	}
+	for _, id := range ids {
+		if n := r.gateway.sent(id); n != 1 {
+			t.Errorf("task %s was sent %d times", id, n)
+		}
+	}
+}
+
 // asked notes what a worker asks of the archive, and answers with an error or as if it had moved a full batch.
 type asked struct {
 	mu     sync.Mutex
