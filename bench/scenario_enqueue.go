@@ -50,7 +50,7 @@ type enqueueRun struct {
 
 func (e *enqueueRun) run(ctx context.Context) error {
 	clients, batches := []int{1, 8, enqueueBarClients}, []int{100, enqueueBarBatch, enqueueBatchMost}
-	e.each = 4 * time.Second
+	e.each = 2 * time.Second
 	if e.Quick {
 		clients, batches, e.each = []int{enqueueBarClients}, []int{enqueueBarBatch, enqueueBatchMost}, time.Second
 	}

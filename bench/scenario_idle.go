@@ -35,8 +35,8 @@ func idleScenario() Scenario {
 type idleRun struct{ *Bench }
 
 func (i *idleRun) run(ctx context.Context) error {
-	settle, measure, counts := 5*time.Second, 30*time.Second, []int{1, idleMany}
-	if i.Quick { // a worker's slower habits come every ten seconds: shorter would miss them
+	settle, measure, counts := 5*time.Second, 20*time.Second, []int{1, idleMany}
+	if i.Quick { // a worker's slower habits come every ten seconds: shorter would miss them, and 20 see each twice
 		settle, measure, counts = time.Second, 10*time.Second, []int{idleMany}
 	}
 	for _, workers := range counts {
