@@ -81,11 +81,7 @@ func (b *Bench) drainHere(ctx context.Context, c contender, database string, how
 		args = append(slices.Clone(args), "TASK_RETENTION", archiveAfter)
 	}
 	processes, err := c.start(ctx, b, database, how.workers, args)
-	defer func() {
-		for _, process := range processes {
-			err = errors.Join(err, process.Stop(context.WithoutCancel(ctx)))
-		}
-	}()
+	defer func() { err = errors.Join(err, stopAll(context.WithoutCancel(ctx), processes)) }()
 	if err == nil {
 		err = waitForGate(ctx, db, how)
 	}

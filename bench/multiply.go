@@ -24,11 +24,16 @@ func (b *Bench) multiply(ctx context.Context, database, table, where string, cop
 	if err != nil {
 		return fmt.Errorf("read the columns of %s: %w", table, err)
 	}
-	if _, err := db.ExecContext(ctx, `CREATE UNLOGGED TABLE bench_seed AS SELECT * FROM `+table+` WHERE `+where); err != nil {
+	kept, err := execRows(ctx, db, `CREATE UNLOGGED TABLE bench_seed AS SELECT * FROM `+table+` WHERE `+where)
+	if err != nil {
 		return fmt.Errorf("keep the rows of %s to multiply: %w", table, err)
 	}
 	insert := fmt.Sprintf(`INSERT INTO %s (%s) SELECT %s FROM bench_seed`, table, strings.Join(names, ", "), strings.Join(values, ", "))
-	if err := copyRows(ctx, db, insert, first, copies); err != nil {
+	added, err := copyRows(ctx, db, insert, first, copies)
+	if err == nil && added != kept*int64(copies) {
+		err = fmt.Errorf("%d rows instead of %d copies of %d", added, copies, kept)
+	}
+	if err != nil {
 		return fmt.Errorf("multiply the rows of %s: %w", table, err)
 	}
 	if _, err := db.ExecContext(ctx, `DROP TABLE bench_seed`); err != nil {
@@ -64,31 +69,48 @@ func copied(ctx context.Context, db *sql.DB, table string, columns map[string]st
 }
 
 // copyRows adds one copy after the other, with a connection for each core.
-func copyRows(ctx context.Context, db *sql.DB, insert string, first, copies int) error {
+func copyRows(ctx context.Context, db *sql.DB, insert string, first, copies int) (rows int64, err error) {
 	lanes := runtime.NumCPU()
-	errs := make([]error, lanes)
+	added, errs := make([]int64, lanes), make([]error, lanes)
 	var group sync.WaitGroup
 	for lane := range lanes {
-		group.Go(func() { errs[lane] = copyLane(ctx, db, insert, first+1+lane, first+copies, lanes) })
+		group.Go(func() { added[lane], errs[lane] = copyLane(ctx, db, insert, first+1+lane, first+copies, lanes) })
 	}
 	group.Wait()
-	return errors.Join(errs...)
+	for _, n := range added {
+		rows += n
+	}
+	return rows, errors.Join(errs...)
 }
 
 // copyLane adds every so-manieth copy. Foreign keys are not checked again: the copies keep them.
-func copyLane(ctx context.Context, db *sql.DB, insert string, from, to, every int) error {
+func copyLane(ctx context.Context, db *sql.DB, insert string, from, to, every int) (rows int64, err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = tx.Rollback() }() // a no-op after the commit
 	if _, err := tx.ExecContext(ctx, `SET LOCAL session_replication_role = replica`); err != nil {
-		return err
+		return 0, err
 	}
 	for k := from; k <= to; k += every {
-		if _, err := tx.ExecContext(ctx, fmt.Sprintf(`%s CROSS JOIN (SELECT %d AS k) AS copy`, insert, k)); err != nil {
-			return err
+		added, err := execRows(ctx, tx, fmt.Sprintf(`%s CROSS JOIN (SELECT %d AS k) AS copy`, insert, k))
+		if err != nil {
+			return 0, err
 		}
+		rows += added
 	}
-	return tx.Commit()
+	return rows, tx.Commit()
+}
+
+// execRows runs a statement and returns how many rows it made.
+func execRows(ctx context.Context, db interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}, statement string,
+) (int64, error) {
+	result, err := db.ExecContext(ctx, statement)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }

@@ -104,18 +104,10 @@ func (i *idleRun) load(ctx context.Context) error {
 }
 
 func (i *idleRun) try(ctx context.Context, workers int, settle, measure time.Duration) (err error) {
-	var running []*stage.Process
-	defer func() {
-		for _, worker := range running {
-			err = errors.Join(err, worker.Stop(ctx))
-		}
-	}()
-	for range workers {
-		worker, err := i.Stage.StartWorker(ctx, idleDatabase, nil)
-		if err != nil {
-			return err
-		}
-		running = append(running, worker)
+	running, err := startBillonce(ctx, i.Bench, idleDatabase, workers, nil)
+	defer func() { err = errors.Join(err, stopAll(context.WithoutCancel(ctx), running)) }()
+	if err != nil {
+		return err
 	}
 	if err := pause(ctx, settle); err != nil {
 		return err
