@@ -17,9 +17,9 @@ const (
 	archiving      = "2M rows around, archiving beside it"
 )
 
-// heldAtMost is how long a drain under a snapshot may take. Who is not done by then gets slower and slower; what it did until then
-// counts, which is more than its whole drain would give.
-const heldAtMost = time.Minute
+// backlogAtMost is how long a drain may take here. Who is not done by then gets slower and slower; what it did until then counts,
+// which is more than its whole drain would give.
+const backlogAtMost = time.Minute
 
 // condition is what a drain of scenario b meets.
 type condition struct {
@@ -29,6 +29,7 @@ type condition struct {
 	hold   bool
 	move   bool // finished tasks are archived meanwhile, which only billonce does
 	plot   bool // its rate is a point of the plot
+	bend   bool // a point in the middle of the plot, for billonce and River only; the others' lines are straight
 }
 
 // backlogScenario is b: the drain by four workers with much else in the table, and while somebody holds a snapshot.
@@ -47,10 +48,15 @@ func conditions(quick bool) []condition {
 	}
 	return append(list,
 		condition{metric: snapshotEqual, order: equal, hold: true},
-		condition{metric: "500k rows around", order: spread, around: 250_000, plot: true},
+		condition{metric: "500k rows around", order: spread, around: 250_000, plot: true, bend: true},
 		condition{metric: rowsAround, order: spread, around: 1_000_000, plot: true},
 		condition{metric: archiving, order: spread, around: 1_000_000, move: true},
 	)
+}
+
+// meets reports whether a contender is measured under the condition.
+func (c condition) meets(contender string) bool {
+	return contender == billonceName || !c.move && (!c.bend || contender == riverName)
 }
 
 func runBacklog(ctx context.Context, b *Bench) error {
@@ -114,7 +120,7 @@ func (b *Bench) backlog(ctx context.Context, c contender) (report.Series, error)
 	template := c.name + "_backlog"
 	filled := filling{}
 	for _, one := range conditions(b.Quick) {
-		if one.move && c.name != billonceName {
+		if !one.meets(c.name) {
 			continue
 		}
 		fill := filling{due: drainTasks(b), order: one.order, future: one.around, finished: one.around}
@@ -154,10 +160,7 @@ func (b *Bench) refill(ctx context.Context, c contender, template string, from, 
 
 // backlogDrains measures one contender under one condition.
 func (b *Bench) backlogDrains(ctx context.Context, c contender, template string, one condition, tasks int) error {
-	how := draining{workers: 4, tasks: tasks, hold: one.hold, archive: one.move}
-	if one.hold {
-		how.atMost = heldAtMost
-	}
+	how := draining{workers: 4, tasks: tasks, hold: one.hold, archive: one.move, atMost: backlogAtMost}
 	for range b.Repeats {
 		result, err := b.drain(ctx, c, template, how)
 		if err != nil {

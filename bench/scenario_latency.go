@@ -32,7 +32,7 @@ func latencySize(b *Bench) (seconds, before int) {
 	if b.Quick {
 		return 3, 10_000
 	}
-	return 10, 100_000
+	return 8, 100_000
 }
 
 func runLatency(ctx context.Context, b *Bench) error {
