@@ -116,11 +116,11 @@ func loadBillonce(ctx context.Context, b *Bench, database string, fill filling) 
 }
 
 // firstDue chooses a run_at for the first task, and its distance to the next ones, so that each lies ahead when it is scheduled even
-// if that goes half as fast as before.
+// if that goes three times as slowly as before.
 func (b *Bench) firstDue(fill filling, now time.Time) (first time.Time, apart time.Duration) {
 	rate := float64(loadRate)
 	if b.loadRate > 0 {
-		rate = b.loadRate / 2
+		rate = b.loadRate / 3
 	}
 	if fill.order == spread {
 		apart = spreadBy
