@@ -17,8 +17,9 @@ const (
 	gatePoll     = 50 * time.Millisecond
 	gateSteady   = 500 * time.Millisecond // nobody new has come to the gate for so long
 	gateTimeout  = 8 * time.Second        // less than billonce's patience with one statement
-	// A worker of billonce looks for finished tasks to archive 4.8 to 7.2 seconds after its start for the first time.
-	gateArchive = 7500 * time.Millisecond
+	// A worker of billonce begins to archive 4.8 to 7.2 seconds after its start. The gate opens shortly before: a batch that had to wait
+	// at it would look slow, and be followed by a pause of four times as long.
+	gateArchive = 4 * time.Second
 )
 
 // draining says what is drained, and under which conditions.
@@ -145,7 +146,7 @@ func shut(ctx context.Context, db *sql.DB, table string) (*sql.Tx, error) {
 }
 
 // waitForGate returns when as many connections wait for the lock as there are workers, at least, and no more have come for
-// a moment. If they are to archive meanwhile, it gives them the time to come for that too.
+// a moment. If they are to archive meanwhile, it keeps them until they are about to.
 func waitForGate(ctx context.Context, db *sql.DB, how draining) error {
 	least := time.Duration(0)
 	if how.archive {
