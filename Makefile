@@ -99,7 +99,7 @@ fuzz: needs-go ## Run every fuzz target for FUZZTIME (60s)
 	FUZZTIME=$(FUZZTIME) tools/fuzz.sh
 
 .PHONY: bench
-bench: needs-go ## Benchmark beside the peers, with a PostgreSQL of its own: an hour or two; ARGS='-only a,b'
+bench: needs-go ## Benchmark beside the peers, with a PostgreSQL of its own: about 50 minutes; ARGS='-only a,b'
 	cd bench && $(GO) run . -v $(ARGS)
 
 .PHONY: bench-quick

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"billonce/bench/stage"
 )
@@ -39,7 +39,7 @@ type contender struct {
 	around  surroundings
 }
 
-// variant is a way to set a contender: arguments of its program, or for billonce a WORKER_CONCURRENCY.
+// variant is a way to set a contender: arguments of its program, or for billonce names and values of its environment.
 type variant []string
 
 // String is how the tables name it.
@@ -69,8 +69,9 @@ type watch struct {
 	// left each return a row as long as something is not settled. They read an index from its far end, where the last tasks
 	// are, so that asking costs next to nothing.
 	left []string
-	// done counts what was settled since $1, the opening of the gate by the database's clock; "" where nothing stays.
-	done string
+	// done counts what was settled since $1, the opening of the gate by the database's clock; "" where nothing stays. There,
+	// rest counts what is still due or running.
+	done, rest string
 }
 
 // surroundings say how to multiply tasks by SQL.
@@ -84,7 +85,7 @@ type surroundings struct {
 	columns map[string]string
 	// more are tables whose rows belong to the finished ones.
 	more map[string]map[string]string
-	// equal gives all that is due one run_at, spread gives them times 100 µs apart; "" where load did it.
+	// equal gives all that is due one run_at, spread gives them times 50 µs apart; "" where load did it.
 	equal, spread string
 }
 
@@ -98,6 +99,7 @@ const seeds = 10_000
 // fillDatabase makes a contender's database with what is to be in it.
 func (b *Bench) fillDatabase(ctx context.Context, c contender, database string, fill filling) error {
 	b.Logf("%s: filling %s with %+v", c.name, database, fill)
+	defer func(began time.Time) { b.spent.step(stepFilling, time.Since(began)) }(time.Now())
 	if err := b.Stage.Create(ctx, database); err != nil {
 		return err
 	}
@@ -144,7 +146,7 @@ func (b *Bench) addFinished(ctx context.Context, c contender, database string, n
 	if err := c.load(ctx, b, database, filling{due: seeds, order: asLoaded}); err != nil {
 		return err
 	}
-	if _, err := b.drainHere(ctx, c, database, 1, seeds); err != nil {
+	if _, err := b.drainHere(ctx, c, database, draining{workers: 1, tasks: seeds}); err != nil {
 		return err
 	}
 	copies := n/seeds - 1
@@ -154,70 +156,6 @@ func (b *Bench) addFinished(ctx context.Context, c contender, database string, n
 		}
 	}
 	return b.multiply(ctx, database, c.around.table, c.around.finished, copies, finishedCopies, c.around.columns)
-}
-
-// multiply adds copies of the rows, whatever columns the table has.
-func (b *Bench) multiply(ctx context.Context, database, table, where string, copies, first int, columns map[string]string) error {
-	if copies < 1 {
-		return nil
-	}
-	db, err := b.Stage.Open(database)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	rows, err := db.QueryContext(ctx, `
-		SELECT attname FROM pg_attribute
-		WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum`, table)
-	if err != nil {
-		return fmt.Errorf("read the columns of %s: %w", table, err)
-	}
-	defer func() { _ = rows.Close() }()
-	var names, values []string
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return fmt.Errorf("read the columns of %s: %w", table, err)
-		}
-		value, replaced := columns[name]
-		if replaced && value == "" {
-			continue
-		}
-		if !replaced {
-			value = `"` + name + `"`
-		}
-		names, values = append(names, `"`+name+`"`), append(values, value)
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read the columns of %s: %w", table, err)
-	}
-	if err := copyRows(ctx, db, table, where, names, values, first, copies); err != nil {
-		return fmt.Errorf("multiply the rows of %s: %w", table, err)
-	}
-	return nil
-}
-
-// copyRows adds one copy after the other, of the rows that were there before. Foreign keys are not checked again: the copies
-// keep them.
-func copyRows(ctx context.Context, db *sql.DB, table, where string, names, values []string, first, copies int) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // a no-op after the commit
-	prepare := fmt.Sprintf(`SET LOCAL session_replication_role = replica; CREATE TEMPORARY TABLE seed ON COMMIT DROP AS SELECT * FROM %s WHERE %s`,
-		table, where)
-	if _, err := tx.ExecContext(ctx, prepare); err != nil {
-		return err
-	}
-	for k := first + 1; k <= first+copies; k++ {
-		statement := fmt.Sprintf(`INSERT INTO %s (%s) SELECT %s FROM seed CROSS JOIN (SELECT %d AS k) AS copy`,
-			table, strings.Join(names, ", "), strings.Join(values, ", "), k)
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
 }
 
 // each measures one contender after the other. skip says why one is not to be measured, or "". A contender that cannot

@@ -45,7 +45,7 @@ func riverContender() contender {
 				"id": "", "scheduled_at": `scheduled_at + k * interval '1 minute' * (CASE state WHEN 'scheduled' THEN 1 ELSE -1 END)`,
 			},
 			equal: `UPDATE river_job SET scheduled_at = now() - interval '1 minute' WHERE state = 'available'`,
-			spread: `UPDATE river_job SET scheduled_at = now() - interval '1 hour' + d.n * interval '100 microseconds'
+			spread: `UPDATE river_job SET scheduled_at = now() - interval '1 hour' + d.n * interval '50 microseconds'
 				FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM river_job WHERE state = 'available') AS d WHERE d.id = river_job.id`,
 		},
 	}
@@ -76,6 +76,7 @@ func graphileContender() contender {
 		watch: watch{
 			table: `graphile_worker._private_jobs`,
 			left:  []string{`SELECT 1 FROM graphile_worker._private_jobs WHERE run_at <= now() ORDER BY id DESC LIMIT 1`},
+			rest:  `SELECT count(*) FROM graphile_worker._private_jobs WHERE run_at <= now()`,
 		},
 		around: surroundings{
 			table:    `graphile_worker._private_jobs`,
@@ -83,7 +84,7 @@ func graphileContender() contender {
 			future:   `true`, // finished jobs are deleted
 			columns:  map[string]string{"id": "", "run_at": `run_at + k * interval '1 minute'`},
 			equal:    `UPDATE graphile_worker._private_jobs SET run_at = now() - interval '1 minute' WHERE run_at <= now()`,
-			spread: `UPDATE graphile_worker._private_jobs AS j SET run_at = now() - interval '1 hour' + d.n * interval '100 microseconds'
+			spread: `UPDATE graphile_worker._private_jobs AS j SET run_at = now() - interval '1 hour' + d.n * interval '50 microseconds'
 				FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM graphile_worker._private_jobs WHERE run_at <= now()) AS d WHERE d.id = j.id`,
 		},
 	}
@@ -124,8 +125,8 @@ func pgbossContender() contender {
 				"id": "", "start_after": `start_after + k * interval '1 minute' * (CASE state WHEN 'created' THEN 1 ELSE -1 END)`,
 			},
 			equal: `UPDATE pgboss.job SET start_after = now() - interval '1 minute', created_on = now() WHERE state = 'created' AND start_after <= now()`,
-			spread: `UPDATE pgboss.job AS j SET start_after = now() - interval '1 hour' + d.n * interval '100 microseconds',
-					created_on = now() - interval '1 hour' + d.n * interval '100 microseconds'
+			spread: `UPDATE pgboss.job AS j SET start_after = now() - interval '1 hour' + d.n * interval '50 microseconds',
+					created_on = now() - interval '1 hour' + d.n * interval '50 microseconds'
 				FROM (SELECT id, row_number() OVER (ORDER BY created_on) AS n FROM pgboss.job WHERE state = 'created' AND start_after <= now()) AS d
 				WHERE d.id = j.id`,
 		},
@@ -173,7 +174,7 @@ func floorContender() contender {
 			finished: `status = 'succeeded'`, future: `status = 'pending'`,
 			columns: map[string]string{"id": "", "run_at": `run_at + k * interval '1 minute' * (CASE status WHEN 'pending' THEN 1 ELSE -1 END)`},
 			equal:   `UPDATE tasks SET run_at = now() - interval '1 minute' WHERE status = 'pending' AND run_at <= now()`,
-			spread: `UPDATE tasks AS j SET run_at = now() - interval '1 hour' + d.n * interval '100 microseconds'
+			spread: `UPDATE tasks AS j SET run_at = now() - interval '1 hour' + d.n * interval '50 microseconds'
 				FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM tasks WHERE status = 'pending' AND run_at <= now()) AS d WHERE d.id = j.id`,
 		},
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"billonce/bench/stage"
@@ -16,11 +17,24 @@ const (
 	gatePoll     = 50 * time.Millisecond
 	gateSteady   = 500 * time.Millisecond // nobody new has come to the gate for so long
 	gateTimeout  = 8 * time.Second        // less than billonce's patience with one statement
+	// A worker of billonce begins to archive 4.8 to 7.2 seconds after its start. The gate opens shortly before: a batch that had to wait
+	// at it would look slow, and be followed by a pause of four times as long.
+	gateArchive = 4 * time.Second
 )
+
+// draining says what is drained, and under which conditions.
+type draining struct {
+	workers, tasks int
+	hold           bool          // somebody holds a snapshot meanwhile
+	archive        bool          // billonce moves finished tasks away meanwhile
+	atMost         time.Duration // after that it is stopped, and what was done by then counts; 0: all must be done
+}
 
 // outcome is what one drain gave.
 type outcome struct {
 	rate       float64       // tasks a second, from the opening of the gate to the last settlement
+	done       int           // fewer than were there if it was stopped
+	archived   int           // moved away meanwhile, under draining.archive
 	took       time.Duration // the same as a time
 	workers    stage.Usage   // of all worker processes together, in that time
 	postgres   stage.Usage
@@ -28,19 +42,19 @@ type outcome struct {
 }
 
 // drain works a copy of a template off, and drops the copy.
-func (b *Bench) drain(ctx context.Context, c contender, template string, workers, tasks int, hold bool) (outcome, error) {
+func (b *Bench) drain(ctx context.Context, c contender, template string, how draining) (outcome, error) {
 	database := c.name + "_run"
 	if err := b.Stage.Clone(ctx, template, database); err != nil {
 		return outcome{}, err
 	}
 	release := func() error { return nil }
-	if hold {
+	if how.hold {
 		var err error
 		if release, err = b.Stage.Hold(ctx, database); err != nil {
 			return outcome{}, err
 		}
 	}
-	result, err := b.drainHere(ctx, c, database, workers, tasks)
+	result, err := b.drainHere(ctx, c, database, how)
 	err = errors.Join(err, release())
 	return result, errors.Join(err, b.Stage.Drop(context.WithoutCancel(ctx), database))
 }
@@ -49,7 +63,7 @@ func (b *Bench) drain(ctx context.Context, c contender, template string, workers
 //
 // How long programs take to start is not what is measured, and four that start one after the other would have it counted. So
 // a lock keeps the table shut until all workers wait for it: that is the gate.
-func (b *Bench) drainHere(ctx context.Context, c contender, database string, workers, tasks int) (result outcome, err error) {
+func (b *Bench) drainHere(ctx context.Context, c contender, database string, how draining) (result outcome, err error) {
 	db, err := b.Stage.Open(database)
 	if err != nil {
 		return outcome{}, err
@@ -63,18 +77,28 @@ func (b *Bench) drainHere(ctx context.Context, c contender, database string, wor
 		return outcome{}, err
 	}
 	defer func() { _ = gate.Rollback() }() // a no-op once it is open
-	processes, err := c.start(ctx, b, database, workers, b.variantOf(c, workers))
-	defer func() {
-		for _, process := range processes {
-			err = errors.Join(err, process.Stop(context.WithoutCancel(ctx)))
-		}
-	}()
+	args := b.variantOf(c, how.workers)
+	if how.archive {
+		args = append(slices.Clone(args), "TASK_RETENTION", archiveAfter)
+	}
+	processes, err := c.start(ctx, b, database, how.workers, args)
+	defer func() { err = errors.Join(err, stopAll(context.WithoutCancel(ctx), processes)) }()
 	if err == nil {
-		err = waitForGate(ctx, db, workers)
+		err = waitForGate(ctx, db, how)
 	}
 	if err != nil {
 		return outcome{}, fmt.Errorf("start %s: %w", c.name, err)
 	}
+	if result, err = b.measure(ctx, c, db, gate, processes, how); err != nil {
+		return outcome{}, err
+	}
+	b.Logf("%s: %d tasks in %.2fs: %.0f/s; workers %.1fs CPU, PostgreSQL %.1fs", c.name, result.done, result.took.Seconds(), result.rate,
+		result.workers.CPU.Seconds(), result.postgres.CPU.Seconds())
+	return result, nil
+}
+
+// measure opens the gate and waits until all is settled, or the time is over.
+func (b *Bench) measure(ctx context.Context, c contender, db *sql.DB, gate *sql.Tx, processes []*stage.Process, how draining) (outcome, error) {
 	before, err := b.readUsage(ctx, db, processes)
 	if err != nil {
 		return outcome{}, err
@@ -82,23 +106,30 @@ func (b *Bench) drainHere(ctx context.Context, c contender, database string, wor
 	if err := gate.Rollback(); err != nil {
 		return outcome{}, fmt.Errorf("open the gate: %w", err)
 	}
-	if err := waitDone(ctx, db, c.watch, processes); err != nil {
+	all, err := waitDone(ctx, db, c.watch, processes, how.atMost)
+	if err != nil {
 		return outcome{}, fmt.Errorf("drain %s: %w", c.name, err)
 	}
 	after, err := b.readUsage(ctx, db, processes)
 	if err != nil {
 		return outcome{}, err
 	}
-	if err := checkDone(ctx, db, c, before.at, tasks); err != nil {
-		return outcome{}, err
-	}
-	result = outcome{
+	result := outcome{
 		took: after.at.Sub(before.at), workers: after.workers.Sub(before.workers), postgres: after.server.Sub(before.server),
 		perProcess: after.largest,
 	}
-	result.rate = float64(tasks) / result.took.Seconds()
-	b.Logf("%s: %d tasks in %.2fs: %.0f/s; workers %.1fs CPU, PostgreSQL %.1fs", c.name, tasks, result.took.Seconds(), result.rate,
-		result.workers.CPU.Seconds(), result.postgres.CPU.Seconds())
+	if result.done, err = settled(ctx, db, c.watch, before.at, how.tasks); err != nil {
+		return outcome{}, err
+	}
+	if all && result.done != how.tasks {
+		return outcome{}, fmt.Errorf("drain %s: %d of %d tasks are settled as they should be", c.name, result.done, how.tasks)
+	}
+	if how.archive {
+		if result.archived, err = archived(ctx, db); err != nil {
+			return outcome{}, err
+		}
+	}
+	result.rate = float64(result.done) / result.took.Seconds()
 	return result, nil
 }
 
@@ -115,8 +146,12 @@ func shut(ctx context.Context, db *sql.DB, table string) (*sql.Tx, error) {
 }
 
 // waitForGate returns when as many connections wait for the lock as there are workers, at least, and no more have come for
-// a moment.
-func waitForGate(ctx context.Context, db *sql.DB, workers int) error {
+// a moment. If they are to archive meanwhile, it keeps them until they are about to.
+func waitForGate(ctx context.Context, db *sql.DB, how draining) error {
+	least := time.Duration(0)
+	if how.archive {
+		least = gateArchive
+	}
 	began, last, since := time.Now(), int64(0), time.Now()
 	return stage.WaitUntil(ctx, gatePoll, 2*gateTimeout, func(ctx context.Context) (bool, error) {
 		waiting, err := stage.Count(ctx, db,
@@ -130,7 +165,7 @@ func waitForGate(ctx context.Context, db *sql.DB, workers int) error {
 		if time.Since(began) > gateTimeout && waiting == 0 {
 			return false, errors.New("no worker has come to claim")
 		}
-		ready := waiting >= int64(workers) && time.Since(since) > gateSteady
+		ready := waiting >= int64(how.workers) && time.Since(since) > gateSteady && time.Since(began) > least
 		return ready || time.Since(began) > gateTimeout, nil
 	})
 }
@@ -160,24 +195,21 @@ func (b *Bench) readUsage(ctx context.Context, db *sql.DB, processes []*stage.Pr
 	return r, err
 }
 
-// checkDone makes sure that what was measured is what was asked for.
-func checkDone(ctx context.Context, db *sql.DB, c contender, since time.Time, tasks int) error {
-	if c.watch.done == "" {
-		return nil
+// settled counts what was done since the gate was opened.
+func settled(ctx context.Context, db *sql.DB, w watch, since time.Time, tasks int) (int, error) {
+	if w.done != "" {
+		done, err := stage.Count(ctx, db, w.done, since)
+		return int(done), err
 	}
-	done, err := stage.Count(ctx, db, c.watch.done, since)
-	if err != nil {
-		return err
-	}
-	if done != int64(tasks) {
-		return fmt.Errorf("drain %s: %d of %d tasks are settled as they should be", c.name, done, tasks)
-	}
-	return nil
+	left, err := stage.Count(ctx, db, w.rest)
+	return tasks - int(left), err
 }
 
-// waitDone returns when nothing is left. A worker that fails meanwhile is an error.
-func waitDone(ctx context.Context, db *sql.DB, w watch, processes []*stage.Process) error {
-	return stage.WaitUntil(ctx, drainPoll, drainTimeout, func(ctx context.Context) (bool, error) {
+// waitDone returns true when nothing is left, and false when the time is over before that. A worker that fails meanwhile is an
+// error.
+func waitDone(ctx context.Context, db *sql.DB, w watch, processes []*stage.Process, atMost time.Duration) (all bool, err error) {
+	began := time.Now()
+	err = stage.WaitUntil(ctx, drainPoll, drainTimeout, func(ctx context.Context) (bool, error) {
 		for _, process := range processes {
 			select {
 			case <-process.Done():
@@ -185,16 +217,23 @@ func waitDone(ctx context.Context, db *sql.DB, w watch, processes []*stage.Proce
 			default:
 			}
 		}
-		for _, query := range w.left {
-			var one int
-			err := db.QueryRowContext(ctx, query).Scan(&one)
-			if err == nil {
-				return false, nil
-			}
-			if !errors.Is(err, sql.ErrNoRows) {
-				return false, fmt.Errorf("look at what is left: %w", err)
-			}
-		}
-		return true, nil
+		left, err := anyLeft(ctx, db, w)
+		all = !left
+		return all || atMost > 0 && time.Since(began) > atMost, err
 	})
+	return all, err
+}
+
+func anyLeft(ctx context.Context, db *sql.DB, w watch) (bool, error) {
+	for _, query := range w.left {
+		var one int
+		err := db.QueryRowContext(ctx, query).Scan(&one)
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return false, fmt.Errorf("look at what is left: %w", err)
+		}
+	}
+	return false, nil
 }

@@ -85,6 +85,8 @@ type Bench struct {
 
 	contenders []string
 	chosen     map[string]variant // by contender and number of workers
+	loadRate   float64            // tasks a second that billonce was loaded with, at the least; 0: nothing was loaded yet
+	spent      spent
 	verbose    bool
 	log        io.Writer
 	began      time.Time
@@ -125,11 +127,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	describe(ctx, b)
 	failed := b.play(ctx, list(opts.only))
+	b.Report.Head("took", "%s", b.spent.String())
 	name := "full"
 	if opts.quick {
 		name = "quick"
 	}
-	return errors.Join(failed, b.Report.Text(stdout), b.Report.Write(opts.out, name))
+	err = errors.Join(failed, b.Report.Text(stdout), b.Report.Write(opts.out, name))
+	_, _ = fmt.Fprintf(stdout, "\ntook %s\n", b.spent.String())
+	return err
 }
 
 // play runs the scenarios one after the other.
@@ -141,7 +146,10 @@ func (b *Bench) play(ctx context.Context, only []string) error {
 		}
 		b.Report.Title(scenario.Name, scenario.Title)
 		b.Logf("scenario %s: %s", scenario.Name, scenario.Title)
-		if err := scenario.Run(ctx, b); err != nil {
+		ended := b.spent.begin(scenario.Name, time.Now)
+		err := scenario.Run(ctx, b)
+		ended()
+		if err != nil {
 			failed = append(failed, fmt.Errorf("scenario %s: %w", scenario.Name, err))
 		}
 		if ctx.Err() != nil {

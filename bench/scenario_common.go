@@ -7,7 +7,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"billonce/bench/stage"
 )
 
 // pause waits, unless ctx ends.
@@ -30,6 +33,17 @@ func (b *Bench) dropAll(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		errs = append(errs, b.Stage.Drop(ctx, name))
 	}
+	return errors.Join(errs...)
+}
+
+// stopAll stops processes side by side.
+func stopAll(ctx context.Context, processes []*stage.Process) error {
+	errs := make([]error, len(processes))
+	var group sync.WaitGroup
+	for i, process := range processes {
+		group.Go(func() { errs[i] = process.Stop(ctx) })
+	}
+	group.Wait()
 	return errors.Join(errs...)
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"billonce/bench/report"
 )
@@ -46,6 +48,9 @@ func (b *Bench) drains(ctx context.Context, c contender) error {
 	if !b.Quick {
 		runs[oneWorker] = 1
 	}
+	if err := b.choose(ctx, c, slices.Sorted(maps.Values(runs))...); err != nil {
+		return err
+	}
 	if err := b.measureDrains(ctx, c, filling{due: drainTasks(b), order: asLoaded}, runs); err != nil {
 		return err
 	}
@@ -62,11 +67,8 @@ func (b *Bench) measureDrains(ctx context.Context, c contender, fill filling, ru
 		return err
 	}
 	for metric, workers := range runs {
-		if err := b.choose(ctx, c, template, workers, fill.due); err != nil {
-			return err
-		}
 		for range b.Repeats {
-			result, err := b.drain(ctx, c, template, workers, fill.due, false)
+			result, err := b.drain(ctx, c, template, draining{workers: workers, tasks: fill.due})
 			if err != nil {
 				return err
 			}

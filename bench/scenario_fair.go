@@ -42,7 +42,7 @@ type fairRun struct {
 }
 
 func (f *fairRun) run(ctx context.Context) error {
-	f.backlog, f.warm, f.spread, f.patience, f.window = 200_000, 5*time.Second, 10*time.Second, 10*time.Second, 30*time.Second
+	f.backlog, f.warm, f.spread, f.patience, f.window = 200_000, 5*time.Second, 10*time.Second, 10*time.Second, 20*time.Second
 	workers := []int{1, 4}
 	if f.Quick {
 		f.backlog, f.warm, f.spread, f.patience, f.window = 20_000, 2*time.Second, 4*time.Second, 3*time.Second, 6*time.Second

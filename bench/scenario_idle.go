@@ -35,8 +35,8 @@ func idleScenario() Scenario {
 type idleRun struct{ *Bench }
 
 func (i *idleRun) run(ctx context.Context) error {
-	settle, measure, counts := 5*time.Second, 30*time.Second, []int{1, idleMany}
-	if i.Quick { // a worker's slower habits come every ten seconds: shorter would miss them
+	settle, measure, counts := 5*time.Second, 20*time.Second, []int{1, idleMany}
+	if i.Quick { // a worker's slower habits come every ten seconds: shorter would miss them, and 20 see each twice
 		settle, measure, counts = time.Second, 10*time.Second, []int{idleMany}
 	}
 	for _, workers := range counts {
@@ -104,18 +104,10 @@ func (i *idleRun) load(ctx context.Context) error {
 }
 
 func (i *idleRun) try(ctx context.Context, workers int, settle, measure time.Duration) (err error) {
-	var running []*stage.Process
-	defer func() {
-		for _, worker := range running {
-			err = errors.Join(err, worker.Stop(ctx))
-		}
-	}()
-	for range workers {
-		worker, err := i.Stage.StartWorker(ctx, idleDatabase, nil)
-		if err != nil {
-			return err
-		}
-		running = append(running, worker)
+	running, err := startBillonce(ctx, i.Bench, idleDatabase, workers, nil)
+	defer func() { err = errors.Join(err, stopAll(context.WithoutCancel(ctx), running)) }()
+	if err != nil {
+		return err
 	}
 	if err := pause(ctx, settle); err != nil {
 		return err

@@ -32,7 +32,7 @@ func latencySize(b *Bench) (seconds, before int) {
 	if b.Quick {
 		return 3, 10_000
 	}
-	return 20, 100_000
+	return 8, 100_000
 }
 
 func runLatency(ctx context.Context, b *Bench) error {
@@ -93,7 +93,7 @@ func (b *Bench) latencyUnderSnapshot(ctx context.Context, c contender, database 
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	if _, err := b.drainHere(ctx, c, database, 4, before); err != nil {
+	if _, err := b.drainHere(ctx, c, database, draining{workers: 4, tasks: before}); err != nil {
 		return err
 	}
 	return b.latencyOf(ctx, c, database, afterSnapshot)

@@ -65,34 +65,37 @@ type slotsSeen struct {
 }
 
 func (s *slotsRun) run(ctx context.Context) error {
-	counts, warm, measure := []int{100, slotsBar, slotsBarRSS}, 4*time.Second, 8*time.Second
+	// Slots that were filled at once get their answers at once, wave after wave: each trial measures about whole waves of 300 ms, and
+	// the last ones, with many slots, of 3 s too.
+	some := slotsTrial{slots: slotsBar, warm: 2 * time.Second, measure: 4500 * time.Millisecond}
+	few, many := some, slotsTrial{slots: slotsBarRSS, warm: 4 * time.Second, measure: 6 * time.Second}
+	few.slots = 100
+	trials := []slotsTrial{few, some, many}
 	if s.Quick {
-		counts, warm, measure = []int{slotsBar}, 2*time.Second, 2500*time.Millisecond
+		some.measure = 2400 * time.Millisecond
+		trials = []slotsTrial{some}
 	}
 	s.bars()
-	enough := func(slots int) int {
-		return int(float64(slots)/slotsLatency.Seconds()*(warm+measure).Seconds()) + 2*slots
-	}
 	if s.Wants("billonce") {
-		if err := s.load(ctx, enough(counts[len(counts)-1])); err != nil {
+		if err := s.load(ctx, trials[len(trials)-1].enough()); err != nil {
 			return err
 		}
 	}
 	river := s.Wants(riverScenarioName)
 	if river {
-		if err := s.prepareRiver(ctx, enough(slotsBar)); err != nil {
+		if err := s.prepareRiver(ctx, some.enough()); err != nil {
 			s.Report.Missing(slotsName, riverScenarioName, slotsMetric("rate", slotsBar, minimalName), err.Error())
 			river = false
 		}
 	}
 	for range s.Repeats {
 		if s.Wants("billonce") {
-			if err := s.tryAll(ctx, counts, warm, measure); err != nil {
+			if err := s.tryAll(ctx, trials); err != nil {
 				return err
 			}
 		}
 		if river {
-			if err := s.tryRiver(ctx, slotsTrial{slots: slotsBar, warm: warm, measure: measure}); err != nil {
+			if err := s.tryRiver(ctx, some); err != nil {
 				return err
 			}
 		}
@@ -100,14 +103,19 @@ func (s *slotsRun) run(ctx context.Context) error {
 	return s.dropAll(ctx, slotsTemplate, slotsDatabase, riverTemplate, riverDatabase)
 }
 
-func (s *slotsRun) tryAll(ctx context.Context, counts []int, warm, measure time.Duration) error {
-	for _, slots := range counts {
+// enough is so many tasks that slots never run out of them.
+func (t slotsTrial) enough() int {
+	return int(float64(t.slots)/slotsLatency.Seconds()*(t.warm+t.measure).Seconds()) + 2*t.slots
+}
+
+func (s *slotsRun) tryAll(ctx context.Context, trials []slotsTrial) error {
+	for _, trial := range trials {
 		stripes := []func(context.Context) (*slotsStripe, error){s.simulator, s.answerer}
-		if slots == slotsBarRSS {
+		if trial.slots == slotsBarRSS {
 			stripes = append(stripes, s.slowAnswerer, s.slowH2Answerer)
 		}
-		for _, start := range stripes {
-			if err := s.try(ctx, slotsTrial{slots: slots, warm: warm, measure: measure, start: start}); err != nil {
+		for _, trial.start = range stripes {
+			if err := s.try(ctx, trial); err != nil {
 				return err
 			}
 		}
