@@ -306,16 +306,20 @@ func (w *plainWriter) begin() {
 func (w *plainWriter) text(text []byte) bool {
 	const hex = "0123456789ABCDEF"
 	w.begin()
-	for _, c := range text {
-		switch {
-		case isUnreserved(c):
-			w.body = append(w.body, c)
-		case c == ' ':
+	written := 0
+	for i, c := range text {
+		if isUnreserved(c) {
+			continue
+		}
+		w.body = append(w.body, text[written:i]...)
+		written = i + 1
+		if c == ' ' {
 			w.body = append(w.body, '+')
-		default:
+		} else {
 			w.body = append(w.body, '%', hex[c>>4], hex[c&15])
 		}
 	}
+	w.body = append(w.body, text[written:]...)
 	return len(text) > 0
 }
 
