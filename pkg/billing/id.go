@@ -1,6 +1,9 @@
 package billing
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // TaskID identifies a task: a UUIDv7 in canonical lower-case form. It is never a number from a sequence, which would come
 // again after a restore or in another environment and make Stripe answer the new task with the old one's result.
@@ -45,19 +48,22 @@ func canonicalUUID(text string) (string, bool) {
 	if len(text) != 36 {
 		return "", false
 	}
-	lower := []byte(text)
-	for i, c := range lower {
-		switch {
+	upper := false
+	for i := range len(text) {
+		switch c := text[i]; {
 		case i == 8 || i == 13 || i == 18 || i == 23:
 			if c != '-' {
 				return "", false
 			}
 		case c >= '0' && c <= '9' || c >= 'a' && c <= 'f':
 		case c >= 'A' && c <= 'F':
-			lower[i] = c + 'a' - 'A'
+			upper = true
 		default:
 			return "", false
 		}
 	}
-	return string(lower), true
+	if upper {
+		return strings.ToLower(text), true
+	}
+	return text, true
 }

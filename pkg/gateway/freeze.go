@@ -24,8 +24,13 @@ type Freezer struct {
 // NewFreezer returns a Freezer; allowPayouts lets transfer.create and payout.create pass.
 func NewFreezer(allowPayouts bool) Freezer {
 	freezer := Freezer{operations: operations(), schema: schema{}, allowPayouts: allowPayouts}
-	for _, operation := range freezer.operations {
+	plain := map[reflect.Type]plainFields{}
+	for kind, operation := range freezer.operations {
 		freezer.schema.learn(operation.params)
+		if freezer.schema.isPlain(operation.params) {
+			operation.plain = freezer.schema.plainly(operation.params, plain)
+		}
+		freezer.operations[kind] = operation
 	}
 	return freezer
 }
@@ -45,10 +50,15 @@ func (f Freezer) Freeze(id billing.TaskID, kind billing.Kind, target string, par
 	if known {
 		checkTarget(kind, operation, target, &found)
 	}
-	document, readable := readDocument(params, "/params", &found)
-	var body form.Values
-	if known && readable {
-		body = f.encode(id, kind, operation, document, &found)
+	body, plain := "", false
+	if len(found.list) == 0 {
+		body, plain = f.encodePlainly(id, kind, operation, params)
+	}
+	if !plain {
+		document, readable := readDocument(params, "/params", &found)
+		if known && readable {
+			body = f.encode(id, kind, operation, document, &found)
+		}
 	}
 	if len(found.list) > 0 {
 		return billing.Request{}, &billing.Error{Code: billing.CodeInvalid, Message: "the task cannot be carried out as it is", Faults: found.list}
@@ -57,11 +67,11 @@ func (f Freezer) Freeze(id billing.TaskID, kind billing.Kind, target string, par
 	if !kind.Creates() {
 		path = stripe.FormatURLPath(path, target)
 	}
-	return billing.Request{Method: operation.method, Path: path, Body: body.Encode(), APIVersion: stripe.APIVersion}, nil
+	return billing.Request{Method: operation.method, Path: path, Body: body, APIVersion: stripe.APIVersion}, nil
 }
 
 // encode fills stripe-go's parameters from the document and encodes them as stripe-go does.
-func (f Freezer) encode(id billing.TaskID, kind billing.Kind, operation operation, document value, found *faults) form.Values {
+func (f Freezer) encode(id billing.TaskID, kind billing.Kind, operation operation, document value, found *faults) string {
 	decoder := decoder{schema: f.schema, emptyable: operation.emptyable, faults: found}
 	if kind.Creates() {
 		decoder.reserve = 1
@@ -71,14 +81,14 @@ func (f Freezer) encode(id billing.TaskID, kind billing.Kind, operation operatio
 	checkRequired(operation.required, document, found)
 	if kind.Creates() {
 		mark(filled.Elem(), id)
-		decoder.emptied = slices.DeleteFunc(decoder.emptied, func(keys []string) bool { return len(keys) == 1 && keys[0] == "metadata" })
+		decoder.emptied = slices.DeleteFunc(decoder.emptied, func(keys []string) bool { return len(keys) == 1 && keys[0] == metadataName })
 	}
 	var body form.Values
 	form.AppendToPrefixed(&body, filled.Interface(), make([]string, 0, maxDepth)) // no prefix, but room: it appends to this for each field
 	for _, keys := range decoder.emptied {
 		body.Add(form.FormatKey(keys), "")
 	}
-	return body
+	return body.Encode()
 }
 
 // mark adds the task's id to the metadata of what is created.

@@ -316,6 +316,7 @@ func FuzzFreeze(f *testing.F) {
 	freezer := gateway.NewFreezer(true)
 	f.Fuzz(func(t *testing.T, index int, target string, params []byte) {
 		kind := kinds[uint(index)%uint(len(kinds))]
+		agree(t, freezer, kind, target, params)
 		request, err := freezer.Freeze(taskID, kind, target, params)
 		if err != nil {
 			if len(billing.FaultsOf(err)) == 0 || billing.CodeOf(err) != billing.CodeInvalid {
@@ -341,7 +342,8 @@ func FuzzFreeze(f *testing.F) {
 
 func BenchmarkFreeze(b *testing.B) {
 	freezer := gateway.NewFreezer(true)
-	for _, s := range samples()[:3] {
+	ordinary := sample{kind: billing.PaymentIntentCreate, params: `{"amount":1234,"currency":"eur","customer":"cus_ok","description":"Renewal 00000001 ` + strings.Repeat("x", 124) + `"}`}
+	for _, s := range append(samples()[:3], ordinary) {
 		b.Run(string(s.kind), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

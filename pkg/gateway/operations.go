@@ -12,6 +12,9 @@ import (
 // taskIDMetadata is the metadata key by which an object created by a task can be found again.
 const taskIDMetadata = "billonce_task_id"
 
+// metadataName is the parameter in which it stands.
+const metadataName = "metadata"
+
 // operation is how a kind of task is carried out at Stripe.
 type operation struct {
 	method string
@@ -23,6 +26,7 @@ type operation struct {
 	// emptyable lists the parameters, beside texts, that Stripe unsets on an empty value, which most of stripe-go's types
 	// cannot express. A star stands for an array's element or for any name.
 	emptyable []string
+	plain     plainFields // nil: the parameters are never written plainly
 }
 
 func post[Params any](path, family string, required ...[]string) operation {

@@ -80,6 +80,9 @@ func (s *Server) readBatch(ctx context.Context, raw []byte, found *faults) ([]bi
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("read a batch: %w", err)
 		}
+		if tasks == nil { // most tasks of a batch are about as long as its first
+			tasks = make([]billing.NewTask, 0, min(len(list)/len(raw)+1, maxBatch))
+		}
 		task, err := s.readTask(raw, "/tasks/"+strconv.Itoa(index), true, found)
 		if err != nil {
 			return nil, err

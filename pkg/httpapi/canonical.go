@@ -38,6 +38,9 @@ func appendCanonical(dst, raw []byte) []byte {
 		}
 		return append(dst, ']')
 	case '"':
+		if bytes.IndexByte(raw, '\\') < 0 {
+			return append(dst, raw...) // nothing in it needs an escape
+		}
 		return appendText(dst, unquote(raw))
 	case 't', 'f', 'n':
 		return append(dst, raw...)
@@ -48,21 +51,28 @@ func appendCanonical(dst, raw []byte) []byte {
 func appendText(dst []byte, text string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
+	written := 0
 	for i := range len(text) {
-		switch c := text[i]; {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		default:
+		c := text[i]
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(append(dst, text[written:i]...), '\\')
+		written = i + 1
+		if c < ' ' {
+			dst = append(dst, 'u', '0', '0', hex[c>>4], hex[c&15])
+		} else {
 			dst = append(dst, c)
 		}
 	}
-	return append(dst, '"')
+	return append(append(dst, text[written:]...), '"')
 }
 
 // appendNumber writes a number without an exponent and without a negative zero, as PostgreSQL's numeric does.
 func appendNumber(dst []byte, text string) []byte {
+	if text[0] >= '1' && text[0] <= '9' && strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' }) < 0 {
+		return append(dst, text...)
+	}
 	mantissa, power, scientific := strings.Cut(strings.ToLower(text), "e")
 	digits, negative := strings.CutPrefix(mantissa, "-")
 	whole, fraction, _ := strings.Cut(digits, ".")

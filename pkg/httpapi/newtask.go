@@ -137,7 +137,8 @@ func fingerprint(task billing.NewTask) []byte {
 	if !task.RunAt.IsZero() {
 		runAt = task.RunAt.UTC().Format(time.RFC3339Nano)
 	}
-	all := make([]byte, 0, 256+2*len(task.Params))
+	const usual = 1024 // bytes that need no allocation
+	all := make([]byte, 0, usual)
 	part := func(text string) { all = append(binary.BigEndian.AppendUint64(all, uint64(len(text))), text...) }
 	for _, text := range [...]string{"task", string(task.MerchantID), string(task.Kind), task.Target, runAt, strconv.Itoa(task.MaxAttempts)} {
 		part(text)
@@ -145,9 +146,11 @@ func fingerprint(task billing.NewTask) []byte {
 	begin := len(all)
 	all = appendCanonical(append(all, make([]byte, 8)...), task.Params)
 	binary.BigEndian.PutUint64(all[begin:], uint64(len(all)-begin-8))
-	for _, name := range slices.SortedFunc(maps.Keys(task.Metadata), strings.Compare) {
-		part(name)
-		part(task.Metadata[name])
+	if len(task.Metadata) > 0 {
+		for _, name := range slices.SortedFunc(maps.Keys(task.Metadata), strings.Compare) {
+			part(name)
+			part(task.Metadata[name])
+		}
 	}
 	// Only what is there, so that the fingerprints of tasks without it stay what they were before it existed.
 	if task.Intent != "" {

@@ -266,7 +266,11 @@ func skipValue(raw []byte, at int) int {
 }
 
 func skipString(raw []byte, at int) int {
-	for at++; raw[at] != '"'; at++ {
+	at++
+	if end := at + bytes.IndexByte(raw[at:], '"'); bytes.IndexByte(raw[at:end], '\\') < 0 {
+		return end + 1
+	}
+	for ; raw[at] != '"'; at++ {
 		if raw[at] == '\\' {
 			at++
 		}

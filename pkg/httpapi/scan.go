@@ -197,18 +197,19 @@ func (s *scanner) text() ([]byte, error) {
 	start := s.at
 	s.at++
 	for {
-		switch c := s.peek(); {
-		case c == '"':
+		for s.at < len(s.doc) && s.doc[s.at] >= ' ' && s.doc[s.at] != '"' && s.doc[s.at] != '\\' {
+			s.at++
+		}
+		switch s.peek() {
+		case '"':
 			s.at++
 			return s.doc[start:s.at], nil
-		case c == '\\':
+		case '\\':
 			if err := s.escape(); err != nil {
 				return nil, err
 			}
-		case c < ' ': // also the end of the body
+		default: // a control character, or the end of the body
 			return nil, s.broken()
-		default:
-			s.at++
 		}
 	}
 }

@@ -18,6 +18,9 @@ const plainBatches = 2
 // within bounds, and the key is new. It says the time and how many there are of them, and if they are not all, which. It
 // neither fails for the others nor writes anything for them; [createTasks] finds out what is the matter with each.
 //
+// The arrays are unnested in the list of what is selected, where the rows come one by one: in FROM each array would first become a
+// table of its own, and all of them together another.
+//
 // Keys are taken in one order by everybody, so that two statements cannot deadlock; a key that somebody else is about to take is
 // waited for only briefly, because others may be waiting for this statement.
 const scheduleQuery = `
@@ -27,18 +30,14 @@ connected AS MATERIALIZED (
 	FROM unnest($19::uuid[]) AS named (id)
 	CROSS JOIN LATERAL (SELECT id, disconnected_at FROM merchants WHERE id = named.id OFFSET 0) AS m -- by its key, not by another index
 	WHERE m.disconnected_at IS NULL
-), new AS MATERIALIZED (
-	SELECT n.*, CASE WHEN n.at = '-infinity' THEN now() ELSE n.at END AS scheduled_for
-	FROM patience CROSS JOIN unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-		$9::text[], $10::text[], $11::text[], $12::bytea[], $13::timestamptz[], $14::int[], $15::int[], $16::text[], $17::bytea[])
-		AS n (id, merchant_id, kind, target, params, metadata, on_decline, request_method, request_path, request_body,
-			request_version, request_hash, at, spread, max_attempts, key, fingerprint)
-	WHERE (n.merchant_id IN (SELECT id FROM connected)) IS TRUE -- looked up in a hash
-		AND (n.at = '-infinity' OR n.at BETWEEN now() - interval '1 minute' AND now() + interval '87600 hours')
 ), keyed AS (
 	INSERT INTO task_keys (key, task_id, fingerprint, scheduled_for, run_at)
-	SELECT key, id, fingerprint, scheduled_for, greatest(scheduled_for, now())
-	FROM new WHERE key <> ''
+	SELECT key, id, fingerprint, CASE WHEN at = '-infinity' THEN now() ELSE at END, greatest(at, now())
+	FROM patience CROSS JOIN (
+		SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS merchant_id, unnest($13::timestamptz[]) AS at, unnest($16::text[]) AS key,
+			unnest($17::bytea[]) AS fingerprint
+	) AS n
+	WHERE key <> '' AND ` + isSchedulable + `
 	ORDER BY key COLLATE "C"
 	ON CONFLICT (key) DO NOTHING RETURNING task_id
 ), made AS (
@@ -46,12 +45,24 @@ connected AS MATERIALIZED (
 		request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts)
 	SELECT id, merchant_id, kind, target, params::jsonb, metadata::jsonb, nullif(on_decline, '')::jsonb,
 		request_method, request_path, request_body, request_version, request_hash,
-		greatest(scheduled_for, now()) + CASE WHEN $18 OR scheduled_for > now() THEN spread * interval '1 microsecond' ELSE interval '0' END,
-		scheduled_for, max_attempts
-	FROM new WHERE key = '' OR id IN (SELECT task_id FROM keyed)
+		greatest(at, now()) + CASE WHEN $18 OR at > now() THEN spread * interval '1 microsecond' ELSE interval '0' END,
+		CASE WHEN at = '-infinity' THEN now() ELSE at END, max_attempts
+	FROM (
+		SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS merchant_id, unnest($3::text[]) AS kind, unnest($4::text[]) AS target,
+			unnest($5::text[]) AS params, unnest($6::text[]) AS metadata, unnest($7::text[]) AS on_decline, unnest($8::text[]) AS request_method,
+			unnest($9::text[]) AS request_path, unnest($10::text[]) AS request_body, unnest($11::text[]) AS request_version,
+			unnest($12::bytea[]) AS request_hash, unnest($13::timestamptz[]) AS at, unnest($14::int[]) AS spread,
+			unnest($15::int[]) AS max_attempts, unnest($16::text[]) AS key
+	) AS n
+	WHERE ` + isSchedulable + `
+		AND (key = '' OR id IN (SELECT task_id FROM keyed))
 	RETURNING id
 )
 SELECT now(), count(*), CASE WHEN count(*) < cardinality($1::uuid[]) THEN array_agg(id)::text[] END FROM made`
+
+// isSchedulable says in [scheduleQuery] that nothing is the matter with a task, its key left aside.
+const isSchedulable = `(merchant_id IN (SELECT id FROM connected)) IS TRUE -- looked up in a hash
+		AND (at = '-infinity' OR at BETWEEN now() - interval '1 minute' AND now() + interval '87600 hours')`
 
 // isPlain reports whether [scheduleQuery] may schedule a task: an intent has to be looked for in two tables, and repetitions
 // are judged by what they repeat.
