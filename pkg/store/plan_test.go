@@ -211,19 +211,26 @@ func TestConstraints(t *testing.T) {
 	db := storetest.Open(t)
 	merchant := db.Merchant(t)
 	for name, tc := range map[string]struct{ set, constraint string }{
-		"UnknownStatus":          {`status = 'retrying'`, "scheduled_tasks_status_known"},
-		"RunningWithoutWorker":   {`status = 'running', first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_running_has_worker"},
-		"RunningUnmarked":        {`status = 'running', worker_id = gen_random_uuid(), claimed_at = now()`, "scheduled_tasks_sent_when_it_may_have_run"},
-		"PendingWithWorker":      {`worker_id = gen_random_uuid()`, "scheduled_tasks_running_has_worker"},
-		"SucceededUnfinished":    {`status = 'succeeded', first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_finished_is_terminal"},
-		"SucceededNeverSent":     {`status = 'succeeded', finished_at = now()`, "scheduled_tasks_sent_when_it_may_have_run"},
-		"PendingFinished":        {`finished_at = now()`, "scheduled_tasks_finished_is_terminal"},
-		"InDoubtNeverSent":       {`status = 'in_doubt'`, "scheduled_tasks_sent_when_it_may_have_run"},
-		"CanceledAfterSend":      {`status = 'canceled', finished_at = now(), first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_canceled_was_never_sent"},
+		"UnknownStatus":          {`status = 'retrying'`, "scheduled_tasks_state"},
+		"RunningWithoutWorker":   {`status = 'running', first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_state"},
+		"RunningUnmarked":        {`status = 'running', worker_id = gen_random_uuid(), claimed_at = now()`, "scheduled_tasks_state"},
+		"PendingWithWorker":      {`worker_id = gen_random_uuid()`, "scheduled_tasks_state"},
+		"SucceededUnfinished":    {`status = 'succeeded', first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_state"},
+		"SucceededNeverSent":     {`status = 'succeeded', finished_at = now()`, "scheduled_tasks_state"},
+		"PendingFinished":        {`finished_at = now()`, "scheduled_tasks_state"},
+		"InDoubtNeverSent":       {`status = 'in_doubt'`, "scheduled_tasks_state"},
+		"CanceledAfterSend":      {`status = 'canceled', finished_at = now(), first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_state"},
 		"SentAsNobody":           {`first_sent_at = now()`, "scheduled_tasks_sent_as_somebody"},
-		"HeldThoughFailed":       {`status = 'failed', finished_at = now(), held_at = now()`, "scheduled_tasks_held_is_pending"},
+		"HeldThoughFailed":       {`status = 'failed', finished_at = now(), held_at = now()`, "scheduled_tasks_state"},
 		"MoreReleasesThanClaims": {`released = 1`, "scheduled_tasks_attempts"},
-		"NoAttempts":             {`max_attempts = 0`, "scheduled_tasks_max_attempts"},
+		"NoAttempts":             {`max_attempts = 0`, "scheduled_tasks_attempts"},
+		"RunningThoughParked":    {`status = 'running', worker_id = gen_random_uuid(), claimed_at = now(), parked_at = now(), first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_state"},
+		"LookedAtThoughPending":  {`look_at = now()`, "scheduled_tasks_state"},
+		"InDoubtThoughWaiting":   {`status = 'in_doubt', waiting_since = now(), first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_state"},
+		"EndedByNobody":          {`status = 'succeeded', finished_at = now(), final_outcome = 'succeeded', final_reason = 'done', first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_state"},
+		"EndedOtherwise":         {`status = 'succeeded', finished_at = now(), final_outcome = 'refused', final_reason = 'x', worker_id = gen_random_uuid(), claimed_at = now(), first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_state"},
+		"EndedWithoutOutcome":    {`status = 'failed', finished_at = now(), final_reason = 'x', worker_id = gen_random_uuid(), claimed_at = now(), first_sent_at = now(), sent_auth = 'token', sent_account = 'a'`, "scheduled_tasks_state"},
+		"IntentWithoutEnd":       {`intent = repeat('x', 256)`, "scheduled_tasks_intent_length"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			task := schedule(t, db, newTask(t, merchant.ID))[0].Task
