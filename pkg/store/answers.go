@@ -45,14 +45,17 @@ func appendError(text []byte, failure *billing.StripeError) ([]byte, error) {
 	return append(text, encoded...), nil
 }
 
-// addAnswer adds an answer's result and error as JSON, "" for what there is not.
-func addAnswer(results, failures *array, answer *billing.Answer) error {
-	result, failure := answer.Result, answer.Error
+// addResult adds a result as JSON, "" for none.
+func addResult(results *array, result *billing.Result) error {
 	if result == nil {
 		results.addText("")
-	} else if err := results.addWritten(func(text []byte) ([]byte, error) { return appendResult(text, result) }); err != nil {
-		return err
+		return nil
 	}
+	return results.addWritten(func(text []byte) ([]byte, error) { return appendResult(text, result) })
+}
+
+// addError adds an error as JSON, "" for none.
+func addError(failures *array, failure *billing.StripeError) error {
 	if failure == nil {
 		failures.addText("")
 		return nil

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -59,7 +60,7 @@ WITH decided AS MATERIALIZED (
 SELECT id, (SELECT count(*) FROM freed) + (SELECT count(*) FROM landed WHERE lane) AS freed FROM settled`
 
 // finishQuery writes the ends of tasks that their rows can tell whole: one row each, nothing appended. It is what nearly every task
-// needs, once.
+// needs, once. Where all have simply succeeded, the arrays that would say so are empty, and unnest makes NULLs of them.
 const finishQuery = finishTasks + `
 SELECT id, (SELECT count(*) FROM freed) AS freed FROM settled`
 
@@ -72,8 +73,8 @@ SELECT id, (SELECT count(*) FROM freed) + (SELECT count(*) FROM landed WHERE lan
 const finishTasks = `
 WITH settled AS (
 	UPDATE scheduled_tasks AS t
-	SET status = d.status, result = nullif(d.result, '')::jsonb, last_error = nullif(d.error, '')::jsonb,
-		final_outcome = d.outcome, final_reason = d.reason, finished_at = now(), updated_at = now()
+	SET status = coalesce(d.status, 'succeeded'), result = nullif(d.result, '')::jsonb, last_error = nullif(d.error, '')::jsonb,
+		final_outcome = coalesce(d.outcome, 'succeeded'), final_reason = coalesce(d.reason, 'done'), finished_at = now(), updated_at = now()
 	FROM unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
 		AS d (id, attempt, status, result, error, outcome, reason)
 	WHERE t.id = d.id AND t.worker_id = $1 AND t.attempt = d.attempt AND (t.status = 'running') IS TRUE
@@ -175,11 +176,21 @@ func (s *Store) finish(ctx context.Context, worker billing.WorkerID, settlements
 	return found, err
 }
 
+// simplyDone reports whether a settlement says what finishQuery takes for granted.
+func simplyDone(settlement *billing.Settlement) bool {
+	answer := &settlement.Answer
+	return settlement.Status == billing.Succeeded && answer.Outcome == billing.OutcomeSucceeded && answer.Reason == billing.ReasonDone &&
+		answer.Error == nil
+}
+
 func finishArgs(worker billing.WorkerID, settlements []*billing.Settlement) ([]any, error) {
-	n := len(settlements)
-	ids, attempts, statuses := newArray(oid.T_uuid, n, 16), newArray(oid.T_int4, n, 4), newArray(oid.T_text, n, 9)
-	results, errors := newArray(oid.T_text, n, 128), newArray(oid.T_text, n, 0)
-	outcomes, reasons := newArray(oid.T_text, n, 9), newArray(oid.T_text, n, 8)
+	n, told := len(settlements), 0 // so many are told in full
+	if slices.ContainsFunc(settlements, func(s *billing.Settlement) bool { return !simplyDone(s) }) {
+		told = n
+	}
+	ids, attempts, results := newArray(oid.T_uuid, n, 16), newArray(oid.T_int4, n, 4), newArray(oid.T_text, n, 128)
+	statuses, errors := newArray(oid.T_text, told, 9), newArray(oid.T_text, told, 0)
+	outcomes, reasons := newArray(oid.T_text, told, 9), newArray(oid.T_text, told, 8)
 	for _, settlement := range settlements {
 		answer := &settlement.Answer
 		if err := ids.addUUID(string(settlement.ID)); err != nil {
@@ -188,12 +199,18 @@ func finishArgs(worker billing.WorkerID, settlements []*billing.Settlement) ([]a
 		if err := attempts.addInt(settlement.Attempt); err != nil {
 			return nil, fmt.Errorf("%w: %w", billing.ErrContent, err)
 		}
+		if err := addResult(results, answer.Result); err != nil {
+			return nil, fmt.Errorf("%w: task %s: %w", billing.ErrContent, settlement.ID, err)
+		}
+		if told == 0 {
+			continue
+		}
+		if err := addError(errors, answer.Error); err != nil {
+			return nil, fmt.Errorf("%w: task %s: %w", billing.ErrContent, settlement.ID, err)
+		}
 		statuses.addText(string(settlement.Status))
 		outcomes.addText(string(answer.Outcome))
 		reasons.addText(string(answer.Reason))
-		if err := addAnswer(results, errors, answer); err != nil {
-			return nil, fmt.Errorf("%w: task %s: %w", billing.ErrContent, settlement.ID, err)
-		}
 	}
 	return []any{string(worker), ids.text, attempts.text, statuses.text, results.text, errors.text, outcomes.text, reasons.text}, nil
 }
