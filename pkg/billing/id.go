@@ -12,6 +12,9 @@ type TaskID string
 // MerchantID identifies a merchant: a UUIDv7 in canonical lower-case form.
 type MerchantID string
 
+// MerchantVersion names a state of a merchant, which any change to it ends. "" is whichever is the present one.
+type MerchantVersion string
+
 // WorkerID identifies one life of one worker process: a UUIDv7 in canonical lower-case form, never used twice.
 type WorkerID string
 

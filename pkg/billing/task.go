@@ -138,6 +138,7 @@ const (
 type Claim struct {
 	ID           TaskID
 	MerchantID   MerchantID
+	Merchant     MerchantVersion // which state of the merchant the claim saw
 	Kind         Kind
 	Target       string
 	Request      Request

@@ -125,6 +125,7 @@ func (s *Store) claimOnce(ctx context.Context, worker billing.WorkerID, limit in
 // claimRow is one row of claimQuery.
 type claimRow struct {
 	id, merchantID, onDecline, watermark     sql.NullString
+	merchantVersion                          sql.NullString
 	kind, target, auth, account              string
 	method, path, body, version              string
 	hash                                     []byte
@@ -138,7 +139,7 @@ func (row *claimRow) columns() []any {
 	return []any{
 		&row.id, &row.merchantID, &row.kind, &row.target, &row.method, &row.path, &row.body, &row.version, &row.hash,
 		(*integer)(&row.attempt), (*integer)(&row.maxAttempts), (*integer)(&row.released), &row.auth, &row.account,
-		&row.onDecline, (*integer)(&row.declines), &row.lag, &row.sinceSent, &row.late, &row.claimedAt, &row.watermark,
+		&row.onDecline, (*integer)(&row.declines), &row.merchantVersion, &row.lag, &row.sinceSent, &row.late, &row.claimedAt, &row.watermark,
 	}
 }
 
@@ -148,7 +149,7 @@ func (row *claimRow) claim(worker billing.WorkerID, at time.Time) (billing.Claim
 		return billing.Claim{}, fmt.Errorf("task %s: %w", row.id.String, err)
 	}
 	return billing.Claim{
-		ID: billing.TaskID(row.id.String), MerchantID: billing.MerchantID(row.merchantID.String),
+		ID: billing.TaskID(row.id.String), MerchantID: billing.MerchantID(row.merchantID.String), Merchant: billing.MerchantVersion(row.merchantVersion.String),
 		Kind: billing.Kind(row.kind), Target: row.target,
 		Request:     billing.Request{Method: row.method, Path: row.path, Body: row.body, APIVersion: row.version},
 		RequestHash: row.hash, Worker: worker, Attempt: row.attempt, MaxAttempts: row.maxAttempts, Released: row.released,

@@ -76,24 +76,26 @@ WITH pace AS MATERIALIZED (
 			WHERE o.target = r.target AND o.merchant_id = r.merchant_id
 				AND o.waiting_since IS NOT NULL AND (o.scheduled_for, o.id) < (r.scheduled_for, r.id)
 			LIMIT 1) IS NOT NULL)
-), judged AS MATERIALIZED (
-	SELECT due.id, due.merchant_id, due.run_at, due.first_sent_at, m.stripe_connect_id,
+)`
+
+	// judged are the due tasks with what was decided about each.
+	judged = `
+	SELECT due.id, due.merchant_id, due.run_at, due.first_sent_at, m.stripe_connect_id, m.xmin AS version,
 		CASE WHEN m.access_token IS NULL THEN 'platform' ELSE 'token' END AS auth,
 		m.paused_at IS NOT NULL OR m.disconnected_at IS NOT NULL AS held,
-		due.target <> '' AND due.id IN (SELECT id FROM blocked) AS blocked
-	FROM due JOIN merchants AS m ON m.id = due.merchant_id
-)`
+		due.target <> '' AND due.id IN (SELECT id FROM blocked) AS blocked, false AS surplus
+	FROM due JOIN merchants AS m ON m.id = due.merchant_id`
 
 	// anyWaiting is asked once per statement and spares a look for each task: as a rule nothing waits for its object.
 	anyWaiting = `(SELECT true FROM scheduled_tasks WHERE waiting_since IS NOT NULL LIMIT 1)`
 
 	// unlimited lets every task go as far as limits are concerned.
-	unlimited = `, turned AS (
-	SELECT id, run_at, first_sent_at, stripe_connect_id, auth, held, blocked, false AS surplus FROM judged
+	unlimited = `, turned AS MATERIALIZED (` + judged + `
 )`
 
 	// limiting locks the paces of the merchants and lets as many tasks of each go as it allows: none while it has a lane.
-	limiting = `, pace AS MATERIALIZED (
+	limiting = `, judged AS MATERIALIZED (` + judged + `
+), pace AS MATERIALIZED (
 	SELECT p.merchant_id, CASE WHEN p.parked_at IS NULL THEN ` + allowed + ` ELSE 0 END AS allowed
 	FROM merchant_pace AS p
 	WHERE p.merchant_id IN (SELECT merchant_id FROM due)
@@ -102,7 +104,7 @@ WITH pace AS MATERIALIZED (
 ), allowance AS MATERIALIZED (
 	SELECT jsonb_object_agg(merchant_id, allowed) AS by_merchant FROM pace
 ), turned AS MATERIALIZED (
-	SELECT id, merchant_id, run_at, first_sent_at, stripe_connect_id, auth, held, blocked,
+	SELECT id, merchant_id, run_at, first_sent_at, stripe_connect_id, version, auth, held, blocked,
 		NOT held AND NOT blocked AND coalesce(((SELECT by_merchant FROM allowance) ->> merchant_id::text)::bigint, 1000000) < row_number() OVER (
 			PARTITION BY merchant_id, held OR blocked ORDER BY first_sent_at IS NULL, run_at, id) AS surplus
 	FROM judged
@@ -111,9 +113,7 @@ WITH pace AS MATERIALIZED (
 ), ` + moving
 
 	// fromLanes takes what the lanes allow; they were locked when they were read.
-	fromLanes = `, turned AS MATERIALIZED (
-	SELECT id, merchant_id, run_at, first_sent_at, stripe_connect_id, auth, held, blocked, false AS surplus FROM judged
-), ` + tallied + `counted AS MATERIALIZED (
+	fromLanes = unlimited + `, ` + tallied + `counted AS MATERIALIZED (
 	SELECT pace.merchant_id, coalesce(t.going, 0) AS going, 0 AS surplus, coalesce(t.found, 0) AS found,
 		t.found IS NULL AND pace.allowed > 0 AND (SELECT count(*) FROM due) < $2 AS nothing
 	FROM pace LEFT JOIN tallied AS t ON t.merchant_id = pace.merchant_id
@@ -184,13 +184,13 @@ WITH pace AS MATERIALIZED (
 	WHERE t.id = j.id AND NOT j.held AND NOT j.blocked AND NOT j.surplus
 	RETURNING t.id, t.merchant_id, t.kind, t.target, t.request_method, t.request_path, t.request_body, t.request_version,
 		t.request_hash, t.attempt, t.max_attempts, t.released, t.sent_auth, t.sent_account, t.on_decline, t.declines,
-		date_part('epoch', now() - j.run_at) AS lag, j.first_sent_at, t.scheduled_for
+		j.version, date_part('epoch', now() - j.run_at) AS lag, j.first_sent_at, t.scheduled_for
 )
 SELECT NULL::uuid AS id, NULL::uuid AS merchant_id, '' AS kind, '' AS target, '' AS request_method, '' AS request_path,
 	'' AS request_body, '' AS request_version, ''::bytea AS request_hash,
 	(SELECT count(*) FROM due)::integer AS attempt, 0 AS max_attempts,
 	(SELECT count(*) FROM turned WHERE surplus)::integer AS released, '' AS sent_auth, '' AS sent_account,
-	NULL::jsonb AS on_decline, 0 AS declines,
+	NULL::jsonb AS on_decline, 0 AS declines, NULL::xid AS version,
 	CASE WHEN (SELECT count(*) FROM due) < $2 THEN (
 		SELECT date_part('epoch', min(run_at) - now()) FROM scheduled_tasks WHERE status = 'pending' AND run_at > now()) END AS lag,
 	(SELECT date_part('epoch', min(ready_at) - now()) FROM merchant_pace WHERE parked_at IS NOT NULL) AS since_sent,
@@ -198,7 +198,7 @@ SELECT NULL::uuid AS id, NULL::uuid AS merchant_id, '' AS kind, '' AS target, ''
 	least((SELECT min(run_at) FROM due), now() - interval '2 seconds') AS watermark
 UNION ALL
 SELECT id, merchant_id, kind, target, request_method, request_path, request_body, request_version, request_hash, attempt,
-	max_attempts, released, sent_auth, sent_account, on_decline, declines, lag,
+	max_attempts, released, sent_auth, sent_account, on_decline, declines, version, lag,
 	CASE WHEN first_sent_at IS NOT NULL THEN date_part('epoch', now() - first_sent_at + (SELECT unnoted FROM behind)
 		+ CASE WHEN (SELECT stepped FROM behind)
 			THEN coalesce((SELECT sum(back) FROM clock_steps WHERE high_water >= first_sent_at), '0') ELSE '0' END) END,

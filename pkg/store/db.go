@@ -176,6 +176,8 @@ type Store struct {
 	single gatherer
 	marked watermark
 	pacer  pacer
+
+	merchants keptMerchants
 }
 
 // New returns a Store over db that seals tokens with cipher.

@@ -156,46 +156,6 @@ func (s *Store) getMerchant(ctx context.Context, operation, condition string, ar
 	return merchant, nil
 }
 
-// GetMerchants opens many merchants at once. A merchant whose token does not open is in failed, with the error of
-// [Store.GetMerchant], and holds back no other; one that does not exist is in neither map.
-func (s *Store) GetMerchants(ctx context.Context, ids []billing.MerchantID) (opened map[billing.MerchantID]billing.Merchant, failed map[billing.MerchantID]error, err error) {
-	wanted, err := uuids(ids)
-	if err != nil {
-		return nil, nil, fmt.Errorf("get merchants: %w", err)
-	}
-	rows, err := s.db.sqlx.QueryContext(ctx,
-		`SELECT `+merchantProfile+`, access_token, refresh_token FROM merchants WHERE id = ANY($1::uuid[])`, wanted)
-	if err != nil {
-		return nil, nil, translate("get merchants", err)
-	}
-	defer func() { _ = rows.Close() }()
-	opened, failed = make(map[billing.MerchantID]billing.Merchant, len(ids)), map[billing.MerchantID]error{}
-	var row merchantRow
-	for into := row.columns(); rows.Next(); {
-		if err := rows.Scan(into...); err != nil {
-			return nil, nil, translate("get merchants", err)
-		}
-		merchant, err := s.open(row)
-		if err != nil {
-			failed[billing.MerchantID(row.ID)] = err
-			continue
-		}
-		opened[merchant.ID] = merchant
-	}
-	if err := rows.Err(); err != nil {
-		return nil, nil, translate("get merchants", err)
-	}
-	return opened, failed, nil
-}
-
-// columns are where merchantProfile and the tokens go, one after the other.
-func (row *merchantRow) columns() []any {
-	return []any{
-		&row.ID, &row.Name, &row.StripeConnectID, &row.Livemode, &row.HasAccessToken, &row.HasRefreshToken, &row.PauseReason,
-		&row.PauseDetail, &row.Disconnected, &row.CreatedAt, &row.UpdatedAt, &row.AccessToken, &row.RefreshToken,
-	}
-}
-
 // DisconnectMerchant erases the tokens and holds the merchant's tasks; history is kept. Disconnecting twice is no error.
 func (s *Store) DisconnectMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error) {
 	return s.changeMerchant(ctx, "disconnect merchant", `

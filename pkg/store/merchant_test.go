@@ -80,7 +80,7 @@ func TestMerchantTokens(t *testing.T) {
 		db.SQL.MustExec(`UPDATE merchants SET access_token = overlay(access_token PLACING 'ffffffff' FROM 60) WHERE id = $1`, broken.ID)
 		_, err = db.Store.GetMerchant(ctx, broken.ID)
 		wantCode(t, err, billing.CodeTokenUnreadable)
-		opened, failed, err := db.Store.GetMerchants(ctx, []billing.MerchantID{created.ID, broken.ID})
+		opened, failed, err := db.Store.GetMerchants(ctx, map[billing.MerchantID]billing.MerchantVersion{created.ID: "", broken.ID: ""})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -105,11 +105,11 @@ func (q *queue) Settle(ctx context.Context, settlements []billing.Settlement) ([
 	return ids, err
 }
 
-func (q *queue) GetMerchants(ctx context.Context, ids []billing.MerchantID) (map[billing.MerchantID]billing.Merchant, map[billing.MerchantID]error, error) {
+func (q *queue) GetMerchants(ctx context.Context, wanted map[billing.MerchantID]billing.MerchantVersion) (map[billing.MerchantID]billing.Merchant, map[billing.MerchantID]error, error) {
 	if q.opened != nil {
 		q.opened()
 	}
-	return q.Store.GetMerchants(ctx, ids)
+	return q.Store.GetMerchants(ctx, wanted)
 }
 
 // quiet counts nothing.

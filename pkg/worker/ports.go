@@ -34,7 +34,7 @@ type Caretaker interface {
 
 // Merchants opens the credentials of the merchants whose tasks are about to be sent.
 type Merchants interface {
-	GetMerchants(ctx context.Context, ids []billing.MerchantID) (opened map[billing.MerchantID]billing.Merchant, failed map[billing.MerchantID]error, err error)
+	GetMerchants(ctx context.Context, wanted map[billing.MerchantID]billing.MerchantVersion) (opened map[billing.MerchantID]billing.Merchant, failed map[billing.MerchantID]error, err error)
 	PauseMerchant(ctx context.Context, id billing.MerchantID, reason billing.PauseReason, detail string) (billing.Merchant, error)
 }
 

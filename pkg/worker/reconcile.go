@@ -64,11 +64,9 @@ func (w *Worker) lookOnce(ctx context.Context) int {
 
 func (w *Worker) lookAt(ctx, statement context.Context, claimed time.Time, doubts []billing.Doubt) error {
 	byMerchant := map[billing.MerchantID][]billing.Doubt{}
-	var merchants []billing.MerchantID
+	merchants := map[billing.MerchantID]billing.MerchantVersion{}
 	for _, doubt := range doubts {
-		if byMerchant[doubt.MerchantID] == nil {
-			merchants = append(merchants, doubt.MerchantID)
-		}
+		merchants[doubt.MerchantID] = ""
 		byMerchant[doubt.MerchantID] = append(byMerchant[doubt.MerchantID], doubt)
 	}
 	opened, failed, err := w.deps.Merchants.GetMerchants(statement, merchants)
@@ -77,7 +75,7 @@ func (w *Worker) lookAt(ctx, statement context.Context, claimed time.Time, doubt
 	}
 	var crew sync.WaitGroup
 	defer crew.Wait()
-	for _, id := range merchants {
+	for id := range merchants {
 		crew.Go(func() {
 			if failed[id] != nil {
 				w.pause(ctx, id, detailUnreadable)

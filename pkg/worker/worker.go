@@ -253,16 +253,13 @@ func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit
 	return w.pauseAfter(batch, began), nil
 }
 
-func merchantsOf(claims []billing.Claim) []billing.MerchantID {
-	seen := map[billing.MerchantID]bool{}
-	ids := []billing.MerchantID{}
+// merchantsOf returns the merchants of claims, each as the claims saw it.
+func merchantsOf(claims []billing.Claim) map[billing.MerchantID]billing.MerchantVersion {
+	seen := map[billing.MerchantID]billing.MerchantVersion{}
 	for i := range claims {
-		if id := claims[i].MerchantID; !seen[id] {
-			seen[id] = true
-			ids = append(ids, id)
-		}
+		seen[claims[i].MerchantID] = claims[i].Merchant
 	}
-	return ids
+	return seen
 }
 
 // takeCare returns to the queue what nobody works on: now and then, and as soon as a worker's lease has run out. A living
