@@ -78,7 +78,7 @@ func (s *Store) Claim(ctx context.Context, worker billing.WorkerID, limit int) (
 }
 
 func (s *Store) claimOnce(ctx context.Context, worker billing.WorkerID, limit int) (batch billing.Batch, err error) {
-	way := s.pacer.choose()
+	way, limit := s.pacer.choose(limit)
 	args := []any{string(worker), limit}
 	if way != claimDue {
 		args = append(args, s.pacer.limits.Rate, s.pacer.limits.Concurrency)

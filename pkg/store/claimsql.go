@@ -93,19 +93,20 @@ WITH pace AS MATERIALIZED (
 	unlimited = `, turned AS MATERIALIZED (` + judged + `
 )`
 
-	// limiting locks the paces of the merchants and lets as many tasks of each go as it allows: none while it has a lane.
+	// limiting locks the paces of the merchants and lets as many tasks of each go as it allows: none while it has a lane. The pace of a
+	// lane that cannot be thought empty for a while yet is neither locked nor written: parking a backlog would keep the lane from going on.
 	limiting = `, judged AS MATERIALIZED (` + judged + `
 ), pace AS MATERIALIZED (
 	SELECT p.merchant_id, CASE WHEN p.parked_at IS NULL THEN ` + allowed + ` ELSE 0 END AS allowed
 	FROM merchant_pace AS p
-	WHERE p.merchant_id IN (SELECT merchant_id FROM due)
+	WHERE p.merchant_id IN (SELECT merchant_id FROM due) AND ` + settled + ` IS NOT TRUE
 	ORDER BY p.merchant_id
 	FOR UPDATE
 ), allowance AS MATERIALIZED (
 	SELECT jsonb_object_agg(merchant_id, allowed) AS by_merchant FROM pace
 ), turned AS MATERIALIZED (
 	SELECT id, merchant_id, run_at, first_sent_at, stripe_connect_id, version, auth, held, blocked,
-		NOT held AND NOT blocked AND coalesce(((SELECT by_merchant FROM allowance) ->> merchant_id::text)::bigint, 1000000) < row_number() OVER (
+		NOT held AND NOT blocked AND coalesce(((SELECT by_merchant FROM allowance) ->> merchant_id::text)::bigint, 0) < row_number() OVER (
 			PARTITION BY merchant_id, held OR blocked ORDER BY first_sent_at IS NULL, run_at, id) AS surplus
 	FROM judged
 ), ` + tallied + `counted AS (
@@ -120,8 +121,7 @@ WITH pace AS MATERIALIZED (
 ), ` + moving
 
 	// moving moves the paces on. A lane is thought empty when nothing is found in it long after the last task was parked: a claim that
-	// parks at this moment may not be seen here. A lane goes on when its
-	// next call is half of that ahead, so that a claim that comes late wastes nothing.
+	// parks at this moment may not be seen here.
 	moving = `moved AS (
 	UPDATE merchant_pace AS p
 	SET next_at = CASE WHEN $3::float8 > 0 AND c.going > 0
@@ -131,13 +131,15 @@ WITH pace AS MATERIALIZED (
 			ELSE p.parked_at END,
 		ready_at = CASE WHEN c.surplus = 0 AND (p.parked_at IS NULL OR c.nothing AND p.parked_at < now() - interval '15 seconds') THEN NULL
 			WHEN $4::int > 0 AND p.in_flight + c.going >= $4::int THEN now() + interval '1 second' -- a settlement makes it sooner
-			WHEN c.found = 0 THEN greatest(p.next_at - interval '50 milliseconds', now() + interval '250 milliseconds')
+			WHEN c.found = 0 THEN greatest(p.next_at - ` + lead + `, now() + interval '250 milliseconds')
 			ELSE greatest(greatest(p.next_at, now()) + c.going * make_interval(secs => CASE WHEN $3::float8 > 0 THEN ` + spacing + ` ELSE 0 END)
-				- interval '50 milliseconds', now() + interval '1 millisecond') END
+				- ` + lead + `, now() + interval '1 millisecond') END
 	FROM counted AS c
 	WHERE p.merchant_id = c.merchant_id
-		AND (c.going > 0 OR c.surplus > 0 OR p.parked_at IS NOT NULL AND p.ready_at <= now())
+		AND (c.going > 0 OR c.surplus > 0 AND ` + settled + ` IS NOT TRUE OR c.surplus = 0 AND p.parked_at IS NOT NULL AND p.ready_at <= now())
 )`
+	// settled: the merchant has a lane, and nobody thinks it empty for thirteen more seconds, longer than a claim may take.
+	settled = `(p.parked_at >= now() - interval '2 seconds')`
 	tallied = `tallied AS MATERIALIZED (
 	SELECT merchant_id, count(*) FILTER (WHERE NOT held AND NOT blocked AND NOT surplus) AS going,
 		count(*) FILTER (WHERE surplus) AS surplus, count(*) AS found
@@ -150,9 +152,16 @@ WITH pace AS MATERIALIZED (
 	spacing = `(1 + (p.slowdown - 1) * CASE WHEN p.slowed_at = '-infinity' THEN 0
 		ELSE exp(least(greatest(date_part('epoch', p.slowed_at - now()), -3600), 0) / 60) END) / $3::float8`
 
-	// allowed is how many calls of a merchant may begin now (GCRA): they may be up to a tenth of a second ahead of their time.
+	// tolerance is how far ahead of its time a call may begin, in seconds. In any second a merchant may then have as many calls as fit
+	// into 1.025 seconds, and as many as the way to Stripe brings together.
+	tolerance = `0.025`
+	// lead is how far ahead of the next call a lane goes on: less than tolerance, or nothing would be allowed then, and enough for a claim
+	// that comes late to waste nothing.
+	lead = `interval '20 milliseconds'`
+
+	// allowed is how many calls of a merchant may begin now (GCRA).
 	allowed = `greatest(0, least(
-		CASE WHEN $3::float8 > 0 THEN floor(1 + (0.1 - date_part('epoch', greatest(p.next_at, now()) - now())) / (` + spacing + `)) ELSE 1000000 END,
+		CASE WHEN $3::float8 > 0 THEN floor(1 + (` + tolerance + ` - date_part('epoch', greatest(p.next_at, now()) - now())) / (` + spacing + `)) ELSE 1000000 END,
 		CASE WHEN $4::int > 0 THEN $4::int - p.in_flight ELSE 1000000 END))::bigint`
 
 	// going writes what was decided and returns it. The first row is about the claim itself and has no id: attempt is the number of due

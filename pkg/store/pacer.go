@@ -21,9 +21,14 @@ const (
 	claimWays
 )
 
-// parkingTurns is how many claims in a row may spend themselves on parking before one passes by the merchants whose tasks are parked:
-// passing over a long backlog costs some ten milliseconds, parking one batch of it about as much.
-const parkingTurns = 4
+const (
+	// parkingBatch is how many tasks a claim looks at while a backlog is being parked: lanes wait for it to end, and a lane that is
+	// late by more than the tolerance has lost that time.
+	parkingBatch = 60
+	// parkingTurns is how many claims in a row may spend themselves on parking before one passes by the merchants whose tasks are
+	// parked, which costs some ten milliseconds where the backlog is long.
+	parkingTurns = 12
+)
 
 // pacer chooses the way of each claim. It only decides about the order of work: that limits hold is the statements' doing.
 type pacer struct {
@@ -33,21 +38,24 @@ type pacer struct {
 	laneAt  time.Time // when a lane may go on, as far as is known; zero: no lane is known
 	parking int       // claims in a row that mostly parked
 	lanes   bool      // the last claim was from the lanes
+	backlog bool      // the last claim from the queue mostly parked
 }
 
-// choose lets lanes go on as soon as they may, in turn with the queue.
-func (p *pacer) choose() int {
+// choose lets lanes go on as soon as they may, in turn with the queue. It says how to claim, and how much at most.
+func (p *pacer) choose(limit int) (way, most int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.limits.None():
-		return claimDue
+		return claimDue, limit
 	case !p.lanes && !p.laneAt.IsZero() && !time.Now().Before(p.laneAt): //nolint:forbidigo // the pace of claims
-		return claimFromLanes
+		return claimFromLanes, limit
 	case p.parking >= parkingTurns:
-		return claimPassingBy
+		return claimPassingBy, limit
+	case p.backlog:
+		return claimWithLimits, min(limit, parkingBatch)
 	}
-	return claimWithLimits
+	return claimWithLimits, limit
 }
 
 // learn takes from the first row of a claim what the next one should know, and fills in what the batch says besides its claims.
@@ -85,6 +93,9 @@ func (p *pacer) learn(way int, head claimRow, limit int, batch *billing.Batch) {
 		batch.More = true // what was passed over may be due
 	}
 	p.lanes = way == claimFromLanes
+	if way == claimWithLimits {
+		p.backlog = p.parking > 0
+	}
 }
 
 // Limit sets how fast each merchant's tasks may go, by the whole fleet. It is called before the first claim, and all workers
@@ -112,7 +123,7 @@ const landing = `, paces AS MATERIALIZED (
 		slowdown = CASE WHEN l.refused > 0 AND p.slowed_at < now() - interval '1 second' THEN least(64, 2 + 2 * (p.slowdown - 1)
 			* CASE WHEN p.slowed_at = '-infinity' THEN 0 ELSE exp(least(date_part('epoch', p.slowed_at - now()), 0) / 60) END) ELSE p.slowdown END,
 		slowed_at = CASE WHEN l.refused > 0 AND p.slowed_at < now() - interval '1 second' THEN now() ELSE p.slowed_at END,
-		ready_at = CASE WHEN p.parked_at IS NOT NULL THEN least(p.ready_at, greatest(p.next_at - interval '50 milliseconds', now())) END
+		ready_at = CASE WHEN p.parked_at IS NOT NULL THEN least(p.ready_at, greatest(p.next_at - ` + lead + `, now())) END
 	FROM tally AS l
 	WHERE p.merchant_id = l.merchant_id AND p.merchant_id IN (SELECT merchant_id FROM paces) AND (p.in_flight > 0 OR l.refused > 0)
 	RETURNING p.parked_at IS NOT NULL AS lane

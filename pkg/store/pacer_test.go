@@ -117,6 +117,16 @@ func TestRateHolds(t *testing.T) {
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("40 calls at 20 a second took %s", took)
 	}
+	var begun []time.Time
+	if err := db.SQL.Select(&begun, `SELECT first_sent_at FROM scheduled_tasks WHERE first_sent_at IS NOT NULL ORDER BY first_sent_at`); err != nil {
+		t.Fatal(err)
+	}
+	const most = 21 // in any second: one in twenty too many, by the database's clock, however late claims come
+	for i := most; i < len(begun); i++ {
+		if span := begun[i].Sub(begun[i-most]); span < time.Second {
+			t.Errorf("%d calls began within %s", most+1, span)
+		}
+	}
 }
 
 // TestLimitsHoldAcrossTheFleet lets many claimers and settlers work on few merchants at once: there is no deadlock, no merchant has
