@@ -66,6 +66,7 @@ func FuzzUUID(f *testing.F) {
 // TestArraysAreSizedExactly: nothing is allocated twice, and nothing but the arrays.
 func TestArraysAreSizedExactly(t *testing.T) {
 	settlements := manySettlements(500)
+	settlements[7].Answer.Reason = billing.ReasonReconciled // so that all are told in full
 	args, err := finishArgs("01890a5d-ac96-774b-bcce-b302099a8057", settlements)
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +79,23 @@ func TestArraysAreSizedExactly(t *testing.T) {
 	got := testing.AllocsPerRun(20, func() { _, err = finishArgs("01890a5d-ac96-774b-bcce-b302099a8057", settlements) })
 	if err != nil || got > 25 {
 		t.Errorf("%v allocations for %d settlements, %v", got, len(settlements), err)
+	}
+}
+
+// TestPlainSuccessesAreToldInShort: ids, attempts and results are there, the rest is what finishQuery takes for granted.
+func TestPlainSuccessesAreToldInShort(t *testing.T) {
+	t.Parallel()
+	settlements := manySettlements(500)
+	args, err := finishArgs("01890a5d-ac96-774b-bcce-b302099a8057", settlements)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := map[int]bool{1: true, 2: true, 4: true}
+	for i, arg := range args[1:] {
+		array, ok := arg.([]byte)
+		if empty := ok && len(array) == 12; !ok || empty == full[i+1] {
+			t.Errorf("parameter %d has %d bytes", i+2, len(array))
+		}
 	}
 }
 
