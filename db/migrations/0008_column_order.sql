@@ -13,6 +13,10 @@ SET LOCAL lock_timeout = '5s';
 
 LOCK TABLE scheduled_tasks IN ACCESS EXCLUSIVE MODE;
 ALTER TABLE task_resolutions DROP CONSTRAINT task_resolutions_task_id_fkey;
+CREATE TEMPORARY TABLE granted ON COMMIT DROP AS
+SELECT c.relname, c.relowner, a.grantee, a.privilege_type, a.is_grantable
+FROM pg_class AS c LEFT JOIN LATERAL aclexplode(c.relacl) AS a ON true
+WHERE c.oid IN ('scheduled_tasks'::regclass, 'attempts'::regclass);
 DROP VIEW attempts;
 
 CREATE TABLE tasks_in_order (
@@ -146,6 +150,25 @@ COMMENT ON COLUMN scheduled_tasks.intent IS 'What the caller wants to happen onc
 COMMENT ON COLUMN scheduled_tasks.worker_id IS 'Who runs it, or who ran the attempt that ended it.';
 COMMENT ON COLUMN scheduled_tasks.claimed_at IS 'When the attempt began that runs, or that ended it.';
 COMMENT ON COLUMN scheduled_tasks.parked_at IS 'Since when the task waits in its merchant''s lane; run_at then only says when it is looked at again at the latest.';
+
+-- Who owned the table and the view, and what was granted on them.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN SELECT relname, relowner, grantee, privilege_type, is_grantable FROM granted LOOP
+        IF one.relowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) THEN
+            EXECUTE format('ALTER TABLE %I OWNER TO %I', one.relname, pg_get_userbyid(one.relowner));
+        END IF;
+        IF one.grantee IS NOT NULL THEN
+            EXECUTE format('GRANT %s ON %I TO %s %s', one.privilege_type, one.relname,
+                CASE one.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(one.grantee)) END,
+                CASE WHEN one.is_grantable THEN 'WITH GRANT OPTION' ELSE '' END);
+        END IF;
+    END LOOP;
+END $$;
+-- +goose StatementEnd
 
 -- +goose Down
 -- The order stays: every statement names its columns. The checks go back to what earlier migrations take away.

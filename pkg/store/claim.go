@@ -70,6 +70,7 @@ func (s *Store) Claim(ctx context.Context, worker billing.WorkerID, limit int) (
 		case try < claimTries && (violates(err, onePerObject) || hasState(err, stateDeadlock)):
 		case err != nil:
 			s.marked.sweep()
+			s.merchants.forget()
 			return billing.Batch{}, err
 		default:
 			return batch, nil

@@ -106,11 +106,13 @@ WITH pace AS MATERIALIZED (
 	SELECT jsonb_object_agg(merchant_id, allowed) AS by_merchant FROM pace
 ), turned AS MATERIALIZED (
 	SELECT id, merchant_id, run_at, first_sent_at, stripe_connect_id, version, auth, held, blocked,
-		NOT held AND NOT blocked AND coalesce(((SELECT by_merchant FROM allowance) ->> merchant_id::text)::bigint, 0) < row_number() OVER (
+		NOT held AND NOT blocked AND coalesce(((SELECT by_merchant FROM allowance) ->> merchant_id::text)::bigint,
+			CASE WHEN (SELECT 1 FROM merchant_pace AS p WHERE p.merchant_id = judged.merchant_id) IS NULL THEN 1000000 ELSE 0 END) < row_number() OVER (
 			PARTITION BY merchant_id, held OR blocked ORDER BY first_sent_at IS NULL, run_at, id) AS surplus
 	FROM judged
-), ` + tallied + `counted AS (
-	SELECT merchant_id, going, surplus, found, false AS nothing FROM tallied
+), ` + tallied + `counted AS MATERIALIZED (
+	SELECT t.merchant_id, t.going, t.surplus, t.found, false AS nothing
+	FROM pace JOIN tallied AS t ON t.merchant_id = pace.merchant_id -- locked, in order, before anything is written
 ), ` + moving
 
 	// fromLanes takes what the lanes allow; they were locked when they were read.
@@ -136,10 +138,12 @@ WITH pace AS MATERIALIZED (
 				- ` + lead + `, now() + interval '1 millisecond') END
 	FROM counted AS c
 	WHERE p.merchant_id = c.merchant_id
-		AND (c.going > 0 OR c.surplus > 0 AND ` + settled + ` IS NOT TRUE OR c.surplus = 0 AND p.parked_at IS NOT NULL AND p.ready_at <= now())
+		AND (c.going > 0 OR c.surplus > 0 OR p.parked_at IS NOT NULL AND p.ready_at <= now())
 )`
-	// settled: the merchant has a lane, and nobody thinks it empty for thirteen more seconds, longer than a claim may take.
-	settled = `(p.parked_at >= now() - interval '2 seconds')`
+	// settled: the merchant has a lane that nobody thinks empty for thirteen more seconds, longer than a claim may take, and that goes on
+	// in time without being told.
+	settled = `(p.parked_at >= now() - interval '2 seconds'
+		AND (p.ready_at <= greatest(p.next_at, now()) OR $4::int > 0 AND p.in_flight >= $4::int))`
 	tallied = `tallied AS MATERIALIZED (
 	SELECT merchant_id, count(*) FILTER (WHERE NOT held AND NOT blocked AND NOT surplus) AS going,
 		count(*) FILTER (WHERE surplus) AS surplus, count(*) AS found

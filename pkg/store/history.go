@@ -116,6 +116,10 @@ func (db *DB) HistoryPage(ctx context.Context, filter HistoryFilter, of HistoryR
 		return HistoryPage{}, translate("read the history", err)
 	}
 	defer func() { _ = tx.Rollback() }() // there is nothing to commit
+	// Before the snapshot is taken: a migration that copies a table would leave it with nothing to see.
+	if _, err := tx.ExecContext(ctx, `LOCK TABLE scheduled_tasks, archived_tasks IN ACCESS SHARE MODE`); err != nil {
+		return HistoryPage{}, translate("read the history", err)
+	}
 	places := []struct {
 		ID       string `db:"id"`
 		Archived bool   `db:"archived"`

@@ -42,6 +42,14 @@ func (k *keptMerchants) find(wanted map[billing.MerchantID]billing.MerchantVersi
 	return found, missing
 }
 
+// forget is for when something went wrong: a server that another one has replaced may have lost transactions, and gives their numbers
+// once more.
+func (k *keptMerchants) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.rows = nil
+}
+
 func (k *keptMerchants) keep(row merchantRow, version billing.MerchantVersion) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

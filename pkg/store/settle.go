@@ -73,8 +73,9 @@ SELECT id, (SELECT count(*) FROM freed) + (SELECT count(*) FROM landed WHERE lan
 const finishTasks = `
 WITH settled AS (
 	UPDATE scheduled_tasks AS t
-	SET status = coalesce(d.status, 'succeeded'), result = nullif(d.result, '')::jsonb, last_error = nullif(d.error, '')::jsonb,
-		final_outcome = coalesce(d.outcome, 'succeeded'), final_reason = coalesce(d.reason, 'done'), finished_at = now(), updated_at = now()
+	SET status = CASE WHEN cardinality($4::text[]) = 0 THEN 'succeeded' ELSE d.status END, result = nullif(d.result, '')::jsonb, last_error = nullif(d.error, '')::jsonb,
+		final_outcome = CASE WHEN cardinality($4::text[]) = 0 THEN 'succeeded' ELSE d.outcome END,
+		final_reason = CASE WHEN cardinality($4::text[]) = 0 THEN 'done' ELSE d.reason END, finished_at = now(), updated_at = now()
 	FROM unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
 		AS d (id, attempt, status, result, error, outcome, reason)
 	WHERE t.id = d.id AND t.worker_id = $1 AND t.attempt = d.attempt AND (t.status = 'running') IS TRUE

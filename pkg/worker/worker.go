@@ -48,9 +48,10 @@ type Deps struct {
 var ErrForced = errors.New("worker: tasks in flight were cut off")
 
 const (
-	claimBatch      = 500                  // tasks per claim at most
-	claimShare      = 16                   // while more is due, slots are claimed for when at least this part of them is free,
-	gatherPause     = 4 * time.Millisecond // or after this time
+	claimBatch      = 500                   // tasks per claim at most
+	claimShare      = 16                    // while more is due, slots are claimed for when at least this part of them is free,
+	gatherPause     = 4 * time.Millisecond  // or after this time
+	freshClaim      = 50 * time.Millisecond // a merchant may have been paused while a claim that took longer waited
 	mendPause       = time.Minute
 	leastPause      = time.Millisecond       // between claims when the next task becomes due in no time
 	wireTime        = 200 * time.Microsecond // of a statement, from here to the database
@@ -234,7 +235,7 @@ func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit
 		return w.pauseAfter(batch, began), nil
 	}
 	w.flight.add(claims)
-	opened, failed, err := w.deps.Merchants.GetMerchants(statement, merchantsOf(claims))
+	opened, failed, err := w.deps.Merchants.GetMerchants(statement, merchantsOf(claims, time.Since(began) < freshClaim))
 	if err != nil {
 		w.giveBack(claims...)
 		return 0, err
@@ -253,13 +254,17 @@ func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit
 	return w.pauseAfter(batch, began), nil
 }
 
-// merchantsOf returns the merchants of claims, each as the claims saw it.
-func merchantsOf(claims []billing.Claim) map[billing.MerchantID]billing.MerchantVersion {
-	seen := map[billing.MerchantID]billing.MerchantVersion{}
+// merchantsOf returns the merchants of claims: as the claims saw them, or as they are now if that is long ago.
+func merchantsOf(claims []billing.Claim, fresh bool) map[billing.MerchantID]billing.MerchantVersion {
+	wanted := map[billing.MerchantID]billing.MerchantVersion{}
 	for i := range claims {
-		seen[claims[i].MerchantID] = claims[i].Merchant
+		if claim := &claims[i]; fresh {
+			wanted[claim.MerchantID] = claim.Merchant
+		} else {
+			wanted[claim.MerchantID] = ""
+		}
 	}
-	return seen
+	return wanted
 }
 
 // takeCare returns to the queue what nobody works on: now and then, and as soon as a worker's lease has run out. A living

@@ -236,9 +236,8 @@ const open = `
 	SELECT t.id, t.kind, t.status, t.target, t.attempt, t.worker_id, t.waiting_since IS NOT NULL AS waits,
 		extract(epoch FROM coalesce(t.look_at, t.run_at) - now()) AS due_in
 	FROM scheduled_tasks AS t JOIN merchants AS m ON m.id = t.merchant_id
-	WHERE m.disconnected_at IS NULL AND (
-		t.status = 'running'
-		OR t.parked_at IS NOT NULL AND t.scheduled_for <= now()
+	WHERE t.status = 'running' OR m.disconnected_at IS NULL AND (
+		t.parked_at IS NOT NULL AND t.scheduled_for <= now()
 		OR t.status = 'pending' AND t.run_at < now() + interval '1 minute' AND NOT EXISTS (
 			SELECT 1 FROM scheduled_tasks AS o
 			WHERE o.status = 'in_doubt' AND o.target = t.target AND o.merchant_id = t.merchant_id AND t.target <> '')
