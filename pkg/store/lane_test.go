@@ -33,11 +33,23 @@ func TestALaneKeepsNobodyBelowTheLimitWaiting(t *testing.T) {
 		finish(batch.Claims)
 		done += len(batch.Claims)
 	}
-	if _, err := db.Store.Claim(ctx, worker, 100); err != nil { // finds the lane empty, and has it rest
-		t.Fatal(err)
+	rests := func() bool { // a claim that finds nothing in the lane has it rest for a quarter of a second
+		if _, err := db.Store.Claim(ctx, worker, 100); err != nil {
+			t.Fatal(err)
+		}
+		var rests bool
+		if err := db.SQL.Get(&rests, `SELECT coalesce(bool_or(ready_at > now() + interval '200 milliseconds'), false) FROM merchant_pace`); err != nil {
+			t.Fatal(err)
+		}
+		return rests
 	}
 	var waits []time.Duration
 	for range 9 {
+		for began := time.Now(); !rests(); {
+			if time.Since(began) > 10*time.Second {
+				t.Fatal("the lane does not come to rest")
+			}
+		}
 		schedule(t, db, many(t, merchant, 1)...)
 		for began := time.Now(); ; {
 			batch, err := db.Store.Claim(ctx, worker, 100)
