@@ -9,8 +9,6 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"billonce/pkg/secret"
-	"billonce/pkg/store"
 	"billonce/pkg/store/storetest"
 )
 
@@ -41,21 +39,7 @@ FROM unnest(ARRAY[-1, 0, 1, 2]) AS attempt, unnest(ARRAY[-1, 0, 1]) AS released,
 func TestTheCopyOfTheTasksIsExact(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	address := storetest.Create(t, "")
-	db, err := store.Open(store.Options{URL: secret.New(address), Patience: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	provider, err := db.Migrations()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = provider.Close() })
-	if _, err := provider.UpTo(ctx, 7); err != nil {
-		t.Fatal(err)
-	}
-	raw := sqlx.MustConnect("postgres", address)
-	t.Cleanup(func() { _ = raw.Close() })
+	_, provider, raw := migratedTo(t, 7)
 	fillEveryState(t, raw)
 	tasks, attempts := lines(t, raw, `SELECT to_jsonb(t)::text FROM scheduled_tasks AS t`), lines(t, raw, `SELECT to_jsonb(a)::text FROM attempts AS a`)
 	shape, allowed := lines(t, raw, shapeQuery), lines(t, raw, allowedQuery(t, raw))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+	"github.com/pressly/goose/v3"
 
 	"billonce/db/migrations"
 	"billonce/pkg/billing"
@@ -52,26 +53,32 @@ func TestSchema(t *testing.T) {
 	wantCode(t, db.RequireSchema(ctx), billing.CodeUnavailable)
 }
 
-// TestDoubtsOfAnEarlierVersionAreNotForgotten migrates a database on which that version left doubts, two of them at one object.
-func TestDoubtsOfAnEarlierVersionAreNotForgotten(t *testing.T) {
-	t.Parallel()
-	ctx := context.Background()
+// migratedTo opens an empty database at an earlier version of the schema, with what migrates it further.
+func migratedTo(t *testing.T, version int64) (db *store.DB, provider *goose.Provider, raw *sqlx.DB) {
+	t.Helper()
 	address := storetest.Create(t, "")
 	db, err := store.Open(store.Options{URL: secret.New(address), Patience: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	provider, err := db.Migrations()
-	if err != nil {
+	if provider, err = db.Migrations(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = provider.Close() })
-	const before = 2
-	if _, err := provider.UpTo(ctx, before); err != nil {
+	if _, err := provider.UpTo(t.Context(), version); err != nil {
 		t.Fatal(err)
 	}
-	raw := sqlx.MustConnect("postgres", address)
+	raw = sqlx.MustConnect("postgres", address)
 	t.Cleanup(func() { _ = raw.Close() })
+	return db, provider, raw
+}
+
+// TestDoubtsOfAnEarlierVersionAreNotForgotten migrates a database on which that version left doubts, two of them at one object.
+func TestDoubtsOfAnEarlierVersionAreNotForgotten(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	const before = 2
+	db, provider, raw := migratedTo(t, before)
 	merchant, first, second := storetest.NewID(t), storetest.NewID(t), storetest.NewID(t)
 	raw.MustExec(`INSERT INTO merchants (id, name, stripe_connect_id, livemode) VALUES ($1, 'M', 'acct_1', false)`, merchant)
 	for _, id := range []string{first, second} {
@@ -80,7 +87,7 @@ func TestDoubtsOfAnEarlierVersionAreNotForgotten(t *testing.T) {
 			VALUES ($1, $2, 'invoice.pay', 'in_1', '{}', '{}', 'POST', '/v1/invoices/in_1/pay', '', '2023-10-16', decode(repeat('00', 32), 'hex'),
 				now(), now(), 5, 'in_doubt', 1, now(), 'token', 'acct_1')`, id, merchant)
 	}
-	_, err = provider.Up(ctx)
+	_, err := provider.Up(ctx)
 	var refused *pq.Error
 	if !errors.As(err, &refused) || !strings.Contains(refused.Message, "1 objects have more than one task") ||
 		!strings.Contains(refused.Detail, "in_1") || !strings.Contains(refused.Detail, second) || refused.Hint == "" {
