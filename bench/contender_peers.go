@@ -67,8 +67,10 @@ func graphileContender() contender {
 			return b.spawn(ctx, database, workers, nodeCommand(b, graphileName, append(variant{"work"}, args...)...))
 		},
 		variants: []variant{
-			{"--concurrency", "24", "--queue", "500"}, {"--concurrency", "100", "--queue", "500"},
-			{"--concurrency", "250", "--queue", "1000"}, {"--concurrency", "1000", "--queue", "4000"},
+			{"--concurrency", "24", "--queue", "500"},
+			{"--concurrency", "100", "--queue", "500"},
+			{"--concurrency", "250", "--queue", "1000"},
+			{"--concurrency", "1000", "--queue", "4000"},
 		},
 		latency: func(b *Bench, _ string, rate, seconds int) (stage.Command, error) {
 			return nodeCommand(b, graphileName, "latency", "--rate", strconv.Itoa(rate), "--seconds", strconv.Itoa(seconds)), nil
@@ -102,7 +104,9 @@ func pgbossContender() contender {
 			return b.spawn(ctx, database, workers, nodeCommand(b, pgbossName, append(variant{"work"}, args...)...))
 		},
 		variants: []variant{
-			{"--loops", "2", "--batch", "5000"}, {"--loops", "1", "--batch", "5000"}, {"--loops", "2", "--batch", "1000"},
+			{"--loops", "2", "--batch", "5000"},
+			{"--loops", "1", "--batch", "5000"},
+			{"--loops", "2", "--batch", "1000"},
 			{"--own", "1", "--loops", "2", "--batch", "5000"},
 		},
 		latency: func(b *Bench, _ string, rate, seconds int) (stage.Command, error) {

@@ -55,8 +55,13 @@ const stopTimeout = time.Minute
 // wanted are the settings beside PostgreSQL's defaults, and durability, which is not to be lost to a file of somebody's.
 func wanted() []Setting {
 	return []Setting{
-		{"fsync", "on"}, {"synchronous_commit", "on"}, {"full_page_writes", "on"}, {"autovacuum", "on"},
-		{"shared_buffers", "1GB"}, {"max_wal_size", "8GB"}, {"checkpoint_timeout", "30min"},
+		{"fsync", "on"},
+		{"synchronous_commit", "on"},
+		{"full_page_writes", "on"},
+		{"autovacuum", "on"},
+		{"shared_buffers", "1GB"},
+		{"max_wal_size", "8GB"},
+		{"checkpoint_timeout", "30min"},
 	}
 }
 

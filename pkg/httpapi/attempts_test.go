@@ -32,6 +32,7 @@ func TestAttemptsPage(t *testing.T) {
 		t.Errorf("%+v", second)
 	}
 }
+
 func TestAnEmptyListIsAnArray(t *testing.T) {
 	t.Parallel()
 	if got := newAPI().call(t, "GET", "/v1/tasks", "").Body.String(); got != `{"data":[],"next_cursor":null}`+"\n" {
