@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,6 +91,16 @@ func TestPlainOrNot(t *testing.T) {
 		{billing.CustomerUpdate, "cus_1", `{"metadata": ` + manyNames(50) + `}`, true},
 		{billing.InvoiceCreate, "", `{"customer": "c", "metadata": ` + manyNames(49) + `}`, true},
 		{billing.InvoiceCreate, "", `{"customer": "c", "metadata": ` + manyNames(50) + `}`, false},
+		{billing.CustomerUpdate, "cus_1", `{"metadata": {"` + strings.Repeat("k", 40) + `": "` + strings.Repeat("ü", 500) + `"}}`, true},
+		{billing.CustomerUpdate, "cus_1", `{"metadata": {"` + strings.Repeat("k", 41) + `": "v"}}`, false},
+		{billing.CustomerUpdate, "cus_1", `{"metadata": {"k": "` + strings.Repeat("v", 501) + `"}}`, false},
+		{billing.CustomerUpdate, "cus_1", `{"metadata": {"": "v"}}`, false},
+		{billing.SubscriptionUpdate, "sub_1", `{"default_tax_rates": ["a"` + strings.Repeat(`, "a"`, 999) + `]}`, true},
+		{billing.SubscriptionUpdate, "sub_1", `{"default_tax_rates": ["a"` + strings.Repeat(`, "a"`, 1000) + `]}`, false},
+		{billing.SubscriptionUpdate, "sub_1", `{"default_tax_rates": ` + strings.Repeat("[", 15) + strings.Repeat("]", 15) + `}`, false},
+		{billing.SubscriptionUpdate, "sub_1", `{"default_tax_rates": ` + strings.Repeat("[", 16) + strings.Repeat("]", 16) + `}`, false},
+		{billing.SubscriptionUpdate, "sub_1", `{"default_tax_rates": ` + strings.Repeat("[", 60_000) + `}`, false},
+		{billing.CustomerUpdate, "cus_1", `{"name": "` + strings.Repeat("n", 64<<10) + `"}`, false},
 		{billing.SubscriptionUpdate, "sub_1", `{"trial_end": "now"}`, false},
 		{billing.SubscriptionUpdate, "sub_1", `{"items": [{"price": "a"}, {}]}`, false},
 		{billing.SubscriptionUpdate, "sub_1", `{"description": ""}`, false},
