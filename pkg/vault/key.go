@@ -81,17 +81,19 @@ func keyBytes(text string) ([]byte, error) {
 }
 
 // ID names the key without telling anything of it: 16 hexadecimal digits derived by HKDF-SHA256 (RFC 5869).
-func (k Key) ID() string { return k.derive("billonce/key-id/v1", 8) }
+func (k Key) ID() string { return hex.EncodeToString(k.derive("billonce/key-id/v1", 8)) }
 
 // CheckValue proves that two processes hold the same key: 32 hexadecimal digits derived by HKDF-SHA256.
-func (k Key) CheckValue() string { return k.derive("billonce/check-value/v1", 16) }
+func (k Key) CheckValue() string {
+	return hex.EncodeToString(k.derive("billonce/check-value/v1", 16))
+}
 
-func (k Key) derive(purpose string, size int) string {
+func (k Key) derive(purpose string, size int) []byte {
 	derived, err := hkdf.Key(sha256.New, k.bytes(), nil, purpose, size)
 	if err != nil {
 		panic("vault: derive from a key: " + err.Error()) // only for sizes beyond RFC 5869's limit
 	}
-	return hex.EncodeToString(derived)
+	return derived
 }
 
 // Encode returns the key as 64 hexadecimal digits, a form that [ParseKey] reads.

@@ -6,10 +6,15 @@
 //   - It opens what Node programs wrote in this form too: 16-byte IVs, base64, and both encodings mixed.
 //   - Whatever is wrong with a sealed text, the error is the same [ErrDecrypt] and says nothing of the content.
 //
-// It protects tokens from whoever reads the database, its backups or its replicas without holding the key. It does not
-// protect them from whoever runs code in a service that holds the key, nor does it hide that two rows were swapped.
+//   - What [Vault.Seal] writes is bound to its place: beside the text stands the id of its key and an HMAC-SHA256, under a key of
+//     its own that HKDF derives, over table, column, row, key id and text. [Vault.Open] refuses a text that was moved to another
+//     place, or put back under another key's id.
 //
-// It never knows whose field it seals, never logs, and never returns a key's bytes but through [Key.Encode].
+// It protects tokens from whoever reads the database, its backups or its replicas without holding the key, and from being moved
+// by whoever writes to it. It does not protect them from whoever runs code in a service that holds the key, nor from whoever puts
+// a whole old row back, with its binding, as long as its key is held.
+//
+// It never logs, and never returns a key's bytes but through [Key.Encode].
 package vault
 
 import (
@@ -37,10 +42,15 @@ type Vault struct {
 	previous []Key
 	seal     cipher.AEAD // makes its own random IV and puts it in front
 	opens    []opener    // primary first
+	strict   bool        // nothing is opened without a binding
 }
 
-// opener opens with one key, whichever size the IV has.
-type opener struct{ usual, legacy cipher.AEAD }
+// opener opens with one key, whichever size the IV has, and binds with the key derived from it.
+type opener struct {
+	usual, legacy cipher.AEAD
+	id            string
+	binding       []byte
+}
 
 // New returns a vault that seals with primary.
 func New(primary Key, previous ...Key) (*Vault, error) {
@@ -54,6 +64,7 @@ func New(primary Key, previous ...Key) (*Vault, error) {
 		if err != nil {
 			return nil, fmt.Errorf("prepare a key: %w", err)
 		}
+		open.id, open.binding = key.ID(), key.derive("billonce/binding/v1", keySize)
 		vault.opens = append(vault.opens, open)
 		if i > 0 {
 			continue
@@ -89,12 +100,14 @@ func (v *Vault) Encrypt(text string) (string, error) {
 }
 
 // Decrypt opens a sealed text. Its only error is [ErrDecrypt].
-func (v *Vault) Decrypt(sealed string) (string, error) {
+func (v *Vault) Decrypt(sealed string) (string, error) { return decrypt(sealed, v.opens...) }
+
+func decrypt(sealed string, opens ...opener) (string, error) {
 	iv, tag, contents, ok := parse(sealed)
 	if !ok {
 		return "", ErrDecrypt
 	}
-	for _, with := range v.opens {
+	for _, with := range opens {
 		for _, content := range contents {
 			if text, ok := with.open(iv, tag, content); ok {
 				return text, nil
