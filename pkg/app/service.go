@@ -53,6 +53,7 @@ type foundation struct {
 	db       *store.DB
 	store    *store.Store
 	vault    *vault.Vault
+	alarm    *keyAlarm
 	registry *telemetry.Registry
 	health   *telemetry.Health
 }
@@ -71,6 +72,7 @@ func onFoundation(ctx context.Context, name string, conf config.Common, conns in
 		conf: conf, log: log, db: db,
 		health: telemetry.NewHealth(), registry: telemetry.NewRegistry(name, Version, db.Pool()),
 	}
+	base.alarm = &keyAlarm{log: log, metrics: telemetry.NewKeyMetrics(base.registry)}
 	ops, err := telemetry.NewOpsServer(ctx, conf.OpsAddr, base.registry, base.health, log)
 	if err != nil {
 		return err
@@ -108,6 +110,7 @@ func (b *foundation) waitForDatabase(ctx context.Context) error {
 		cancel()
 		if err == nil {
 			b.store = store.New(b.db, b.vault)
+			b.store.SetAlarm(b.alarm)
 			return nil
 		}
 		if fault := keyFault(err); fault != nil {
@@ -126,69 +129,6 @@ func (b *foundation) waitForDatabase(ctx context.Context) error {
 	}
 }
 
-// keyFault returns what is wrong with the encryption key, nil if err is about something else, which waiting may mend.
-func keyFault(err error) error {
-	var misconfigured *config.Error
-	var mismatch *store.KeyMismatch
-	var known *billing.Error
-	switch {
-	case errors.As(err, &misconfigured):
-		return misconfigured
-	case errors.As(err, &mismatch):
-		return &config.Error{Faults: []string{"ENCRYPTION_KEY does not fit: " + mismatch.Error()}}
-	case errors.As(err, &known) && known.Code == billing.CodeTokenUnreadable:
-		return &config.Error{Faults: []string{"ENCRYPTION_KEY does not fit: " + known.Message}}
-	}
-	return nil
-}
-
-// adoptKey settles which key seals: the configured one, or in development one that all processes share through the
-// database. It returns a [*store.KeyMismatch] when the database was sealed with another.
-func (b *foundation) adoptKey(ctx context.Context) error {
-	text, previous := b.conf.Key, b.conf.Previous()
-	shared := text.Empty()
-	if shared {
-		candidate, err := vault.GenerateKey()
-		if err != nil {
-			return err
-		}
-		if text, err = b.db.DevelopmentKey(ctx, candidate.Encode()); err != nil {
-			return err
-		}
-	}
-	primary, err := vault.ParseKey(text)
-	if err != nil {
-		return &config.Error{Faults: []string{"ENCRYPTION_KEY " + err.Error()}}
-	}
-	others := make([]vault.Key, len(previous))
-	for i, key := range previous {
-		if others[i], err = vault.ParseKey(key); err != nil {
-			return &config.Error{Faults: []string{"ENCRYPTION_KEYS_PREVIOUS " + err.Error()}}
-		}
-	}
-	if b.vault, err = vault.New(primary, others...); err != nil {
-		return err
-	}
-	records := b.keyRecords()
-	if err := b.db.AdoptKey(ctx, b.vault, records[0], records[1:]...); err != nil {
-		return err
-	}
-	if shared {
-		b.log.WarnContext(ctx, "no ENCRYPTION_KEY: using a key that is kept in the database itself, which protects nothing; set ENCRYPTION_KEY",
-			slog.String("key_id", primary.ID()))
-	}
-	b.log.InfoContext(ctx, "encryption key adopted", slog.String("key_id", primary.ID()))
-	return nil
-}
-
-func (b *foundation) keyRecords() []store.KeyRecord {
-	var records []store.KeyRecord
-	for _, key := range append([]vault.Key{b.vault.Primary()}, b.vault.Previous()...) {
-		records = append(records, store.KeyRecord{ID: key.ID(), CheckValue: key.CheckValue()})
-	}
-	return records
-}
-
 // checks are what the configuration cannot judge by itself.
 func checks() config.Checks { return config.Checks{Key: checkKey, Database: checkDatabase} }
 
@@ -199,18 +139,6 @@ func checkDatabase(url secret.Text) error {
 		return errors.New("is not a PostgreSQL URL that can be used")
 	}
 	return db.Close()
-}
-
-// checkKey judges a configured encryption key.
-func checkKey(text secret.Text, environment config.Environment) error {
-	key, err := vault.ParseKey(text)
-	if err != nil {
-		return err
-	}
-	if environment == config.Production && key.Weak() {
-		return errors.New("is not a random key; `billctl keys generate` makes one")
-	}
-	return nil
 }
 
 // healthcheck asks the running service whether it lives.

@@ -35,6 +35,7 @@ type Common struct {
 	DatabaseURL     secret.Text   `env:"DATABASE_URL"`
 	Key             secret.Text   `env:"ENCRYPTION_KEY"`
 	PreviousKeys    secret.Text   `env:"ENCRYPTION_KEYS_PREVIOUS"` // comma list
+	Binding         string        `env:"ENCRYPTION_BINDING" envDefault:"optional"`
 	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       string        `env:"LOG_FORMAT" envDefault:"json"`
 	OpsAddr         string        `env:"OPS_ADDR"`
@@ -45,6 +46,15 @@ type Common struct {
 	MerchantRate        float64 `env:"MERCHANT_RATE" envDefault:"20"`        // calls per second, 0: no limit
 	MerchantConcurrency int     `env:"MERCHANT_CONCURRENCY" envDefault:"10"` // calls at once, 0: no limit
 }
+
+// The values of ENCRYPTION_BINDING.
+const (
+	BindingOptional = "optional" // tokens that an older release stored, bound to no place, are accepted
+	BindingRequired = "required"
+)
+
+// RequiresBinding reports whether a stored token that is bound to no place is refused.
+func (c Common) RequiresBinding() bool { return c.Binding == BindingRequired }
 
 // Stripe is how Stripe is reached.
 type Stripe struct {

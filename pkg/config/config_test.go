@@ -54,6 +54,8 @@ func TestDefaults(t *testing.T) {
 		"MERCHANT_RATE":               {worker.MerchantRate, 20.0},
 		"MERCHANT_CONCURRENCY":        {worker.MerchantConcurrency, 10},
 		"ALLOW_PAYOUTS":               {api.AllowPayouts, false},
+		"ENCRYPTION_BINDING":          {api.Binding, config.BindingOptional},
+		"ENCRYPTION_BINDING's effect": {worker.RequiresBinding(), false},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s: got %v, want %v", name, pair[0], pair[1])
@@ -81,7 +83,7 @@ func TestEachFaultIsNamed(t *testing.T) {
 		"WORKER_CONCURRENCY":        {"canary", "0", "100000"}, "WORKER_POLL_INTERVAL": {"canary", "1ms"}, "WORKER_LEASE": {"canary", "10ms"},
 		"RETRY_BASE": {"canary", "0s"}, "RETRY_MAX": {"canary", "1s"}, "RECONCILE_DELAYS": {"canary", "1m,canary", "0s", ","}, "TASK_RETENTION": {"canary", "-1h", "-1d", "1.5d", "d", "99999d", "1ms", "400"}, "MERCHANT_RATE": {"canary", "-1"}, "MERCHANT_CONCURRENCY": {"canary", "-1"},
 		"ALLOW_PAYOUTS": {"canary"}, "ENCRYPTION_KEY_FILE": {"/canary/nowhere"}, "ENCRYPTION_KEY": {"bad canary"},
-		"ENCRYPTION_KEYS_PREVIOUS": {"canary"}, "DATABASE_URL": {"bad canary"},
+		"ENCRYPTION_KEYS_PREVIOUS": {"canary"}, "ENCRYPTION_BINDING": {"canary", "Required", "true"}, "DATABASE_URL": {"bad canary"},
 	} {
 		for _, value := range values {
 			_, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", variable + "=" + value}, config.Checks{

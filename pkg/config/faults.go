@@ -66,6 +66,9 @@ func (f *faultList) common(c Common, checks Checks) {
 	if c.Key.Empty() && !c.PreviousKeys.Empty() {
 		f.add("ENCRYPTION_KEYS_PREVIOUS", "needs ENCRYPTION_KEY beside it")
 	}
+	if c.Binding != BindingOptional && c.Binding != BindingRequired {
+		f.add("ENCRYPTION_BINDING", "must be optional or required")
+	}
 	f.atLeast("SHUTDOWN_DELAY", c.ShutdownDelay, 0)
 	f.atLeast("SHUTDOWN_TIMEOUT", c.ShutdownTimeout, time.Second)
 	if c.ShutdownDelay >= c.ShutdownTimeout && !f.judged["SHUTDOWN_TIMEOUT"] {

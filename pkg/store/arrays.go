@@ -39,6 +39,9 @@ func (a *array) addText(text string) {
 	a.text = append(a.text, text...)
 }
 
+// addNull adds NULL.
+func (a *array) addNull() { a.number(math.MaxUint32) }
+
 // addInt adds an element of an int[].
 func (a *array) addInt(n int) error {
 	if n < math.MinInt32 || n > math.MaxInt32 {

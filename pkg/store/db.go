@@ -159,12 +159,6 @@ func (db *DB) onConn(ctx context.Context, operation string, fn func(*sqlx.Conn) 
 	return nil
 }
 
-// Cipher seals and opens one field. pkg/vault implements it.
-type Cipher interface {
-	Encrypt(text string) (string, error)
-	Decrypt(sealed string) (string, error)
-}
-
 // Store reads and writes merchants and tasks.
 type Store struct {
 	db     *DB
@@ -176,6 +170,8 @@ type Store struct {
 	single gatherer
 	marked watermark
 	pacer  pacer
+	alarm  Alarm
+	sealed sealings
 
 	merchants keptMerchants
 }
@@ -183,7 +179,7 @@ type Store struct {
 // New returns a Store over db that seals tokens with cipher.
 func New(db *DB, cipher Cipher) *Store {
 	// One process has one claimer and one settler, and works on a few batches at once.
-	s := &Store{db: db, cipher: cipher, wake: make(chan struct{}, 1)}
+	s := &Store{db: db, cipher: cipher, wake: make(chan struct{}, 1), sealed: sealings{turn: make(chan struct{}, 1)}}
 	db.kept = append(db.kept, &s.single)
 	s.single.prepared = db.prepare(scheduleQuery, gatherFlights)
 	s.plain, s.ends = db.prepare(scheduleQuery, plainBatches), db.prepare(finishQuery, 1)

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"net"
+	"sync"
 	"time"
 
 	"billonce/pkg/billing"
+	"billonce/pkg/secret"
 )
 
 // The statements whose plans are tested.
@@ -66,3 +68,32 @@ func (s *Store) CreateCarefully(ctx context.Context, tasks []billing.NewTask) ([
 
 // Refused reports whether err says that the store is closed.
 func Refused(err error) bool { return errors.Is(err, sql.ErrConnDone) }
+
+// BeforeResealing makes a rotation call something between reading and writing a page.
+func (s *Store) BeforeResealing(call func()) {
+	s.cipher = &watched{Cipher: undecorated(s.cipher), before: call}
+}
+
+func undecorated(c Cipher) Cipher {
+	if w, ok := c.(*watched); ok {
+		return w.Cipher
+	}
+	return c
+}
+
+// watched is a cipher that calls something at its first sealing.
+type watched struct {
+	Cipher
+	once   sync.Once
+	before func()
+}
+
+// Seal implements [Cipher].
+func (w *watched) Seal(at billing.Place, text secret.Text) (billing.Sealed, error) {
+	w.once.Do(func() {
+		if w.before != nil {
+			w.before()
+		}
+	})
+	return w.Cipher.Seal(at, text)
+}

@@ -99,17 +99,20 @@ func (db *DB) DevelopmentKey(ctx context.Context, candidate secret.Text) (secret
 
 // proveKey opens one sealed token of the database, if there is any.
 func proveKey(ctx context.Context, tx *sqlx.Tx, cipher Cipher, primary KeyRecord) error {
-	var sealed string
-	err := tx.GetContext(ctx, &sealed, `
-		SELECT coalesce(access_token, refresh_token) FROM merchants
-		WHERE access_token IS NOT NULL OR refresh_token IS NOT NULL LIMIT 1`)
+	row := merchantRow{}
+	err := tx.GetContext(ctx, &row, `
+		SELECT id, `+tokenColumns+` FROM merchants WHERE access_token IS NOT NULL OR refresh_token IS NOT NULL LIMIT 1`)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if _, err := cipher.Decrypt(sealed); err != nil {
+	column, token := accessToken, tokenOf(row.AccessToken, row.AccessKeyID, row.AccessBinding)
+	if token.Sealed == nil {
+		column, token = refreshToken, tokenOf(row.RefreshToken, row.RefreshKeyID, row.RefreshBinding)
+	}
+	if _, err := cipher.Open(tokenAt(billing.MerchantID(row.ID), column), *token.Sealed); err != nil {
 		return &billing.Error{Code: billing.CodeTokenUnreadable, Message: fmt.Sprintf(
 			"the database holds tokens that encryption key %s does not open", primary.ID)}
 	}

@@ -35,7 +35,11 @@ type merchantRow struct {
 	CreatedAt       time.Time      `db:"created_at"`
 	UpdatedAt       time.Time      `db:"updated_at"`
 	AccessToken     sql.NullString `db:"access_token"`
+	AccessKeyID     sql.NullString `db:"access_token_key_id"`
+	AccessBinding   []byte         `db:"access_token_binding"`
 	RefreshToken    sql.NullString `db:"refresh_token"`
+	RefreshKeyID    sql.NullString `db:"refresh_token_key_id"`
+	RefreshBinding  []byte         `db:"refresh_token_binding"`
 }
 
 func (row merchantRow) merchant() billing.Merchant {
@@ -57,18 +61,20 @@ func (row merchantRow) merchant() billing.Merchant {
 // CreateMerchant seals the tokens and connects a merchant. The error has code [billing.CodeConflict] when the Stripe
 // account is connected already in the same mode.
 func (s *Store) CreateMerchant(ctx context.Context, merchant billing.NewMerchant) (billing.Merchant, error) {
-	access, err := s.seal(merchant.AccessToken)
+	access, err := s.seal(ctx, merchant.ID, accessToken, merchant.AccessToken)
 	if err != nil {
 		return billing.Merchant{}, fmt.Errorf("create merchant: %w", err)
 	}
-	refresh, err := s.seal(merchant.RefreshToken)
+	refresh, err := s.seal(ctx, merchant.ID, refreshToken, merchant.RefreshToken)
 	if err != nil {
 		return billing.Merchant{}, fmt.Errorf("create merchant: %w", err)
 	}
 	return s.changeMerchant(ctx, "create merchant", `
-		INSERT INTO merchants (id, name, stripe_connect_id, livemode, access_token, refresh_token)
-		VALUES ($1, $2, $3, $4, $5, $6) RETURNING `+merchantProfile,
-		merchant.ID, merchant.Name, merchant.StripeConnectID, merchant.Livemode, access, refresh)
+		INSERT INTO merchants (id, name, stripe_connect_id, livemode, access_token, access_token_key_id, access_token_binding,
+			refresh_token, refresh_token_key_id, refresh_token_binding)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING `+merchantProfile,
+		merchant.ID, merchant.Name, merchant.StripeConnectID, merchant.Livemode,
+		access.text(), access.keyID(), access.binding(), refresh.text(), refresh.keyID(), refresh.binding())
 }
 
 // UpdateMerchant changes what change names, sealing new tokens. The error has code [billing.CodeNotFound], or
@@ -83,15 +89,17 @@ func (s *Store) UpdateMerchant(ctx context.Context, id billing.MerchantID, chang
 	if change.Name != nil {
 		assign("name", *change.Name)
 	}
-	for column, token := range map[string]*secret.Text{"access_token": change.AccessToken, "refresh_token": change.RefreshToken} {
+	for column, token := range map[string]*secret.Text{accessToken: change.AccessToken, refreshToken: change.RefreshToken} {
 		if token == nil {
 			continue
 		}
-		sealed, err := s.seal(*token)
+		sealed, err := s.seal(ctx, id, column, *token)
 		if err != nil {
 			return billing.Merchant{}, fmt.Errorf("update merchant: %w", err)
 		}
-		assign(column, sealed)
+		assign(column, sealed.text())
+		assign(column+"_key_id", sealed.keyID())
+		assign(column+"_binding", sealed.binding())
 	}
 	return s.changeConnected(ctx, id, "update merchant", `
 		UPDATE merchants SET `+strings.Join(set, ", ")+`
@@ -130,7 +138,8 @@ func (s *Store) ListMerchants(ctx context.Context, filter billing.MerchantFilter
 }
 
 // GetMerchant returns a merchant with its tokens opened. The error has code [billing.CodeNotFound], or
-// [billing.CodeTokenUnreadable] when a stored token was not sealed by a key at hand or was changed since.
+// [billing.CodeTokenUnreadable] when a stored token was not sealed by a key at hand, was changed since, or was sealed for another
+// place; [billing.TokenFaultOf] tells which.
 func (s *Store) GetMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error) {
 	return s.getMerchant(ctx, "get merchant", `id = $1`, id)
 }
@@ -145,11 +154,11 @@ func (s *Store) GetMerchantByStripeUserID(ctx context.Context, stripeUserID stri
 func (s *Store) getMerchant(ctx context.Context, operation, condition string, args ...any) (billing.Merchant, error) {
 	row := merchantRow{}
 	err := s.db.sqlx.GetContext(ctx, &row,
-		`SELECT `+merchantProfile+`, access_token, refresh_token FROM merchants WHERE `+condition, args...)
+		`SELECT `+merchantProfile+`, `+tokenColumns+` FROM merchants WHERE `+condition, args...)
 	if err != nil {
 		return billing.Merchant{}, merchantError(operation, err)
 	}
-	merchant, err := s.open(row)
+	merchant, err := s.open(ctx, row)
 	if err != nil {
 		return billing.Merchant{}, fmt.Errorf("%s: %w", operation, err)
 	}
@@ -159,7 +168,8 @@ func (s *Store) getMerchant(ctx context.Context, operation, condition string, ar
 // DisconnectMerchant erases the tokens and holds the merchant's tasks; history is kept. Disconnecting twice is no error.
 func (s *Store) DisconnectMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error) {
 	return s.changeMerchant(ctx, "disconnect merchant", `
-		UPDATE merchants SET access_token = NULL, refresh_token = NULL, updated_at = now(),
+		UPDATE merchants SET access_token = NULL, access_token_key_id = NULL, access_token_binding = NULL,
+			refresh_token = NULL, refresh_token_key_id = NULL, refresh_token_binding = NULL, updated_at = now(),
 			disconnected_at = coalesce(disconnected_at, now())
 		WHERE id = $1 RETURNING `+merchantProfile, id)
 }
@@ -217,41 +227,4 @@ func merchantError(operation string, err error) error {
 		return &billing.Error{Code: billing.CodeConflict, Message: "the Stripe account is connected already"}
 	}
 	return translate(operation, err)
-}
-
-// seal returns NULL for an empty token.
-func (s *Store) seal(token secret.Text) (sql.NullString, error) {
-	if token.Empty() {
-		return sql.NullString{}, nil
-	}
-	sealed, err := s.cipher.Encrypt(token.Reveal())
-	if err != nil {
-		return sql.NullString{}, fmt.Errorf("seal a token: %w", err)
-	}
-	return sql.NullString{String: sealed, Valid: true}, nil
-}
-
-func (s *Store) open(row merchantRow) (billing.Merchant, error) {
-	merchant := row.merchant()
-	for _, field := range []struct {
-		column string
-		sealed sql.NullString
-		into   *secret.Text
-	}{
-		{"access_token", row.AccessToken, &merchant.AccessToken},
-		{"refresh_token", row.RefreshToken, &merchant.RefreshToken},
-	} {
-		if !field.sealed.Valid {
-			continue
-		}
-		text, err := s.cipher.Decrypt(field.sealed.String)
-		if err != nil {
-			return billing.Merchant{}, &billing.Error{
-				Code: billing.CodeTokenUnreadable,
-				Err:  fmt.Errorf("open %s of merchant %s: %w", field.column, row.ID, err),
-			}
-		}
-		*field.into = secret.New(text)
-	}
-	return merchant, nil
 }

@@ -73,7 +73,7 @@ func (s *Store) GetMerchants(ctx context.Context, wanted map[billing.MerchantID]
 	}
 	opened, failed = make(map[billing.MerchantID]billing.Merchant, len(rows)), map[billing.MerchantID]error{}
 	for _, row := range rows {
-		merchant, err := s.open(row)
+		merchant, err := s.open(ctx, row)
 		if err != nil {
 			failed[billing.MerchantID(row.ID)] = err
 			continue
@@ -89,7 +89,7 @@ func (s *Store) readMerchants(ctx context.Context, ids []billing.MerchantID) ([]
 		return nil, fmt.Errorf("get merchants: %w", err)
 	}
 	rows, err := s.db.sqlx.QueryContext(ctx,
-		`SELECT `+merchantProfile+`, access_token, xmin AS version FROM merchants WHERE id = ANY($1::uuid[])`, list)
+		`SELECT `+merchantProfile+`, access_token, access_token_key_id, access_token_binding, xmin AS version FROM merchants WHERE id = ANY($1::uuid[])`, list)
 	if err != nil {
 		return nil, translate("get merchants", err)
 	}
@@ -110,10 +110,11 @@ func (s *Store) readMerchants(ctx context.Context, ids []billing.MerchantID) ([]
 	return found, nil
 }
 
-// columns are where merchantProfile and the access token go, one after the other.
+// columns are where merchantProfile and the sealed access token go, one after the other.
 func (row *merchantRow) columns() []any {
 	return []any{
 		&row.ID, &row.Name, &row.StripeConnectID, &row.Livemode, &row.HasAccessToken, &row.HasRefreshToken, &row.PauseReason,
 		&row.PauseDetail, &row.Disconnected, &row.CreatedAt, &row.UpdatedAt, &row.AccessToken,
+		&row.AccessKeyID, &row.AccessBinding,
 	}
 }

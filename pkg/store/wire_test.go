@@ -242,6 +242,9 @@ func TestALostAnswerDoublesNothing(t *testing.T) {
 				t.Parallel()
 				w := openWired(t, 4, 0)
 				one := prepare(t, w.db)
+				if _, err := w.store.CreateMerchant(t.Context(), newMerchant(t, "acct_before")); err != nil { // sealings are counted ahead
+					t.Fatal(err)
+				}
 				count := func() (n int) {
 					if err := w.db.SQL.Get(&n, one.effect, one.args...); err != nil {
 						t.Fatal(err)

@@ -1,9 +1,12 @@
 // Package vault seals and opens single fields with AES-256-GCM.
 //
 // It promises:
+//
 //   - What it writes is "iv:authTag:encryptedContent" in lower-case hexadecimal digits: a 12-byte IV from the system's
 //     random source, a 16-byte tag, no associated data. Any AES-256-GCM program that holds the key opens it.
+//
 //   - It opens what Node programs wrote in this form too: 16-byte IVs, base64, and both encodings mixed.
+//
 //   - Whatever is wrong with a sealed text, the error is the same [ErrDecrypt] and says nothing of the content.
 //
 //   - What [Vault.Seal] writes is bound to its place: beside the text stands the id of its key and an HMAC-SHA256, under a key of

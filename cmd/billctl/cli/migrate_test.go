@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -19,6 +20,7 @@ import (
 	_ "github.com/lib/pq" // the driver
 
 	"billonce/cmd/billctl/schema"
+	"billonce/db/migrations"
 	"billonce/pkg/store/storetest"
 )
 
@@ -42,6 +44,16 @@ func tables(t *testing.T, address string) int {
 	return query[int](t, address, `SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'goose_db_version'`)
 }
 
+// migrationNames are the files of this build's migrations: versions may be left out.
+func migrationNames(t *testing.T) []string {
+	t.Helper()
+	names, err := fs.Glob(migrations.Files, "*.sql")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%d migrations, %v", len(names), err)
+	}
+	return names
+}
+
 func TestMigrateUpByTenAtOnceAppliesEachOnce(t *testing.T) {
 	t.Parallel()
 	address := storetest.Create(t, "")
@@ -59,14 +71,14 @@ func TestMigrateUpByTenAtOnceAppliesEachOnce(t *testing.T) {
 	}
 	group.Wait()
 	all := strings.Join(outputs, "")
-	for version := range schema.Required {
-		if name := fmt.Sprintf("applied %04d_", version+1); strings.Count(all, name) != 1 {
-			t.Errorf("%s… is said %d times in\n%s", name, strings.Count(all, name), all)
+	names := migrationNames(t)
+	for _, name := range names {
+		if strings.Count(all, "applied "+name) != 1 {
+			t.Errorf("%s is said %d times in\n%s", name, strings.Count(all, name), all)
 		}
 	}
-	applied := query[int64](t, address, `SELECT count(*) FROM goose_db_version WHERE version_id > 0`)
-	if applied != schema.Required {
-		t.Errorf("goose_db_version has %d rows, want %d", applied, schema.Required)
+	if applied := query[int](t, address, `SELECT count(*) FROM goose_db_version WHERE version_id > 0`); applied != len(names) {
+		t.Errorf("goose_db_version has %d rows, want %d", applied, len(names))
 	}
 }
 
@@ -92,7 +104,7 @@ func TestMigrateDownAndStatus(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	status(fmt.Sprintf("The database is at version %d; %s", schema.Required, needs))
-	for range schema.Required {
+	for range migrationNames(t) {
 		if got := run(t, env, "migrate", "down"); got.code != 0 || !strings.HasPrefix(got.out, "rolled back ") {
 			t.Errorf("%+v", got)
 		}
@@ -206,7 +218,7 @@ func TestPlainGooseUpDownUp(t *testing.T) {
 	if shapes = append(shapes, shape(t, address)); shapes[0] != shapes[1] || shapes[1] != shapes[2] {
 		t.Errorf("the schema is not the same each time:\n%s", strings.Join(shapes, "\n\n"))
 	}
-	for range schema.Required {
+	for range migrationNames(t) {
 		call("down")
 	}
 	call("up")

@@ -1,0 +1,230 @@
+package store_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"billonce/pkg/billing"
+	"billonce/pkg/secret"
+	"billonce/pkg/store"
+	"billonce/pkg/store/storetest"
+	"billonce/pkg/vault"
+)
+
+// listener remembers what it is alarmed of.
+type listener struct {
+	mu       sync.Mutex
+	refused  []store.RefusedToken
+	sealings []int64
+}
+
+func (l *listener) TokenRefused(_ context.Context, refused store.RefusedToken) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused = append(l.refused, refused)
+}
+
+func (l *listener) SealingsCounted(_ context.Context, _ string, n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sealings = append(l.sealings, n)
+}
+
+// heard returns what was refused since the last call.
+func (l *listener) heard() []store.RefusedToken {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	heard := l.refused
+	l.refused = nil
+	return heard
+}
+
+// holding opens the database as a process that seals with the first key and opens with the others.
+func holding(t testing.TB, db *storetest.DB, keys ...vault.Key) (*store.Store, *vault.Vault, *listener) {
+	t.Helper()
+	v, err := vault.New(keys[0], keys[1:]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := store.Open(store.Options{URL: secret.New(db.URL), Name: "billonce-api"}) // as a service is called
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	s, l := store.New(pool, v), &listener{}
+	s.SetAlarm(l)
+	return s, v, l
+}
+
+// TestAMovedTokenIsRefused: whatever somebody with write access to the table does with sealed tokens, none opens where it was not
+// sealed for, the merchant alone is served no more, and somebody is told.
+func TestAMovedTokenIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, attack := range map[string]struct {
+		sql    string // $1: the merchant, $2: another one
+		column string
+		fault  billing.TokenFault
+	}{
+		"AnothersToken": {
+			`UPDATE merchants SET access_token = (SELECT access_token FROM merchants WHERE id = $2) WHERE id = $1`,
+			"access_token", billing.TokenMisplaced,
+		},
+		"AnothersTokenAndBinding": {
+			`UPDATE merchants SET (access_token, access_token_key_id, access_token_binding) =
+				(SELECT access_token, access_token_key_id, access_token_binding FROM merchants WHERE id = $2) WHERE id = $1`,
+			"access_token", billing.TokenMisplaced,
+		},
+		"TheOtherColumns": {
+			`UPDATE merchants SET access_token = refresh_token, access_token_binding = refresh_token_binding WHERE id = $1 AND id <> $2`,
+			"access_token", billing.TokenMisplaced,
+		},
+		"RefreshToken": {
+			`UPDATE merchants SET refresh_token = (SELECT refresh_token FROM merchants WHERE id = $2) WHERE id = $1`,
+			"refresh_token", billing.TokenMisplaced,
+		},
+		"RolledBackUnderTheNewKeysID": {
+			`UPDATE merchants SET access_token = (SELECT access_token FROM old WHERE id = $1),
+				access_token_binding = (SELECT access_token_binding FROM old WHERE id = $1) WHERE id = $1 AND id <> $2`,
+			"access_token", billing.TokenMisplaced,
+		},
+		"OnlyItsKeysIDTakenAway": {
+			`UPDATE merchants SET access_token_key_id = NULL WHERE id = $1 AND id <> $2`, "access_token", billing.TokenMisplaced,
+		},
+		"UnderTheIDOfAKeyThatNobodyHolds": {
+			`UPDATE merchants SET access_token_key_id = '0123456789abcdef' WHERE id = $1 AND id <> $2`, "access_token", billing.TokenKeyAbsent,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, db, key := t.Context(), storetest.Open(t), newKey(t)
+			victim, other := db.Merchant(t), db.Merchant(t)
+			db.SQL.MustExec(`CREATE TABLE old AS SELECT * FROM merchants`)
+			s, _, alarm := holding(t, db, key, db.Key)
+			reseal(t, s, 10)
+			db.SQL.MustExec(attack.sql, victim.ID, other.ID)
+			_, err := s.GetMerchant(ctx, victim.ID)
+			wantCode(t, err, billing.CodeTokenUnreadable)
+			opened, failed, err := s.GetMerchants(ctx, map[billing.MerchantID]billing.MerchantVersion{victim.ID: "", other.ID: ""})
+			if err != nil || opened[other.ID].AccessToken.Reveal() != "sk_test_"+other.StripeConnectID {
+				t.Errorf("the other merchant: %v", err)
+			}
+			want := []store.RefusedToken{{MerchantID: victim.ID, Column: attack.column, Fault: attack.fault}}
+			if attack.column == "access_token" { // all that a call takes
+				wantCode(t, failed[victim.ID], billing.CodeTokenUnreadable)
+				want = append(want, want[0])
+			}
+			heard := alarm.heard()
+			for i := range heard {
+				heard[i].KeyID = ""
+			}
+			if diff := cmp.Diff(want, heard); diff != "" {
+				t.Error(diff)
+			}
+			page, err := s.VerifyTokens(ctx, "", 10)
+			if err != nil || len(page.Refused) != 1 || page.Refused[0].Fault != attack.fault || page.Merchants != 2 || page.Tokens != 4 {
+				t.Errorf("%+v, %v", page, err)
+			}
+		})
+	}
+}
+
+// TestAProcessWithoutARowsKey: that merchant alone cannot be served.
+func TestAProcessWithoutARowsKey(t *testing.T) {
+	t.Parallel()
+	ctx, db, key := t.Context(), storetest.Open(t), newKey(t)
+	old := db.Merchant(t)
+	s, _, _ := holding(t, db, key)
+	mine, err := s.CreateMerchant(ctx, newMerchant(t, "acct_mine"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, failed, err := s.GetMerchants(ctx, map[billing.MerchantID]billing.MerchantVersion{old.ID: "", mine.ID: ""})
+	if err != nil || len(opened) != 1 || opened[mine.ID].AccessToken.Empty() || billing.TokenFaultOf(failed[old.ID]) != billing.TokenKeyAbsent {
+		t.Errorf("%d opened, %v, %v", len(opened), failed, err)
+	}
+}
+
+// TestTokensOfOlderReleases: with neither key id nor binding they open, until bindings are demanded; and what a process of such a
+// release stores beside a binding counts as not bound.
+func TestTokensOfOlderReleases(t *testing.T) {
+	t.Parallel()
+	ctx, db := t.Context(), storetest.Open(t)
+	merchant, other := db.Merchant(t), db.Merchant(t)
+	s, _, alarm := holding(t, db, newKey(t), db.Key)
+	token, err := db.Vault.Encrypt("sk_test_by_an_older_api")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := db.SQL.Connx(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	for _, statement := range []string{`SET application_name = 'billonce-api'`, `UPDATE merchants SET access_token = '` + token + `', updated_at = now()
+		WHERE id = '` + string(merchant.ID) + `'`} {
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db.SQL.MustExec(`UPDATE merchants SET refresh_token_key_id = NULL, refresh_token_binding = NULL WHERE id = $1`, merchant.ID)
+	got, err := s.GetMerchant(ctx, merchant.ID)
+	if err != nil || got.AccessToken.Reveal() != "sk_test_by_an_older_api" || got.RefreshToken.Empty() {
+		t.Fatalf("%v", err)
+	}
+
+	strict, v, _ := holding(t, db, newKey(t), db.Key)
+	v.RequireBinding()
+	if _, err := strict.GetMerchant(ctx, merchant.ID); billing.TokenFaultOf(err) != billing.TokenUnbound {
+		t.Errorf("%v", err)
+	}
+	if page, err := strict.Reseal(ctx, "", 10); err != nil || page.Resealed != 1 || len(page.Refused) != 2 {
+		t.Errorf("whoever demands bindings makes none up: %+v, %v", page, err)
+	}
+	if _, err := strict.GetMerchant(ctx, other.ID); err != nil {
+		t.Errorf("%v", err)
+	}
+	if heard := alarm.heard(); len(heard) != 0 {
+		t.Errorf("%+v", heard)
+	}
+}
+
+// TestSealingsAreCounted: never too few, whoever seals.
+func TestSealingsAreCounted(t *testing.T) {
+	t.Parallel()
+	ctx, db, key := t.Context(), storetest.Open(t), newKey(t)
+	s, _, alarm := holding(t, db, key)
+	const merchants = 150 // with two tokens each
+	var crowd sync.WaitGroup
+	for range 5 {
+		crowd.Go(func() {
+			for range merchants / 5 {
+				if _, err := s.CreateMerchant(ctx, newMerchant(t, "acct_"+storetest.NewID(t))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	crowd.Wait()
+	n, err := db.DB.Sealings(ctx, key.ID())
+	if err != nil || n < 2*merchants || n > 2*merchants+256 {
+		t.Errorf("%d sealings counted, %v", n, err)
+	}
+	if diff := cmp.Diff([]int64{256, 512}, alarm.sealings); diff != "" {
+		t.Error(diff)
+	}
+	again, _, _ := holding(t, db, newKey(t), key)
+	reseal(t, again, 100)
+	if page, err := again.Reseal(ctx, "", 100); err != nil || page.Found != 0 {
+		t.Errorf("%+v, %v", page, err)
+	}
+	db.SQL.MustExec(`UPDATE encryption_keys SET check_value = 'of another key'`)
+	if _, err := again.CreateMerchant(ctx, newMerchant(t, "acct_last")); err != nil {
+		t.Errorf("what was counted may be used: %v", err)
+	}
+	third, _, _ := holding(t, db, key)
+	_, err = third.CreateMerchant(ctx, newMerchant(t, "acct_none"))
+	wantCode(t, err, billing.CodeInternal)
+}
