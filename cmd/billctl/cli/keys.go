@@ -18,7 +18,8 @@ import (
 const serviceID = "65532:65532"
 
 func (p *program) keys() *cobra.Command {
-	return group("keys", "Make the secrets of an installation", p.keysGenerate(), p.keysInit(), p.keysShow())
+	return group("keys", "Make the secrets of an installation, and rotate the encryption key",
+		p.keysGenerate(), p.keysInit(), p.keysShow(), p.keysStatus(), p.keysRotate(), p.keysVerify())
 }
 
 func (p *program) keysGenerate() *cobra.Command {

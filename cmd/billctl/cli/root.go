@@ -21,6 +21,7 @@ const (
 	ExitOK      = 0
 	ExitFailure = 1
 	ExitUsage   = 2  // a wrong command, flag or argument
+	ExitRefused = 3  // stored tokens do not open
 	ExitConfig  = 78 // EX_CONFIG of sysexits(3)
 )
 

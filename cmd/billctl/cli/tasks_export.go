@@ -8,10 +8,10 @@ import (
 	"os"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"billonce/cmd/billctl/export"
+	"billonce/cmd/billctl/progress"
 	"billonce/pkg/billing"
 	"billonce/pkg/store"
 )
@@ -107,7 +107,7 @@ func (p *program) export(ctx context.Context, flags exportFlags, filter store.Hi
 	if err != nil {
 		return err
 	}
-	state, err := export.Run(ctx, db, filter, after, out, p.exportProgress(flags))
+	state, err := export.Run(ctx, db, filter, after, out, p.meter(flags.quiet, progress.Words{Doing: "exporting", Things: "tasks", Done: "exported"}))
 	err = errors.Join(err, closeOut())
 	if err == nil {
 		if !flags.quiet {
@@ -138,15 +138,4 @@ func (p *program) exportTo(flags exportFlags) (out io.Writer, done func() error,
 		return nil, nil, fmt.Errorf("open the file to write to: %w", err)
 	}
 	return file, func() error { return errors.Join(file.Sync(), file.Close()) }, nil
-}
-
-func (p *program) exportProgress(flags exportFlags) export.Progress {
-	switch {
-	case flags.quiet:
-		return export.Quiet{}
-	case p.Err != nil && isatty.IsTerminal(p.Err.Fd()):
-		return export.NewBar(p.err)
-	default:
-		return export.NewLines(p.err, p.Now)
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 
 	"billonce/cmd/billctl/client"
+	"billonce/cmd/billctl/progress"
 	"billonce/pkg/billing"
 	"billonce/pkg/store"
 )
@@ -26,16 +27,6 @@ type Source interface {
 	HistoryPage(ctx context.Context, filter store.HistoryFilter, of store.HistoryRange, limit int) (store.HistoryPage, error)
 }
 
-// Progress is told how far the export is.
-type Progress interface {
-	// Begin is called once, with roughly how many tasks will be looked at.
-	Begin(estimate int)
-	// Reached is called after each page, when what was found has been written.
-	Reached(state State)
-	// End is called once, however the export ends.
-	End()
-}
-
 // State is how far an export is.
 type State struct {
 	Seen    int            // tasks looked at
@@ -45,14 +36,14 @@ type State struct {
 
 // Run writes what matches and comes after the given task. The state says how far it came, also beside an error, and everything
 // up to there is written.
-func Run(ctx context.Context, source Source, filter store.HistoryFilter, after billing.TaskID, out io.Writer, progress Progress) (State, error) {
+func Run(ctx context.Context, source Source, filter store.HistoryFilter, after billing.TaskID, out io.Writer, meter progress.Meter) (State, error) {
 	state := State{Last: after}
-	defer progress.End()
+	defer meter.End()
 	of, estimate, err := source.HistoryUpTo(ctx, after)
 	if err != nil {
 		return state, err
 	}
-	progress.Begin(estimate)
+	meter.Begin(estimate)
 	if of.UpTo == of.After { // there is nothing
 		return state, nil
 	}
@@ -70,7 +61,7 @@ func Run(ctx context.Context, source Source, filter store.HistoryFilter, after b
 			return state, fmt.Errorf("write: %w", err)
 		}
 		state.Seen, state.Written, state.Last = state.Seen+page.Seen, state.Written+len(page.Tasks), page.Last
-		progress.Reached(state)
+		meter.Reached(progress.Step{Seen: state.Seen, Done: state.Written, At: string(state.Last)})
 		if page.Seen < pageSize {
 			return state, nil
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"billonce/cmd/billctl/export"
+	"billonce/cmd/billctl/progress"
 	"billonce/pkg/billing"
 	"billonce/pkg/httpapi"
 	"billonce/pkg/secret"
@@ -115,7 +116,7 @@ func TestEachTaskIsExportedOnce(t *testing.T) {
 		}
 	}}
 	var out bytes.Buffer
-	state, err := export.Run(context.Background(), source, store.HistoryFilter{}, "", &out, export.Quiet{})
+	state, err := export.Run(context.Background(), source, store.HistoryFilter{}, "", &out, progress.Quiet{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,11 +166,11 @@ func TestAnExportGoesOnWhereItWasInterrupted(t *testing.T) {
 		if page == 2 {
 			cancel()
 		}
-	}}, store.HistoryFilter{}, "", &first, export.Quiet{})
+	}}, store.HistoryFilter{}, "", &first, progress.Quiet{})
 	if err == nil || state.Written != 500 || string(state.Last) != ids(t, first.String())[499] {
 		t.Fatalf("%+v, %v", state, err)
 	}
-	if _, err := export.Run(context.Background(), db.DB, store.HistoryFilter{}, state.Last, &second, export.Quiet{}); err != nil {
+	if _, err := export.Run(context.Background(), db.DB, store.HistoryFilter{}, state.Last, &second, progress.Quiet{}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(all(t, db), append(ids(t, first.String()), ids(t, second.String())...)); diff != "" {
@@ -177,7 +178,7 @@ func TestAnExportGoesOnWhereItWasInterrupted(t *testing.T) {
 	}
 	var third bytes.Buffer
 	last := ids(t, second.String())
-	if _, err := export.Run(context.Background(), db.DB, store.HistoryFilter{}, billing.TaskID(last[len(last)-1]), &third, export.Quiet{}); err != nil || third.Len() != 0 {
+	if _, err := export.Run(context.Background(), db.DB, store.HistoryFilter{}, billing.TaskID(last[len(last)-1]), &third, progress.Quiet{}); err != nil || third.Len() != 0 {
 		t.Errorf("after the end: %d bytes, %v", third.Len(), err)
 	}
 }
@@ -196,7 +197,7 @@ func TestAFullDiskEndsTheExport(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t)
 	fill(t, db, db.Merchant(t).ID, 600, billing.Pending, 0)
-	state, err := export.Run(context.Background(), db.DB, store.HistoryFilter{}, "", &refusing{250_000}, export.Quiet{})
+	state, err := export.Run(context.Background(), db.DB, store.HistoryFilter{}, "", &refusing{250_000}, progress.Quiet{})
 	if err == nil || state.Written != 250 || state.Last == "" {
 		t.Errorf("%+v, %v", state, err)
 	}
@@ -230,7 +231,7 @@ func TestFilters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			state, err := export.Run(context.Background(), db.DB, tc.filter, "", &out, export.Quiet{})
+			state, err := export.Run(context.Background(), db.DB, tc.filter, "", &out, progress.Quiet{})
 			if got := len(ids(t, out.String())); err != nil || got != tc.want || state.Seen != 15 {
 				t.Errorf("%d tasks, %+v, %v, want %d", got, state, err, tc.want)
 			}
@@ -238,7 +239,7 @@ func TestFilters(t *testing.T) {
 	}
 	t.Run("OfNothing", func(t *testing.T) {
 		var out bytes.Buffer
-		if state, err := export.Run(context.Background(), storetest.Open(t).DB, store.HistoryFilter{}, "", &out, export.Quiet{}); err != nil || out.Len() > 0 || state.Seen != 0 {
+		if state, err := export.Run(context.Background(), storetest.Open(t).DB, store.HistoryFilter{}, "", &out, progress.Quiet{}); err != nil || out.Len() > 0 || state.Seen != 0 {
 			t.Errorf("%+v, %v", state, err)
 		}
 	})
@@ -287,7 +288,7 @@ func TestALineIsWhatTheAPIShows(t *testing.T) {
 	history(t, db, merchant.ID)
 	for _, when := range []string{"living", "archived"} {
 		var out bytes.Buffer
-		if _, err := export.Run(ctx, db.DB, store.HistoryFilter{}, "", &out, export.Quiet{}); err != nil {
+		if _, err := export.Run(ctx, db.DB, store.HistoryFilter{}, "", &out, progress.Quiet{}); err != nil {
 			t.Fatal(err)
 		}
 		if len(ids(t, out.String())) != 5 || strings.Contains(out.String(), "sk_test_") || strings.Contains(out.String(), "rt_") {

@@ -1,4 +1,4 @@
-package export_test
+package progress_test
 
 import (
 	"bytes"
@@ -6,18 +6,20 @@ import (
 	"testing"
 	"time"
 
-	"billonce/cmd/billctl/export"
+	"billonce/cmd/billctl/progress"
 )
+
+var words = progress.Words{Doing: "exporting", Things: "tasks", Done: "exported"}
 
 func TestLinesComeNowAndThen(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var out bytes.Buffer
-	lines := export.NewLines(&out, func() time.Time { return now })
+	lines := progress.NewLines(&out, func() time.Time { return now }, words)
 	lines.Begin(1000)
 	for _, seen := range []int{100, 200, 500, 1200} {
 		now = now.Add(3 * time.Second)
-		lines.Reached(export.State{Seen: seen, Written: seen / 2, Last: "x"})
+		lines.Reached(progress.Step{Seen: seen, Done: seen / 2, At: "x"})
 	}
 	lines.End()
 	want := "exporting about 1000 tasks\n" +
@@ -33,10 +35,10 @@ func TestTheBarGrowsWithWhatThereIs(t *testing.T) {
 	for name, estimate := range map[string]int{"Exact": 1000, "TooLow": 10, "None": 0} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			bar := export.NewBar(&out)
+			bar := progress.NewBar(&out, words)
 			bar.Begin(estimate)
 			for seen := 250; seen <= 1000; seen += 250 {
-				bar.Reached(export.State{Seen: seen})
+				bar.Reached(progress.Step{Seen: seen})
 			}
 			bar.End()
 			if !strings.Contains(out.String(), "exporting") || !strings.Contains(out.String(), "%") || strings.Contains(out.String(), "\n") {
@@ -44,5 +46,5 @@ func TestTheBarGrowsWithWhatThereIs(t *testing.T) {
 			}
 		})
 	}
-	export.NewBar(&bytes.Buffer{}).End() // before there was anything to show
+	progress.NewBar(&bytes.Buffer{}, words).End() // before there was anything to show
 }

@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"billonce/cmd/billctl/progress"
+	"billonce/cmd/billctl/rotation"
+	"billonce/pkg/billing"
+	"billonce/pkg/store"
+)
+
+// workFlags are what long pieces of work are told.
+type workFlags struct{ json, quiet bool }
+
+func (f *workFlags) add(command *cobra.Command) {
+	command.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
+	command.Flags().BoolVar(&f.quiet, "quiet", false, "say nothing about the progress")
+}
+
+func (p *program) keysRotate() *cobra.Command {
+	command := &cobra.Command{
+		Use: "rotate", Short: "Seal every stored token with ENCRYPTION_KEY, and bind it to its place", Args: exactly(0, "no arguments"),
+		Long: "Seal every stored token with ENCRYPTION_KEY, and bind it to its place, while api and workers run.\n\n" +
+			"  1. Give every process the new key as one more of ENCRYPTION_KEYS_PREVIOUS, so that all can open what it seals.\n" +
+			"  2. Make it ENCRYPTION_KEY, and the old one a previous key, everywhere. New tokens are sealed with it from now on.\n" +
+			"  3. Run this, with the same variables and DATABASE_URL.\n" +
+			"  4. When keys status says that the old key has sealed nothing that is stored, and keys verify that every token opens,\n" +
+			"     take the old key away.\n\n" +
+			"It may be stopped at any moment and run again; it goes on where it was. A token that is stored meanwhile is never undone.\n" +
+			"A token that does not open stays as it is, is listed, and makes the exit code 3.",
+	}
+	var flags workFlags
+	flags.add(command)
+	rate := command.Flags().Float64("rate", 0, "merchants a second at most; 0: as fast as it goes")
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		if *rate < 0 {
+			return usageError{errors.New("--rate must not be less than 0")}
+		}
+		return p.withKeyRing(command.Context(), true, func(ring keyRing) error {
+			return p.rotate(command.Context(), ring, flags, *rate)
+		})
+	}
+	return command
+}
+
+func (p *program) rotate(ctx context.Context, ring keyRing, flags workFlags, rate float64) error {
+	id, checkValue := ring.vault.SealingKey()
+	err := ring.db.CheckKey(ctx, store.KeyRecord{ID: id, CheckValue: checkValue})
+	var mismatch *store.KeyMismatch
+	if errors.As(err, &mismatch) {
+		return configError{fmt.Errorf("the services seal with key %s and not with ENCRYPTION_KEY %s: give it to them first, see billctl keys rotate --help",
+			mismatch.Database, id)}
+	}
+	if err != nil {
+		return err
+	}
+	began := p.Now()
+	meter := p.meter(flags.quiet, progress.Words{Doing: "sealing the tokens of", Things: "merchants", Done: "sealed"})
+	done, err := rotation.Rotate(ctx, store.New(ring.db, ring.vault), rotation.Options{Rate: rate, Now: p.Now}, meter)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			err = errors.New("interrupted")
+		}
+		return fmt.Errorf("%w; the tokens of %d merchants were sealed: run it again to go on", err, done.Resealed)
+	}
+	if flags.json {
+		err = p.printJSON(struct {
+			KeyID    string         `json:"key_id"`
+			Resealed int            `json:"merchants_resealed"`
+			Changed  int            `json:"merchants_changed_meanwhile"`
+			Left     int            `json:"merchants_left"`
+			Seconds  float64        `json:"seconds"`
+			Refused  []refusedToken `json:"refused"`
+		}{id, done.Resealed, done.Changed, done.Left, p.Now().Sub(began).Seconds(), showRefused(done.Refused)})
+		if err != nil {
+			return err
+		}
+	} else {
+		p.printRefused(done.Refused)
+		p.printf("sealed the tokens of %d merchants with key %s\n", done.Resealed, id)
+	}
+	if done.Left > 0 {
+		return fmt.Errorf("%d merchants' tokens still are not sealed with key %s: some process goes on sealing with another", done.Left, id)
+	}
+	return p.refusal(done.Refused)
+}
+
+func (p *program) keysVerify() *cobra.Command {
+	command := &cobra.Command{
+		Use: "verify", Short: "Open every stored token and list those that do not open", Args: exactly(0, "no arguments"),
+		Long: "Open every stored token with ENCRYPTION_KEY and ENCRYPTION_KEYS_PREVIOUS, and list those that do not open. No token is shown.\n\n" +
+			"The exit code is 3 when one does not open. ENCRYPTION_BINDING=required also lists those that are bound to no place.",
+	}
+	var flags workFlags
+	flags.add(command)
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		return p.withKeyRing(command.Context(), true, func(ring keyRing) error {
+			return p.verify(command.Context(), ring, flags)
+		})
+	}
+	return command
+}
+
+func (p *program) verify(ctx context.Context, ring keyRing, flags workFlags) error {
+	meter := p.meter(flags.quiet, progress.Words{Doing: "opening the tokens of", Things: "merchants", Done: "in order"})
+	found, err := rotation.Verify(ctx, store.New(ring.db, ring.vault), meter)
+	if err != nil {
+		return err
+	}
+	if flags.json {
+		err := p.printJSON(struct {
+			Merchants int            `json:"merchants"`
+			Tokens    int            `json:"tokens"`
+			Refused   []refusedToken `json:"refused"`
+		}{found.Merchants, found.Tokens, showRefused(found.Refused)})
+		if err != nil {
+			return err
+		}
+	} else {
+		p.printRefused(found.Refused)
+		p.printf("%d of %d tokens of %d merchants open\n", found.Tokens-len(found.Refused), found.Tokens, found.Merchants)
+	}
+	return p.refusal(found.Refused)
+}
+
+// refusedToken is one as it is shown in JSON.
+type refusedToken struct {
+	MerchantID billing.MerchantID `json:"merchant_id"`
+	Column     string             `json:"column"`
+	KeyID      *string            `json:"key_id"`
+	Fault      billing.TokenFault `json:"fault"`
+}
+
+func showRefused(tokens []store.RefusedToken) []refusedToken {
+	shown := make([]refusedToken, len(tokens))
+	for i, one := range tokens {
+		shown[i] = refusedToken{MerchantID: one.MerchantID, Column: one.Column, Fault: one.Fault}
+		if one.KeyID != "" {
+			shown[i].KeyID = &one.KeyID
+		}
+	}
+	return shown
+}
+
+func (p *program) printRefused(tokens []store.RefusedToken) {
+	if len(tokens) == 0 {
+		return
+	}
+	rows := [][]string{{"MERCHANT", "COLUMN", "KEY", "FAULT"}}
+	for _, one := range tokens {
+		rows = append(rows, []string{string(one.MerchantID), one.Column, dash(one.KeyID), faultText(one.Fault)})
+	}
+	p.table(rows)
+}
+
+func faultText(fault billing.TokenFault) string {
+	switch fault {
+	case billing.TokenKeyAbsent:
+		return "its key is not among those given"
+	case billing.TokenMisplaced:
+		return "it was not stored here under this key: moved, replaced or rolled back"
+	case billing.TokenUnbound:
+		return "it is bound to no place"
+	case billing.TokenUnreadable:
+		return "it does not open with any key given"
+	}
+	return string(fault)
+}
+
+// refusal is the end of a command that found tokens which do not open.
+func (p *program) refusal(tokens []store.RefusedToken) error {
+	if len(tokens) == 0 {
+		return nil
+	}
+	p.sayf("%d tokens do not open: see \"A stored token does not open\" in docs/runbook.md\n", len(tokens))
+	return exitError{ExitRefused}
+}
