@@ -27,7 +27,7 @@ type TokenFault string
 
 // The faults.
 const (
-	TokenKeyAbsent  TokenFault = "key_absent" //nolint:gosec // a word, not a credential
+	TokenKeyAbsent  TokenFault = "key_absent"
 	TokenMisplaced  TokenFault = "misplaced"
 	TokenUnbound    TokenFault = "unbound"
 	TokenUnreadable TokenFault = "unreadable" // changed, or sealed by a key that nobody named

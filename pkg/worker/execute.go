@@ -131,7 +131,7 @@ func (w *Worker) giveBack(claims ...billing.Claim) {
 
 // What is shown of a merchant that the worker had to pause.
 const (
-	detailUnreadable = "The stored token does not open with any key that the worker holds. Give the worker the key, or store the token anew, then resume the merchant."
+	detailUnreadable = "The stored token does not open: the worker does not hold its key, or it is not what was stored for this merchant. The log says which. Give the worker the key, or store the token anew, then resume the merchant."
 	detailRefused    = "Stripe no longer accepts the merchant's credentials, or access was revoked. Connect the merchant anew, then resume it."
 )
 

@@ -293,17 +293,23 @@ func TestKeysCommandsRefuse(t *testing.T) {
 		says []string
 	}{
 		"AKeyThatNoServiceSealsWith": {
-			[]string{"rotate"}, r.with(map[string]string{"ENCRYPTION_KEY": r.env["ENCRYPTION_KEYS_PREVIOUS"], "ENCRYPTION_KEYS_PREVIOUS": r.env["ENCRYPTION_KEY"]}),
-			78, []string{r.key.ID(), r.db.Key.ID()},
+			[]string{"rotate"},
+			r.with(map[string]string{"ENCRYPTION_KEY": r.env["ENCRYPTION_KEYS_PREVIOUS"], "ENCRYPTION_KEYS_PREVIOUS": r.env["ENCRYPTION_KEY"]}),
+			78,
+			[]string{r.key.ID(), r.db.Key.ID()},
 		},
 		"ARateBelowNothing": {[]string{"rotate", "--rate", "-1"}, r.env, 2, []string{"--rate"}},
 		"EverythingAtOnce": {
-			[]string{"verify"}, map[string]string{"ENCRYPTION_KEYS_PREVIOUS": "canary," + r.env["ENCRYPTION_KEY"] + ",canary", "ENCRYPTION_BINDING": "canary"},
-			78, []string{"DATABASE_URL", "ENCRYPTION_KEY is not set", "item 1", "item 3", "ENCRYPTION_BINDING"},
+			[]string{"verify"},
+			map[string]string{"ENCRYPTION_KEYS_PREVIOUS": "canary," + r.env["ENCRYPTION_KEY"] + ",canary", "ENCRYPTION_BINDING": "canary"},
+			78,
+			[]string{"DATABASE_URL", "ENCRYPTION_KEY is not set", "item 1", "item 3", "ENCRYPTION_BINDING"},
 		},
 		"NoKeyBesidePreviousOnes": {
-			[]string{"status"}, map[string]string{"DATABASE_URL": r.db.URL, "ENCRYPTION_KEYS_PREVIOUS": r.env["ENCRYPTION_KEY"]},
-			78, []string{"needs ENCRYPTION_KEY"},
+			[]string{"status"},
+			map[string]string{"DATABASE_URL": r.db.URL, "ENCRYPTION_KEYS_PREVIOUS": r.env["ENCRYPTION_KEY"]},
+			78,
+			[]string{"needs ENCRYPTION_KEY"},
 		},
 		"NoSchema": {[]string{"status"}, map[string]string{"DATABASE_URL": storetest.Create(t, "")}, 1, []string{"billctl migrate up"}},
 		"NoServer": {[]string{"verify"}, r.with(map[string]string{"DATABASE_URL": "postgres://127.0.0.1:1/none?sslmode=disable"}), 1, []string{"connect"}},
