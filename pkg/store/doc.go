@@ -1,8 +1,9 @@
 // Package store is the only room that speaks SQL.
 //
 // It promises:
-//   - Tokens are sealed before they reach PostgreSQL and opened only by [Store.GetMerchant], [Store.GetMerchants] and
-//     [Store.GetMerchantByStripeUserID]. No other code sees ciphertext.
+//   - Tokens are sealed, for their row and column, before they reach PostgreSQL, and handed out only by [Store.GetMerchant],
+//     [Store.GetMerchants] and [Store.GetMerchantByStripeUserID]. No other code sees ciphertext.
+//   - A token that is stored while [Store.Reseal] runs is never undone.
 //   - The database decides what is due, who owns a task and what time it is. Every UPDATE of a task states the status,
 //     worker and attempt that it expects; what it did not change is reported, never assumed.
 //   - A claim is durable, first_sent_at included, before it is returned: whoever holds a [billing.Claim] may send.
