@@ -69,6 +69,21 @@ func (s *Store) CreateCarefully(ctx context.Context, tasks []billing.NewTask) ([
 // Refused reports whether err says that the store is closed.
 func Refused(err error) bool { return errors.Is(err, sql.ErrConnDone) }
 
+// ResealQuery and OutdatedQuery expose the statements of [Store.Reseal], and ResealArgs the arguments of the one that writes.
+const (
+	ResealQuery   = resealQuery
+	OutdatedQuery = selectTokens + outdatedPage
+)
+
+// ResealArgs exposes the arguments of ResealQuery for merchants that have no token.
+func ResealArgs(ids ...billing.MerchantID) ([]any, error) {
+	changes := make([]change, len(ids))
+	for i, id := range ids {
+		changes[i] = change{before: tokenRow{id: id}, after: tokenRow{id: id}}
+	}
+	return resealArgs(changes)
+}
+
 // BeforeResealing makes a rotation call something between reading and writing a page.
 func (s *Store) BeforeResealing(call func()) {
 	s.cipher = &watched{Cipher: undecorated(s.cipher), before: call}

@@ -17,6 +17,9 @@ import (
 const outdated = `(access_token IS NOT NULL AND (access_token_key_id IS DISTINCT FROM $1 OR access_token_binding IS NULL)
 	OR refresh_token IS NOT NULL AND (refresh_token_key_id IS DISTINCT FROM $1 OR refresh_token_binding IS NULL))`
 
+// outdatedPage finds up to $3 of them after the merchant $2.
+const outdatedPage = outdated + ` AND id > $2 ORDER BY id LIMIT $3`
+
 // How much one token takes, about: Stripe's have some hundred characters at most.
 const (
 	sealedSize  = 300
@@ -52,7 +55,7 @@ func (s *Store) CountOutdated(ctx context.Context) (n int, err error) {
 // them. A token that is changed meanwhile stays as it was changed to. It may be repeated and run beside anything.
 func (s *Store) Reseal(ctx context.Context, after billing.MerchantID, limit int) (ResealedPage, error) {
 	id, _ := s.cipher.SealingKey()
-	rows, err := s.readTokens(ctx, outdated+` AND id > $2 ORDER BY id LIMIT $3`, id, orBeginning(after), limit)
+	rows, err := s.readTokens(ctx, outdatedPage, id, orBeginning(after), limit)
 	if err != nil || len(rows) == 0 {
 		return ResealedPage{Last: after}, err
 	}
@@ -183,10 +186,12 @@ func resealArgs(changes []change) ([]any, error) {
 	}, nil
 }
 
+const selectTokens = `SELECT id, ` + tokenColumns + ` FROM merchants WHERE `
+
 // readTokens reads the tokens of merchants; where is constant text.
 func (s *Store) readTokens(ctx context.Context, where string, args ...any) ([]tokenRow, error) {
 	var rows []merchantRow
-	if err := s.db.sqlx.SelectContext(ctx, &rows, `SELECT id, `+tokenColumns+` FROM merchants WHERE `+where, args...); err != nil {
+	if err := s.db.sqlx.SelectContext(ctx, &rows, selectTokens+where, args...); err != nil {
 		return nil, translate("read tokens", err)
 	}
 	tokens := make([]tokenRow, len(rows))

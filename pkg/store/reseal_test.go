@@ -217,3 +217,40 @@ func TestManyTokensAreResealed(t *testing.T) {
 		t.Errorf("%d different texts: an IV was used again? %v", texts, err)
 	}
 }
+
+// TestPlansOfResealing: among many merchants a page is found and written by their ids, whatever is known of the table.
+func TestPlansOfResealing(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	merchant := db.Merchant(t)
+	page := make([]billing.MerchantID, 500)
+	for i := range page {
+		page[i] = billing.MerchantID(storetest.NewID(t))
+	}
+	args, err := store.ResealArgs(page...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(t *testing.T) {
+		t.Helper()
+		for query, of := range map[string][]any{store.ResealQuery: args, store.OutdatedQuery: {"a", merchant.ID, 500}} {
+			found := false
+			explain(t, db, query, of...).walk(func(p plan) {
+				if p.Relation == "merchants" && p.Type != "ModifyTable" {
+					found = p.Index == "merchants_pkey" && strings.Contains(p.Cond, "id ")
+				}
+				if p.Type == "Sort" {
+					t.Errorf("it sorts what comes in order: %s", query)
+				}
+			})
+			if !found {
+				t.Errorf("not by id: %s", query)
+			}
+		}
+	}
+	db.SQL.MustExec(`INSERT INTO merchants (id, name, stripe_connect_id, access_token, refresh_token)
+		SELECT gen_random_uuid(), 'M', 'acct_' || n, repeat('x', 300), repeat('x', 300) FROM generate_series(1, 20000) AS n`)
+	t.Run("StaleStatistics", check)
+	db.SQL.MustExec(`ANALYZE merchants`)
+	t.Run("FreshStatistics", check)
+}
