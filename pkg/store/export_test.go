@@ -81,7 +81,7 @@ func ResealArgs(ids ...billing.MerchantID) ([]any, error) {
 	for i, id := range ids {
 		changes[i] = change{before: tokenRow{id: id}, after: tokenRow{id: id}}
 	}
-	return resealArgs(changes)
+	return resealArgs("a", changes)
 }
 
 // BeforeResealing makes a rotation call something between reading and writing a page.

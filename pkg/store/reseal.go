@@ -52,9 +52,10 @@ func (s *Store) CountOutdated(ctx context.Context) (n int, err error) {
 }
 
 // Reseal seals the tokens of up to limit merchants, those after the given one that are not up to date, with the present key, and binds
-// them. A token that is changed meanwhile stays as it was changed to. It may be repeated and run beside anything.
+// them. A token that is changed meanwhile stays as it was changed to. It may be repeated and run beside anything. Once the database is
+// sealed with another key it changes nothing and returns a [*KeyMismatch].
 func (s *Store) Reseal(ctx context.Context, after billing.MerchantID, limit int) (ResealedPage, error) {
-	id, _ := s.cipher.SealingKey()
+	id, checkValue := s.cipher.SealingKey()
 	rows, err := s.readTokens(ctx, outdatedPage, id, orBeginning(after), limit)
 	if err != nil || len(rows) == 0 {
 		return ResealedPage{Last: after}, err
@@ -77,11 +78,13 @@ func (s *Store) Reseal(ctx context.Context, after billing.MerchantID, limit int)
 			changes = append(changes, change{row, fresh[i]})
 		}
 	}
-	if page.Resealed, err = s.writeResealed(ctx, changes); err != nil {
+	if page.Resealed, err = s.writeResealed(ctx, id, changes); err != nil {
 		return ResealedPage{}, err
 	}
-	page.Changed = len(changes) - page.Resealed
-	return page, nil
+	if page.Changed = len(changes) - page.Resealed; page.Changed > 0 {
+		err = s.db.CheckKey(ctx, KeyRecord{ID: id, CheckValue: checkValue})
+	}
+	return page, err
 }
 
 // resealRow returns the row with each token sealed anew that needs it and opens.
@@ -108,22 +111,24 @@ func (s *Store) resealRow(row tokenRow, keyID string) (fresh tokenRow, refusals 
 	return fresh, refusals, nil
 }
 
-// resealQuery replaces tokens that still are what was read. No two sealings of one token are the same text, so the text alone says
-// whether it was changed; updated_at stays, as nothing of the merchant changes.
+// resealQuery replaces tokens that still are what was read, unless the services have gone over to another key than $10 meanwhile. No two
+// sealings of one token are the same text, so the text alone says whether it was changed; updated_at stays, as nothing of the merchant
+// changes.
 const resealQuery = `
 	UPDATE merchants AS m
 	SET access_token = n.access, access_token_key_id = n.access_key, access_token_binding = n.access_binding,
 		refresh_token = n.refresh, refresh_token_key_id = n.refresh_key, refresh_token_binding = n.refresh_binding
 	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::bytea[])
 		AS n (id, old_access, old_refresh, access, access_key, access_binding, refresh, refresh_key, refresh_binding)
-	WHERE m.id = n.id AND m.access_token IS NOT DISTINCT FROM n.old_access AND m.refresh_token IS NOT DISTINCT FROM n.old_refresh`
+	WHERE m.id = n.id AND m.access_token IS NOT DISTINCT FROM n.old_access AND m.refresh_token IS NOT DISTINCT FROM n.old_refresh
+		AND NOT EXISTS (SELECT FROM encryption_keys WHERE active AND key_id <> $10)`
 
 // writeResealed returns how many of the changes were still possible.
-func (s *Store) writeResealed(ctx context.Context, changes []change) (written int, err error) {
+func (s *Store) writeResealed(ctx context.Context, keyID string, changes []change) (written int, err error) {
 	if len(changes) == 0 {
 		return 0, nil
 	}
-	args, err := resealArgs(changes)
+	args, err := resealArgs(keyID, changes)
 	if err != nil {
 		return 0, fmt.Errorf("reseal tokens: %w", err)
 	}
@@ -143,7 +148,7 @@ func (s *Store) writeResealed(ctx context.Context, changes []change) (written in
 type change struct{ before, after tokenRow }
 
 // resealArgs are the parameters of resealQuery, arrays in PostgreSQL's binary format.
-func resealArgs(changes []change) ([]any, error) {
+func resealArgs(keyID string, changes []change) ([]any, error) {
 	n := len(changes)
 	ids := newArray(oid.T_uuid, n, 16)
 	for _, one := range changes {
@@ -183,6 +188,7 @@ func resealArgs(changes []change) ([]any, error) {
 		text(func(c change) sql.NullString { return c.after.refresh.text() }),
 		text(func(c change) sql.NullString { return c.after.refresh.keyID() }),
 		binding(func(c change) sealedToken { return c.after.refresh }),
+		keyID,
 	}, nil
 }
 

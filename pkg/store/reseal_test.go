@@ -11,6 +11,7 @@ import (
 	"billonce/pkg/secret"
 	"billonce/pkg/store"
 	"billonce/pkg/store/storetest"
+	"billonce/pkg/vault"
 )
 
 // reseal brings everything up to date in pages and adds up what they did.
@@ -139,6 +140,35 @@ func TestARefreshedTokenIsNeverUndone(t *testing.T) {
 	var again int
 	if err := db.SQL.Get(&again, `SELECT count(*) FROM merchants WHERE access_token_key_id <> $1 OR refresh_token_key_id <> $1`, key.ID()); err != nil || again != 0 {
 		t.Errorf("%d rows name another key, %v", again, err)
+	}
+}
+
+// TestARotationEndsWhenTheServicesGoOver to another key: it seals nothing more with a key that may be taken away soon.
+func TestARotationEndsWhenTheServicesGoOver(t *testing.T) {
+	t.Parallel()
+	ctx, db, key := t.Context(), storetest.Open(t), newKey(t)
+	merchant := db.Merchant(t)
+	adopt := func(primary, previous vault.Key) {
+		_, v, _ := holding(t, db, primary, previous)
+		if err := db.DB.AdoptKey(ctx, v, record(primary), record(previous)); err != nil {
+			t.Error(err)
+		}
+	}
+	adopt(key, db.Key)
+	s, _, _ := holding(t, db, key, db.Key)
+	s.BeforeResealing(func() { adopt(db.Key, key) })
+	var mismatch *store.KeyMismatch
+	page, err := s.Reseal(ctx, "", 100)
+	if !errors.As(err, &mismatch) || mismatch.Database != db.Key.ID() || page.Resealed != 0 {
+		t.Errorf("%+v, %v", page, err)
+	}
+	alone, _, _ := holding(t, db, db.Key)
+	if _, err := alone.GetMerchant(ctx, merchant.ID); err != nil {
+		t.Error(err)
+	}
+	adopt(key, db.Key)
+	if page, err := s.Reseal(ctx, "", 100); err != nil || page.Resealed != 1 {
+		t.Errorf("%+v, %v", page, err)
 	}
 }
 

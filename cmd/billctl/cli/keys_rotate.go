@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +38,7 @@ func (p *program) keysRotate() *cobra.Command {
 	flags.add(command)
 	rate := command.Flags().Float64("rate", 0, "merchants a second at most; 0: as fast as it goes")
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		if *rate < 0 {
+		if *rate < 0 || math.IsNaN(*rate) {
 			return usageError{errors.New("--rate must not be less than 0")}
 		}
 		return p.withKeyRing(command.Context(), true, func(ring keyRing) error {
@@ -49,14 +50,8 @@ func (p *program) keysRotate() *cobra.Command {
 
 func (p *program) rotate(ctx context.Context, ring keyRing, flags workFlags, rate float64) error {
 	id, checkValue := ring.vault.SealingKey()
-	err := ring.db.CheckKey(ctx, store.KeyRecord{ID: id, CheckValue: checkValue})
-	var mismatch *store.KeyMismatch
-	if errors.As(err, &mismatch) {
-		return configError{fmt.Errorf("the services seal with key %s and not with ENCRYPTION_KEY %s: give it to them first, see billctl keys rotate --help",
-			mismatch.Database, id)}
-	}
-	if err != nil {
-		return err
+	if err := ring.db.CheckKey(ctx, store.KeyRecord{ID: id, CheckValue: checkValue}); err != nil {
+		return otherKey(err, id)
 	}
 	began := p.Now()
 	meter := p.meter(flags.quiet, progress.Words{Doing: "sealing the tokens of", Things: "merchants", Done: "sealed"})
@@ -65,7 +60,7 @@ func (p *program) rotate(ctx context.Context, ring keyRing, flags workFlags, rat
 		if errors.Is(ctx.Err(), context.Canceled) {
 			err = errors.New("interrupted")
 		}
-		return fmt.Errorf("%w; the tokens of %d merchants were sealed: run it again to go on", err, done.Resealed)
+		return fmt.Errorf("%w; the tokens of %d merchants were sealed: run it again to go on", otherKey(err, id), done.Resealed)
 	}
 	if flags.json {
 		err = p.printJSON(struct {
@@ -87,6 +82,16 @@ func (p *program) rotate(ctx context.Context, ring keyRing, flags workFlags, rat
 		return fmt.Errorf("%d merchants' tokens still are not sealed with key %s: some process goes on sealing with another", done.Left, id)
 	}
 	return p.refusal(done.Refused)
+}
+
+// otherKey says what to do about a [*store.KeyMismatch].
+func otherKey(err error, id string) error {
+	var mismatch *store.KeyMismatch
+	if !errors.As(err, &mismatch) {
+		return err
+	}
+	return configError{fmt.Errorf("the services seal with key %s and not with ENCRYPTION_KEY %s: give it to them first, see billctl keys rotate --help",
+		mismatch.Database, id)}
 }
 
 func (p *program) keysVerify() *cobra.Command {
