@@ -46,6 +46,62 @@ func TestAMerchantIsReadAgainAfterAnyChange(t *testing.T) {
 	wantCode(t, err, billing.CodeTokenUnreadable)
 }
 
+// TestKeptMerchantsAndARotation: a kept row is one of before, and what somebody puts in its place is refused, kept or not.
+func TestKeptMerchantsAndARotation(t *testing.T) {
+	t.Parallel()
+	ctx, db, key := t.Context(), storetest.Open(t), newKey(t)
+	merchant, other := db.Merchant(t), db.Merchant(t)
+	s, _, _ := holding(t, db, db.Key, key) // a worker that has not gone over yet
+	rotating, _, _ := holding(t, db, key, db.Key)
+	version := func() (version billing.MerchantVersion) {
+		if err := db.SQL.Get(&version, `SELECT xmin FROM merchants WHERE id = $1`, merchant.ID); err != nil {
+			t.Fatal(err)
+		}
+		return version
+	}
+	get := func(version billing.MerchantVersion) (string, error) {
+		opened, failed, err := s.GetMerchants(ctx, map[billing.MerchantID]billing.MerchantVersion{merchant.ID: version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return opened[merchant.ID].AccessToken.Reveal(), failed[merchant.ID]
+	}
+	token := "sk_test_" + merchant.StripeConnectID
+	want := func(version billing.MerchantVersion, token string) {
+		t.Helper()
+		for range 2 { // read, and kept
+			if got, err := get(version); err != nil || got != token {
+				t.Errorf("another token, or none: %v", err)
+			}
+		}
+	}
+	before := version()
+	want(before, token)
+	reseal(t, rotating, 10)
+	want(before, token) // a claim of before
+	resealed := version()
+	if resealed == before {
+		t.Fatal("the version is the same")
+	}
+	want(resealed, token)
+	fresh := secret.New("sk_test_fresh")
+	if _, err := rotating.UpdateMerchant(ctx, merchant.ID, billing.MerchantChange{AccessToken: &fresh}); err != nil {
+		t.Fatal(err)
+	}
+	want(version(), fresh.Reveal())
+	db.SQL.MustExec(`UPDATE merchants SET (access_token, access_token_key_id, access_token_binding) =
+		(SELECT access_token, access_token_key_id, access_token_binding FROM merchants WHERE id = $2) WHERE id = $1`, merchant.ID, other.ID)
+	for range 2 {
+		if _, err := get(version()); billing.TokenFaultOf(err) != billing.TokenMisplaced {
+			t.Errorf("another's token: %v", err)
+		}
+	}
+	if _, err := rotating.DisconnectMerchant(ctx, merchant.ID); err != nil {
+		t.Fatal(err)
+	}
+	want(version(), "")
+}
+
 // TestKeptMerchantsAreFound: without a query, by their version alone.
 func TestKeptMerchantsAreFound(t *testing.T) {
 	t.Parallel()
