@@ -59,11 +59,17 @@ func (db *DB) AdoptKey(ctx context.Context, cipher Cipher, primary KeyRecord, pr
 		if _, err := tx.ExecContext(ctx, `UPDATE encryption_keys SET active = false WHERE active`); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `
+		result, err := tx.ExecContext(ctx, `
 			INSERT INTO encryption_keys (key_id, check_value, active) VALUES ($1, $2, true)
 			ON CONFLICT (key_id) DO UPDATE SET active = true WHERE encryption_keys.check_value = excluded.check_value`,
 			primary.ID, primary.CheckValue)
-		return err
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(err, errors.New("the database knows another key by the id "+primary.ID))
+		}
+		return nil
 	})
 }
 
