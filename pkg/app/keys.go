@@ -88,9 +88,6 @@ func (b *foundation) adoptKey(ctx context.Context) error {
 	if b.vault, err = vault.New(primary, others...); err != nil {
 		return err
 	}
-	if b.conf.RequiresBinding() {
-		b.vault.RequireBinding()
-	}
 	records := b.keyRecords()
 	if err := b.db.AdoptKey(ctx, b.vault, records[0], records[1:]...); err != nil {
 		return err
@@ -99,6 +96,7 @@ func (b *foundation) adoptKey(ctx context.Context) error {
 		if err := b.db.DemandBindings(ctx); err != nil {
 			return err
 		}
+		b.vault.RequireBinding() // not before the key is proven, which a token without a binding can do
 	}
 	if shared {
 		b.log.WarnContext(ctx, "no ENCRYPTION_KEY: using a key that is kept in the database itself, which protects nothing; set ENCRYPTION_KEY",
