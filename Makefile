@@ -20,6 +20,8 @@ PKG ?= ./...
 SEEDS ?= 10
 SEED ?=
 TASKS ?= 150
+# How many merchants' tokens make rotation seals anew, under load.
+MERCHANTS ?= 200000
 # More for a target's command: make run ARGS='--api-addr :9000'
 ARGS ?=
 
@@ -72,6 +74,11 @@ test-fast: needs-curl build ## The tests of PKG without the race detector
 chaos: needs-go needs-cc build ## Everything goes wrong at once, and the books are audited: make chaos SEEDS=100
 	CGO_ENABLED=1 CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) CHAOS_TASKS=$(TASKS) \
 		go test -race -count=1 -v -timeout 24h -run '^TestChaos$$' ./test/chaos
+
+.PHONY: rotation
+rotation: needs-go build ## Rotate the key of MERCHANTS twice under load, at 200,000 a minute or faster and without an error
+	ROTATION_MERCHANTS=$(MERCHANTS) bin/billctl dev exec -- \
+		go test -count=1 -v -timeout 30m -run '^TestKeysRotateUnderLoad$$' ./pkg/app
 
 .PHONY: vet
 vet: needs-go

@@ -182,10 +182,16 @@ func (p *Process) Signal(s syscall.Signal) {
 // Exit waits for the process to end and returns its exit code.
 func (p *Process) Exit() int {
 	p.t.Helper()
+	return p.ExitWithin(Patience)
+}
+
+// ExitWithin is [Process.Exit] for a process that has more to do than most.
+func (p *Process) ExitWithin(patience time.Duration) int {
+	p.t.Helper()
 	select {
 	case <-p.done:
 		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(Patience):
+	case <-time.After(patience):
 		p.t.Fatalf("%s does not end:\n%s", p.Name, p.tail(40))
 		return -1
 	}

@@ -1,9 +1,12 @@
 package app_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -65,17 +68,48 @@ func (f *fleet) try(method, path string, body any, headers ...string) (programte
 	return f.c.Try(method, path, body, headers...)
 }
 
-// rotate runs billctl keys rotate to its end, with the keys of the fleet.
-func (f *fleet) rotate() {
+// rotate runs billctl keys rotate to its end, with the keys of the fleet, and says how long it took.
+func (f *fleet) rotate(rate string) (done rotated) {
 	f.t.Helper()
-	p := spawn(f.t, "billctl", f.env, "keys", "rotate", "--rate", "1500")
-	if code := p.Exit(); code != 0 {
+	p := spawn(f.t, "billctl", f.env, "keys", "rotate", "--rate", rate, "--json", "--quiet")
+	if code := p.ExitWithin(rotatePatience); code != 0 {
 		f.t.Fatalf("exit code %d: %s", code, p.Output())
 	}
+	if err := json.Unmarshal([]byte(p.Output()), &done); err != nil {
+		f.t.Fatalf("%v: %s", err, p.Output())
+	}
+	f.t.Logf("%d merchants in %.1f s, %.0f a second", done.Resealed, done.Seconds, float64(done.Resealed)/done.Seconds)
 	p = spawn(f.t, "billctl", f.env, "keys", "verify", "--quiet")
-	if code := p.Exit(); code != 0 {
+	if code := p.ExitWithin(rotatePatience); code != 0 {
 		f.t.Fatalf("exit code %d: %s", code, p.Output())
 	}
+	return done
+}
+
+// rotated is what billctl keys rotate says.
+type rotated struct {
+	Resealed int     `json:"merchants_resealed"`
+	Seconds  float64 `json:"seconds"`
+}
+
+const (
+	fewMerchants   = 3000             // that rotate in every run of the tests
+	rotatePatience = 10 * time.Minute // for however many make rotation wants
+	wantedRate     = 200_000 / 60.0   // merchants a second, where it is measured
+)
+
+// rotation says how many merchants of an older release rotate, how fast they may, and whether it is measured: by make rotation.
+func rotation(t *testing.T) (merchants int, rate string, measured bool) {
+	t.Helper()
+	text := os.Getenv("ROTATION_MERCHANTS")
+	if text == "" {
+		return fewMerchants, "1500", false // slow enough for much to happen beside it
+	}
+	merchants, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("ROTATION_MERCHANTS: %v", err)
+	}
+	return merchants, "0", true
 }
 
 // customer is whoever uses the api while keys rotate: it connects merchants, refreshes their tokens and orders payments.
@@ -84,11 +118,15 @@ type customer struct {
 	tokens  map[billing.MerchantID][2]string // what was acknowledged last: access and refresh token
 	tasks   []string
 	refused []string // every answer that is not the one hoped for
+	calls   int
+	slowest time.Duration // of the api's answers
 }
 
 func (c *customer) work(f *fleet, stop <-chan struct{}) {
 	call := func(status int, method, path string, body any, headers ...string) string {
+		began := time.Now()
 		a, err := f.try(method, path, body, headers...)
+		c.calls, c.slowest = c.calls+1, max(c.slowest, time.Since(began))
 		if err != nil || a.Status != status {
 			c.refused = append(c.refused, fmt.Sprintf("%s %s: %d %v %v", method, path, a.Status, a.Body, err))
 			return ""
@@ -129,6 +167,7 @@ func (c *customer) work(f *fleet, stop <-chan struct{}) {
 // TestKeysRotateUnderLoad: twice, in two phases each, while merchants are connected, tokens refreshed and payments made. Nobody sees an
 // error, every token is the one that was stored last, and every task is done once.
 func TestKeysRotateUnderLoad(t *testing.T) {
+	merchants, rate, measured := rotation(t)
 	t.Parallel()
 	f := &fleet{stack: newStack(t)}
 	first, second, third := f.env["ENCRYPTION_KEY"], otherKey, strings.Repeat("5a0f", 16)
@@ -144,7 +183,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	db := sqlx.MustConnect("postgres", f.url)
 	defer func() { _ = db.Close() }()
 	db.MustExec(`INSERT INTO merchants (id, name, stripe_connect_id, access_token, refresh_token)
-		SELECT gen_random_uuid(), 'M', 'acct_old' || n, $1, $1 FROM generate_series(1, 3000) AS n`, text)
+		SELECT gen_random_uuid(), 'M', 'acct_old' || n, $1, $1 FROM generate_series(1, $2::int) AS n`, text, merchants)
 
 	stop := make(chan struct{})
 	customers, busy := make([]*customer, 3), sync.WaitGroup{}
@@ -154,20 +193,26 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	}
 	f.roll(first, second)
 	f.roll(second, first)
-	f.rotate()
+	rotations := []rotated{f.rotate(rate)}
 	f.roll(second, third) // nothing needs the first one any more
 	f.roll(third, second)
-	f.rotate()
+	rotations = append(rotations, f.rotate(rate))
 	f.roll(third, "")
 	close(stop)
 	busy.Wait()
 
+	for _, one := range rotations {
+		if one.Resealed < merchants || measured && float64(one.Resealed) < wantedRate*one.Seconds {
+			t.Errorf("%d of %d merchants in %.1f s", one.Resealed, merchants, one.Seconds)
+		}
+	}
 	left := storetest.OpenURL(t, f.url, parseKey(t, third))
 	left.Vault.RequireBinding()
 	for _, one := range customers {
 		if len(one.refused) > 0 || len(one.tasks) < 10 {
 			t.Fatalf("%s after %d tasks: %v", one.name, len(one.tasks), one.refused)
 		}
+		t.Logf("%s: no error in %d calls; the slowest took %s", one.name, one.calls, one.slowest.Round(time.Millisecond))
 		for id, want := range one.tokens {
 			got, err := left.Store.GetMerchant(t.Context(), id)
 			if err != nil || got.AccessToken.Reveal() != want[0] || got.RefreshToken.Reveal() != want[1] || got.Status != billing.MerchantActive {
