@@ -22,3 +22,12 @@ func Shown(task billing.Task) (written, encoded []byte, err error) {
 
 // IsTimestamp is isTimestamp.
 func IsTimestamp(text string) bool { return isTimestamp(text) }
+
+// MakeKey is makeKey.
+func MakeKey() (text string, hash [billing.APIKeyHashBytes]byte) {
+	made := makeKey()
+	return made.text.Reveal(), made.hash
+}
+
+// IsKeyText is isKeyText.
+func IsKeyText(text string) bool { return isKeyText(text) }
