@@ -65,17 +65,17 @@ const (
 	ActionTaskReschedule     Action = "task.reschedule"
 	ActionTaskRetry          Action = "task.retry"
 	ActionTaskResolve        Action = "task.resolve"
-	ActionAPIKeyCreate       Action = "api_key.create"
-	ActionAPIKeyRevoke       Action = "api_key.revoke"
-	ActionAPIKeyRotate       Action = "api_key.rotate"
+	ActionKeyCreate          Action = "api_key.create"
+	ActionKeyRevoke          Action = "api_key.revoke"
+	ActionKeyRotate          Action = "api_key.rotate"
 	ActionSchemaUp           Action = "schema.migrate_up"
 	ActionSchemaDown         Action = "schema.migrate_down"
 )
 
 var actions = []Action{
 	ActionMerchantCreate, ActionMerchantUpdate, ActionMerchantDisconnect, ActionMerchantPause, ActionMerchantResume, ActionTaskCreate,
-	ActionTaskCancel, ActionTaskReschedule, ActionTaskRetry, ActionTaskResolve, ActionAPIKeyCreate, ActionAPIKeyRevoke,
-	ActionAPIKeyRotate, ActionSchemaUp, ActionSchemaDown,
+	ActionTaskCancel, ActionTaskReschedule, ActionTaskRetry, ActionTaskResolve, ActionKeyCreate, ActionKeyRevoke,
+	ActionKeyRotate, ActionSchemaUp, ActionSchemaDown,
 }
 
 // Actions returns every action. The caller owns the slice.

@@ -13,8 +13,8 @@ import (
 	"billonce/pkg/billing"
 )
 
-// apiKeyColumns are a key as the API shows it, judged by the database's clock. What never ends is good for a year from now.
-const apiKeyColumns = `id, name, hash, hint, scopes, merchant_id, created_at, created_by, expires_at, last_used_at, revoked_at, replaced_by,
+// columnsOfKey are a key as the API shows it, judged by the database's clock. What never ends is good for a year from now.
+const columnsOfKey = `id, name, hash, hint, scopes, merchant_id, created_at, created_by, expires_at, last_used_at, revoked_at, replaced_by,
 	CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'expired' ELSE 'active' END AS status,
 	CASE WHEN revoked_at IS NOT NULL THEN 0
 		ELSE greatest(extract(epoch FROM least(expires_at, now() + interval '1 year') - now()), 0) END::float8 AS usable_seconds`
@@ -52,12 +52,12 @@ func (row apiKeyRow) key() billing.APIKey {
 
 // FindAPIKey returns the key with the given hash, whatever its status. The error has code [billing.CodeNotFound] when there is none.
 func (s *Store) FindAPIKey(ctx context.Context, hash [billing.APIKeyHashBytes]byte) (billing.APIKey, error) {
-	return s.readAPIKey(ctx, "find API key", `SELECT `+apiKeyColumns+` FROM api_keys WHERE hash = $1`, hash[:])
+	return s.readAPIKey(ctx, "find API key", `SELECT `+columnsOfKey+` FROM api_keys WHERE hash = $1`, hash[:])
 }
 
 // GetAPIKey returns a key by its id. The error has code [billing.CodeNotFound] when there is none.
 func (s *Store) GetAPIKey(ctx context.Context, id billing.APIKeyID) (billing.APIKey, error) {
-	return s.readAPIKey(ctx, "get API key", `SELECT `+apiKeyColumns+` FROM api_keys WHERE id = $1`, id)
+	return s.readAPIKey(ctx, "get API key", `SELECT `+columnsOfKey+` FROM api_keys WHERE id = $1`, id)
 }
 
 func (s *Store) readAPIKey(ctx context.Context, operation, query string, args ...any) (billing.APIKey, error) {
@@ -78,7 +78,7 @@ func (s *Store) ListAPIKeys(ctx context.Context, filter billing.APIKeyFilter, li
 		where.add("id < $%d", after)
 	}
 	rows := []apiKeyRow{}
-	query := `SELECT ` + apiKeyColumns + ` FROM api_keys` + where.sql() + ` ORDER BY id DESC LIMIT ` + where.arg(limit)
+	query := `SELECT ` + columnsOfKey + ` FROM api_keys` + where.sql() + ` ORDER BY id DESC LIMIT ` + where.arg(limit)
 	if err := s.db.sqlx.SelectContext(ctx, &rows, query, where.args...); err != nil {
 		return nil, translate("list API keys", err)
 	}
@@ -99,7 +99,7 @@ func (s *Store) CreateAPIKey(ctx context.Context, key billing.NewAPIKey) (billin
 		}
 		err := tx.GetContext(ctx, &row, `
 			INSERT INTO api_keys (id, name, hash, hint, scopes, merchant_id, created_by, expires_at)
-			VALUES ($1, $2, $3, $4, $5, nullif($6, '')::uuid, $7, $8) RETURNING `+apiKeyColumns,
+			VALUES ($1, $2, $3, $4, $5, nullif($6, '')::uuid, $7, $8) RETURNING `+columnsOfKey,
 			key.ID, key.Name, key.Hash[:], key.Hint, pq.Array(key.Scopes), string(key.MerchantID), actor.ID, orNull(key.ExpiresAt))
 		if hasState(err, stateForeignKey) {
 			return &billing.Error{Code: billing.CodeInvalid, Faults: []billing.Fault{{
@@ -109,7 +109,7 @@ func (s *Store) CreateAPIKey(ctx context.Context, key billing.NewAPIKey) (billin
 		if err != nil {
 			return err
 		}
-		return note(ctx, tx, entry{action: billing.ActionAPIKeyCreate, object: row.ID, merchant: key.MerchantID, detail: map[string]any{
+		return note(ctx, tx, entry{action: billing.ActionKeyCreate, object: row.ID, merchant: key.MerchantID, detail: map[string]any{
 			"name": key.Name, "hint": key.Hint, "scopes": key.Scopes, "expires_at": row.ExpiresAt,
 		}})
 	})
@@ -121,12 +121,12 @@ func (s *Store) RevokeAPIKey(ctx context.Context, id billing.APIKeyID) (billing.
 	row := apiKeyRow{}
 	err := s.db.inTx(ctx, "revoke API key", func(tx *sqlx.Tx) error {
 		err := tx.GetContext(ctx, &row, `
-			UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING `+apiKeyColumns, id)
+			UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING `+columnsOfKey, id)
 		if err != nil {
 			return err
 		}
 		return note(ctx, tx, entry{
-			action: billing.ActionAPIKeyRevoke, object: row.ID, merchant: billing.MerchantID(row.MerchantID.String),
+			action: billing.ActionKeyRevoke, object: row.ID, merchant: billing.MerchantID(row.MerchantID.String),
 		})
 	})
 	if err != nil {
@@ -142,7 +142,7 @@ func (s *Store) RotateAPIKey(ctx context.Context, id billing.APIKeyID, rotation 
 	row := apiKeyRow{}
 	err := s.db.inTx(ctx, "rotate API key", func(tx *sqlx.Tx) error {
 		old := apiKeyRow{}
-		if err := tx.GetContext(ctx, &old, `SELECT `+apiKeyColumns+` FROM api_keys WHERE id = $1 FOR UPDATE`, id); err != nil {
+		if err := tx.GetContext(ctx, &old, `SELECT `+columnsOfKey+` FROM api_keys WHERE id = $1 FOR UPDATE`, id); err != nil {
 			return err
 		}
 		switch {
@@ -159,7 +159,7 @@ func (s *Store) RotateAPIKey(ctx context.Context, id billing.APIKeyID, rotation 
 			return err
 		}
 		return note(ctx, tx, entry{
-			action: billing.ActionAPIKeyRotate, object: old.ID, merchant: billing.MerchantID(row.MerchantID.String),
+			action: billing.ActionKeyRotate, object: old.ID, merchant: billing.MerchantID(row.MerchantID.String),
 			detail: map[string]any{"replaced_by": row.ID, "hint": row.Hint},
 		})
 	})
@@ -176,7 +176,7 @@ func replaceAPIKey(ctx context.Context, tx *sqlx.Tx, id billing.APIKeyID, rotati
 	err := tx.GetContext(ctx, &row, `
 		INSERT INTO api_keys (id, name, hash, hint, scopes, merchant_id, created_by, expires_at)
 		SELECT $2::uuid, name, $3::bytea, $4, scopes, merchant_id, $5, coalesce($6::timestamptz, now() + (expires_at - created_at))
-		FROM api_keys WHERE id = $1 RETURNING `+apiKeyColumns,
+		FROM api_keys WHERE id = $1 RETURNING `+columnsOfKey,
 		id, rotation.ID, rotation.Hash[:], rotation.Hint, actor.ID, orNull(rotation.ExpiresAt))
 	if err != nil {
 		return apiKeyRow{}, err

@@ -118,10 +118,10 @@ func (s *Store) ListAudit(ctx context.Context, filter billing.AuditFilter, limit
 	for _, row := range rows {
 		entries = append(entries, row.entry())
 	}
-	if _, err := billing.ParseTaskID(filter.Object); err != nil {
-		return entries, nil
+	if _, err := billing.ParseTaskID(filter.Object); err == nil && filter.Action == "" {
+		return s.withCreation(ctx, entries, filter, limit, after)
 	}
-	return s.withCreation(ctx, entries, filter, limit, after)
+	return entries, nil
 }
 
 // withCreation puts the creation of the task that the filter names, if it is one, to its place among the task's other entries.

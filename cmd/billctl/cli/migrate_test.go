@@ -107,6 +107,10 @@ func TestMigrateDownAndStatus(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	status(fmt.Sprintf("The database is at version %d; %s", schema.Required, needs))
+	if entry := query[string](t, env["DATABASE_URL"], `SELECT actor || ' ' || action || ' ' || object || ' ' || detail::text FROM audit_log`); !strings.HasPrefix(
+		entry, fmt.Sprintf(`billctl schema.migrate_up %d {"versions": [1, 2, `, schema.Required)) {
+		t.Errorf("recorded as %s", entry)
+	}
 	for range versions(t) {
 		if got := run(t, env, "migrate", "down"); got.code != 0 || !strings.HasPrefix(got.out, "rolled back ") {
 			t.Errorf("%+v", got)
