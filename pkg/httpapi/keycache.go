@@ -43,6 +43,7 @@ func (k *keyCache) known(hash keyHash, now time.Time) (key billing.APIKey, fresh
 
 // look reads a key from the database and remembers it. The error has code [billing.CodeNotFound] when there is none.
 func (k *keyCache) look(ctx context.Context, hash keyHash) (billing.APIKey, error) {
+	began := time.Now() // what the database says may be as old as that
 	key, err := k.read(ctx, hash)
 	if err == nil && subtle.ConstantTimeCompare(key.Hash[:], hash[:]) != 1 {
 		err = &billing.Error{Code: billing.CodeNotFound}
@@ -63,9 +64,9 @@ func (k *keyCache) look(ctx context.Context, hash keyHash) (billing.APIKey, erro
 		k.kept = map[keyHash]keptKey{}
 	}
 	if _, there := k.kept[hash]; !there && len(k.kept) >= mostKeys {
-		k.makeRoom(time.Now())
+		k.makeRoom(began)
 	}
-	k.kept[hash] = keptKey{key: key, until: time.Now().Add(lasts)}
+	k.kept[hash] = keptKey{key: key, until: began.Add(lasts)}
 	return key, nil
 }
 

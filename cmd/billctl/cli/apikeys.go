@@ -18,7 +18,7 @@ import (
 	"billonce/pkg/secret"
 )
 
-const apiKeysPath = "/v1/api_keys"
+const keysPath = "/v1/api_keys"
 
 func (p *program) apiKeys() *cobra.Command {
 	command := group("apikeys", "Make, look at, replace and end keys of the API",
@@ -64,7 +64,7 @@ func (p *program) apiKeysCreate() *cobra.Command {
 		if err := p.addMoment(body, "expires_at", "--expires", *expires); err != nil {
 			return err
 		}
-		return p.makeAPIKey(command, flags, apiKeysPath, body)
+		return p.makeAPIKey(command, flags, keysPath, body)
 	}
 	return command
 }
@@ -89,7 +89,7 @@ func (p *program) apiKeysRotate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.makeAPIKey(command, flags, apiKeysPath+"/"+url.PathEscape(args[0])+"/rotate", body)
+		return p.makeAPIKey(command, flags, keysPath+"/"+url.PathEscape(args[0])+"/rotate", body)
 	}
 	return command
 }
@@ -161,7 +161,7 @@ func (p *program) apiKeysList() *cobra.Command {
 		if *merchant != "" {
 			query.Set("merchant_id", *merchant)
 		}
-		return p.list(command, apiKeysPath, query, flags, func(items []json.RawMessage) error {
+		return p.list(command, keysPath, query, flags, func(items []json.RawMessage) error {
 			rows := [][]string{{"ID", "NAME", "BEGINS WITH", "SCOPES", "MERCHANT", "STATUS", "ENDS", "LAST USED"}}
 			for _, item := range items {
 				key, err := decode[client.APIKey](item)
@@ -189,7 +189,7 @@ func (p *program) apiKeysShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		raw, err := api.Do(command.Context(), client.Call{Method: http.MethodGet, Path: apiKeysPath + "/" + url.PathEscape(args[0])})
+		raw, err := api.Do(command.Context(), client.Call{Method: http.MethodGet, Path: keysPath + "/" + url.PathEscape(args[0])})
 		if err != nil {
 			return err
 		}
@@ -221,7 +221,7 @@ func (p *program) apiKeysShow() *cobra.Command {
 
 func (p *program) apiKeysRevoke() *cobra.Command {
 	command := &cobra.Command{
-		Use: "revoke ID…", Short: "End keys for ever, within seconds everywhere", Args: atLeast(1, "the id of one key or more"),
+		Use: "revoke ID…", Short: "End keys for ever, within seconds everywhere", Args: atLeastOne("the id of one key or more"),
 	}
 	var flags apiFlags
 	flags.add(command)
@@ -231,7 +231,7 @@ func (p *program) apiKeysRevoke() *cobra.Command {
 			return err
 		}
 		for _, id := range args {
-			raw, err := api.Do(command.Context(), client.Call{Method: http.MethodPost, Path: apiKeysPath + "/" + url.PathEscape(id) + "/revoke"})
+			raw, err := api.Do(command.Context(), client.Call{Method: http.MethodPost, Path: keysPath + "/" + url.PathEscape(id) + "/revoke"})
 			if err != nil {
 				return fmt.Errorf("revoke %s: %w", plain(id), err)
 			}

@@ -82,7 +82,7 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	return command
 }
 
-// exactly and atLeast check the number of arguments and say which ones are wanted.
+// exactly and atLeastOne check the number of arguments and say which ones are wanted.
 func exactly(n int, names string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != n {
@@ -92,9 +92,9 @@ func exactly(n int, names string) cobra.PositionalArgs {
 	}
 }
 
-func atLeast(n int, names string) cobra.PositionalArgs {
+func atLeastOne(names string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
-		if len(args) < n {
+		if len(args) == 0 {
 			return usageError{fmt.Errorf("want %s", names)}
 		}
 		return nil
