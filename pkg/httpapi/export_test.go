@@ -1,6 +1,10 @@
 package httpapi
 
-import "billonce/pkg/billing"
+import (
+	"time"
+
+	"billonce/pkg/billing"
+)
 
 // Scan is scan, for the fuzz targets.
 func Scan(doc []byte) (int, error) {
@@ -31,3 +35,27 @@ func MakeKey() (text string, hash [billing.APIKeyHashBytes]byte) {
 
 // IsKeyText is isKeyText.
 func IsKeyText(text string) bool { return isKeyText(text) }
+
+// Throttle is throttle, with a clock of the test's.
+type Throttle struct{ throttle }
+
+// NewThrottle returns one with the given limits.
+func NewThrottle(burst int, every time.Duration) *Throttle {
+	return &Throttle{throttle{burst: burst, every: every}}
+}
+
+// Wait is wait.
+func (t *Throttle) Wait(address string, now time.Time) time.Duration { return t.wait(address, now) }
+
+// Missed is missed.
+func (t *Throttle) Missed(address string, now time.Time) { t.missed(address, now) }
+
+// Peers says how many addresses are remembered.
+func (t *Throttle) Peers() int { return len(t.peers) }
+
+// KeptKeys says how many keys are remembered.
+func (s *Server) KeptKeys() int {
+	s.keys.mu.RLock()
+	defer s.keys.mu.RUnlock()
+	return len(s.keys.kept)
+}
