@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"time"
 
 	"billonce/pkg/billing"
@@ -59,3 +60,25 @@ func (s *Server) KeptKeys() int {
 	defer s.keys.mu.RUnlock()
 	return len(s.keys.kept)
 }
+
+// KeyCache is keyCache.
+type KeyCache struct{ keyCache }
+
+// NewKeyCache returns one that reads by read.
+func NewKeyCache(fresh time.Duration, read func(context.Context, [billing.APIKeyHashBytes]byte) (billing.APIKey, error)) *KeyCache {
+	return &KeyCache{keyCache{fresh: fresh, read: read}}
+}
+
+// Known is known, without the key.
+func (k *KeyCache) Known(hash [billing.APIKeyHashBytes]byte, now time.Time) (fresh, ok bool) {
+	_, fresh, ok = k.known(hash, now)
+	return fresh, ok
+}
+
+// Look is look.
+func (k *KeyCache) Look(ctx context.Context, hash [billing.APIKeyHashBytes]byte) (billing.APIKey, error) {
+	return k.look(ctx, hash)
+}
+
+// Stale is stale.
+func (k *KeyCache) Stale() { k.stale() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"billonce/pkg/billing"
@@ -12,38 +13,49 @@ import (
 const (
 	mostKeys  = 4096 // kept at once
 	mostSwept = 16   // looked at to make room for one
+	lateParts = 5    // of an entry's life the last is when somebody reads it again
 )
 
 type keyHash = [billing.APIKeyHashBytes]byte
 
 // keyCache keeps for a few seconds what the database said of a key, so that a busy client costs a read in a while and not one for
 // each request. What is kept is hashes. A key that is revoked elsewhere goes on opening for as long as its entry is fresh; one that
-// expires does not, because no entry outlives its key.
+// expires does not, because no entry outlives its key. One caller reads an entry again a little before its end, so that not all who
+// use the key at that moment do.
 type keyCache struct {
 	read  func(context.Context, keyHash) (billing.APIKey, error)
 	fresh time.Duration
 
 	mu   sync.RWMutex
 	kept map[keyHash]keptKey
+	ends int // how often stale was called: what was being read then may be what was before
 }
 
 type keptKey struct {
-	key   billing.APIKey
-	until time.Time
+	key         billing.APIKey
+	late, until time.Time
+	again       *atomic.Bool // somebody reads it again
 }
 
-// known returns what was read of a key, and whether that is still fresh. ok is false for a key that is not remembered: it may well
-// be a guess.
+// known returns what was read of a key, and whether that is fresh: if not, the caller is to look. ok is false for a key that is not
+// remembered: it may well be a guess.
 func (k *keyCache) known(hash keyHash, now time.Time) (key billing.APIKey, fresh, ok bool) {
 	k.mu.RLock()
 	kept, ok := k.kept[hash]
 	k.mu.RUnlock()
-	return kept.key, ok && now.Before(kept.until), ok
+	fresh = ok && now.Before(kept.until)
+	if fresh && !now.Before(kept.late) && kept.again.CompareAndSwap(false, true) {
+		fresh = false
+	}
+	return kept.key, fresh, ok
 }
 
 // look reads a key from the database and remembers it. The error has code [billing.CodeNotFound] when there is none.
 func (k *keyCache) look(ctx context.Context, hash keyHash) (billing.APIKey, error) {
 	began := time.Now() // what the database says may be as old as that
+	k.mu.RLock()
+	ends := k.ends
+	k.mu.RUnlock()
 	key, err := k.read(ctx, hash)
 	if err == nil && subtle.ConstantTimeCompare(key.Hash[:], hash[:]) != 1 {
 		err = &billing.Error{Code: billing.CodeNotFound}
@@ -66,7 +78,10 @@ func (k *keyCache) look(ctx context.Context, hash keyHash) (billing.APIKey, erro
 	if _, there := k.kept[hash]; !there && len(k.kept) >= mostKeys {
 		k.makeRoom(began)
 	}
-	k.kept[hash] = keptKey{key: key, until: began.Add(lasts)}
+	if k.ends != ends {
+		lasts = 0 // for this one request, which was there before the key ended
+	}
+	k.kept[hash] = keptKey{key: key, late: began.Add(lasts - lasts/lateParts), until: began.Add(lasts), again: new(atomic.Bool)}
 	return key, nil
 }
 
@@ -93,6 +108,7 @@ func (k *keyCache) drop(hash keyHash) {
 func (k *keyCache) stale() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.ends++
 	for hash, kept := range k.kept {
 		kept.until = time.Time{}
 		k.kept[hash] = kept
