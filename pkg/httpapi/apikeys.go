@@ -106,10 +106,10 @@ func (s *Server) rotateAPIKey(c echo.Context) error {
 		}
 	}
 	created, err := s.deps.Keys.RotateAPIKey(c.Request().Context(), id, rotation)
+	s.keys.stale() // whatever is said: a commit whose answer is lost may have been made
 	if err != nil {
 		return err
 	}
-	s.keys.stale()
 	return s.answerMadeKey(c, created, made)
 }
 
@@ -137,9 +137,7 @@ func (s *Server) revokeAPIKey(c echo.Context) error {
 		return err
 	}
 	key, err := s.deps.Keys.RevokeAPIKey(c.Request().Context(), id)
-	if err == nil {
-		s.keys.stale()
-	}
+	s.keys.stale()
 	return s.answerAPIKey(c)(key, err)
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -153,27 +154,57 @@ func newestFirst(a, b billing.AuditEntry) int {
 	return 0
 }
 
-// listCreations reads from the tasks who scheduled them, newest first.
-func (s *Store) listCreations(ctx context.Context, filter billing.AuditFilter, limit int, after billing.AuditMark) ([]billing.AuditEntry, error) {
+// clocksApart is how far the clock that made a task's id may be from the database's. Only between such bounds are tasks looked at.
+const clocksApart = 24 * time.Hour
+
+// firstID is the least UUIDv7 of a moment.
+func firstID(at time.Time) string {
+	var id uuid.UUID
+	binary.BigEndian.PutUint64(id[:], uint64(min(max(at.UnixMilli(), 0), 1<<48-1))<<16)
+	return id.String()
+}
+
+// creationsQuery asks for the tasks that the filter names and somebody scheduled, newest first. Ids begin with the time, so that a
+// span of time is a span of both tables' keys.
+func creationsQuery(filter billing.AuditFilter, limit int, after billing.AuditMark) (query string, args []any) {
 	where := conditions{terms: []string{"created_by IS NOT NULL"}}
 	if filter.Object != "" {
-		id, err := billing.ParseTaskID(filter.Object)
-		if err != nil {
-			return nil, nil //nolint:nilerr // no task has been created under such an id
-		}
-		where.add("id = $%d", id)
+		where.add("id = $%d", filter.Object)
 	}
 	if filter.Actor != "" {
 		where.add("split_part(created_by, ' ', 1) = $%d", filter.Actor)
 	}
 	if !filter.From.IsZero() {
 		where.add("created_at >= $%d", filter.From)
+		where.add("id >= $%d", firstID(filter.From.Add(-clocksApart)))
 	}
 	if !filter.To.IsZero() {
 		where.add("created_at < $%d", filter.To)
+		where.add("id < $%d", firstID(filter.To.Add(clocksApart)))
 	}
 	if after.ID != "" {
 		where.add("id < $%d", after.ID)
+	}
+	most := where.arg(limit)
+	page := where.sql() + ` ORDER BY id DESC LIMIT ` + most + `)`
+	return `
+		SELECT c.id, c.merchant_id, c.created_at, c.created_by, coalesce(k.name, '') AS name
+		FROM ((SELECT id, merchant_id, created_at, created_by FROM scheduled_tasks` + page + `
+			UNION ALL
+			(SELECT id, merchant_id, created_at, created_by
+			FROM (SELECT id, merchant_id, created_at, document->'task'->>'created_by' AS created_by FROM archived_tasks) AS a` + page + `) AS c
+		LEFT JOIN api_keys AS k ON k.id::text = split_part(c.created_by, ' ', 1)
+		ORDER BY c.id DESC LIMIT ` + most, where.args
+}
+
+// listCreations reads from the tasks who scheduled them.
+func (s *Store) listCreations(ctx context.Context, filter billing.AuditFilter, limit int, after billing.AuditMark) ([]billing.AuditEntry, error) {
+	if filter.Object != "" {
+		id, err := billing.ParseTaskID(filter.Object)
+		if err != nil {
+			return nil, nil //nolint:nilerr // no task has been created under such an id
+		}
+		filter.Object = string(id)
 	}
 	rows := []struct {
 		ID         string    `db:"id"`
@@ -182,17 +213,8 @@ func (s *Store) listCreations(ctx context.Context, filter billing.AuditFilter, l
 		CreatedBy  string    `db:"created_by"`
 		Name       string    `db:"name"`
 	}{}
-	most := where.arg(limit)
-	page := where.sql() + ` ORDER BY id DESC LIMIT ` + most + `)`
-	err := s.db.sqlx.SelectContext(ctx, &rows, `
-		SELECT c.id, c.merchant_id, c.created_at, c.created_by, coalesce(k.name, '') AS name
-		FROM ((SELECT id, merchant_id, created_at, created_by FROM scheduled_tasks`+page+`
-			UNION ALL
-			(SELECT id, merchant_id, created_at, created_by
-			FROM (SELECT id, merchant_id, created_at, document->'task'->>'created_by' AS created_by FROM archived_tasks) AS a`+page+`) AS c
-		LEFT JOIN api_keys AS k ON k.id::text = split_part(c.created_by, ' ', 1)
-		ORDER BY c.id DESC LIMIT `+most, where.args...)
-	if err != nil {
+	query, args := creationsQuery(filter, limit, after)
+	if err := s.db.sqlx.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, translate("list creations of tasks", err)
 	}
 	entries := make([]billing.AuditEntry, len(rows))
