@@ -2,6 +2,10 @@ package httpapi_test
 
 import (
 	"fmt"
+	"net/http/httptest"
+	"net/netip"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,5 +97,83 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	}
 	if n := a.KeptKeys(); n > most || n < most/2 {
 		t.Errorf("%d keys are kept", n)
+	}
+}
+
+func TestWrongKeysMakeTheirAddressWait(t *testing.T) {
+	t.Parallel()
+	const burst, every = 5, 200 * time.Millisecond
+	a := newAPI(func(_ *httpapi.Deps, config *httpapi.Config) { config.WrongKeys, config.WrongEvery = burst, every })
+	known, late := a.keyFor(nil, billing.ScopeTasksRead), a.keyFor(nil, billing.ScopeTasksRead)
+	wantStatus(t, a.with(t, known, "GET", "/v1/tasks", ""), 200)
+	a.keys.finds.Store(0)
+	refused := 0
+	began := time.Now()
+	for range 60 {
+		stranger, _ := httpapi.MakeKey()
+		switch got := a.with(t, stranger, "GET", "/v1/tasks", ""); got.Code {
+		case 401:
+		case 429:
+			refused++
+			p := wantProblem(t, got, 429)
+			if seconds, err := strconv.Atoi(got.Header().Get("Retry-After")); err != nil || seconds < 1 || p.Code != "rate_limited" {
+				t.Fatalf("Retry-After %q, %+v", got.Header().Get("Retry-After"), p)
+			}
+		default:
+			t.Fatalf("%d", got.Code)
+		}
+	}
+	most := int64(burst + time.Since(began)/every + 1)
+	if n := a.keys.finds.Load(); refused == 0 || n > most {
+		t.Errorf("%d were refused, %d of 60 guesses cost a read, want at most %d", refused, n, most)
+	}
+	// Who was let in before still is, from the same address; who was not waits, and so does the admin.
+	wantStatus(t, a.with(t, known, "GET", "/v1/tasks", ""), 200)
+	guess := func(key string) int {
+		for range burst {
+			a.with(t, "x", "GET", "/v1/tasks", "")
+		}
+		return a.with(t, key, "GET", "/v1/tasks", "").Code
+	}
+	if one, other := guess(late), guess(adminKey); one != 429 || other != 429 {
+		t.Errorf("a key that was never seen: %d, the admin's: %d", one, other)
+	}
+	// From elsewhere everybody gets in.
+	request := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/tasks", nil)
+	request.RemoteAddr = "198.51.100.7:1000"
+	request.Header.Set("Authorization", "Bearer "+adminKey)
+	got := httptest.NewRecorder()
+	a.Handler().ServeHTTP(got, request)
+	wantStatus(t, got, 200)
+	for began := time.Now(); a.call(t, "GET", "/v1/tasks", "").Code != 200; { // it wears off
+		if time.Since(began) > patience {
+			t.Fatal("the address waits for ever")
+		}
+	}
+}
+
+func TestOnlyATrustedProxyNamesItsClient(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		peer, forwarded, want string
+		trusted               []netip.Prefix
+	}{
+		"nobody is trusted":   {"10.0.0.1:5", "203.0.113.9", "10.0.0.1", nil},
+		"the proxy is":        {"10.0.0.1:5", "203.0.113.9", "203.0.113.9", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+		"what it was told":    {"10.0.0.1:5", "1.1.1.1, 203.0.113.9", "203.0.113.9", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+		"a private address":   {"192.168.0.1:5", "203.0.113.9", "192.168.0.1", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+		"one address, and v6": {"[fd00::1]:5", "2001:db8::1", "2001:db8::1", []netip.Prefix{netip.MustParsePrefix("fd00::1/128")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAPI(func(_ *httpapi.Deps, config *httpapi.Config) { config.TrustedProxies = tc.trusted })
+			request := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/tasks", nil)
+			request.RemoteAddr = tc.peer
+			request.Header.Set("X-Forwarded-For", tc.forwarded)
+			a.Handler().ServeHTTP(httptest.NewRecorder(), request)
+			if !strings.Contains(a.log.String(), fmt.Sprintf(`"peer":%q`, tc.want)) {
+				t.Errorf("want %s: %s", tc.want, a.log)
+			}
+		})
 	}
 }
