@@ -158,7 +158,7 @@ func TestKeysEndWhenTheyShould(t *testing.T) {
 	if err := s.db.SQL.Get(&now, `SELECT now()`); err != nil {
 		t.Fatal(err)
 	}
-	short, _ := s.key(map[string]any{"scopes": read, "expires_at": now.Add(time.Second).UTC()})
+	short, _ := s.key(map[string]any{"scopes": read, "expires_at": now.Add(4 * time.Second).UTC()})
 	if status(short) != 200 {
 		t.Error("a key that has not expired does not open")
 	}
@@ -173,7 +173,7 @@ func TestKeysEndWhenTheyShould(t *testing.T) {
 	}
 
 	old, id := s.key(map[string]any{"scopes": read, "expires_at": now.Add(100 * time.Hour).UTC()})
-	rotated := s.Must(201, "POST", "/v1/api_keys/"+id+"/rotate", map[string]any{"old_valid_until": time.Now().Add(1500 * time.Millisecond).UTC()})
+	rotated := s.Must(201, "POST", "/v1/api_keys/"+id+"/rotate", map[string]any{"old_valid_until": time.Now().Add(5 * time.Second).UTC()})
 	next, _ := rotated["key"].(string)
 	if status(old) != 200 || status(next) != 200 {
 		t.Error("the two keys do not open side by side")
