@@ -19,6 +19,8 @@ import (
 var (
 	_ httpapi.Merchants = (*store.Store)(nil)
 	_ httpapi.Tasks     = (*store.Store)(nil)
+	_ httpapi.APIKeys   = (*store.Store)(nil)
+	_ httpapi.Audit     = (*store.Store)(nil)
 	_ httpapi.Freezer   = gateway.Freezer{}
 	_ httpapi.Health    = (*telemetry.Health)(nil)
 	_ httpapi.Metrics   = (*telemetry.APIMetrics)(nil)
@@ -57,12 +59,15 @@ func API() Service {
 func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 	base.registerQueue()
 	server := httpapi.New(httpapi.Deps{
-		Merchants: base.store, Tasks: base.store, Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health,
+		Merchants: base.store, Tasks: base.store, Keys: base.store, Audit: base.store,
+		Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health,
 		Metrics: telemetry.NewAPIMetrics(base.registry), Log: base.log,
 		AdminKey: conf.AdminKey, RequireKey: conf.RequireKey,
-	}, httpapi.Config{Delay: conf.ShutdownDelay, Timeout: conf.ShutdownTimeout - conf.ShutdownDelay})
+	}, httpapi.Config{
+		Delay: conf.ShutdownDelay, Timeout: conf.ShutdownTimeout - conf.ShutdownDelay, TrustedProxies: conf.TrustedProxies,
+	})
 	if conf.AdminKey.Empty() {
-		base.log.WarnContext(ctx, "no ADMIN_API_KEY: every call to /v1 will be refused")
+		base.log.WarnContext(ctx, "no ADMIN_API_KEY: only keys of the database open /v1")
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", conf.Addr)
 	if err != nil {

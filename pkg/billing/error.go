@@ -25,6 +25,7 @@ const (
 	CodeIntentTaken     Code = "intent_taken"     // another task has this intent
 	CodeLeaseLost       Code = "lease_lost"       // the worker no longer owns the task
 	CodeTokenUnreadable Code = "token_unreadable" // a stored token does not open
+	CodeRateLimited     Code = "rate_limited"     // too many tries; again later
 	CodeUnavailable     Code = "unavailable"      // a dependency does not answer; try again
 	CodeInternal        Code = "internal"
 )
@@ -32,7 +33,7 @@ const (
 var codes = []Code{
 	CodeInvalid, CodeMalformed, CodeTooLarge, CodeUnsupportedType, CodeUnauthenticated, CodeForbidden, CodeNotFound,
 	CodeMethod, CodeConflict, CodeKeyReused, CodeKeyInProgress, CodeKeyRequired, CodeIntentTaken, CodeLeaseLost, CodeTokenUnreadable,
-	CodeUnavailable, CodeInternal,
+	CodeRateLimited, CodeUnavailable, CodeInternal,
 }
 
 // Codes returns every code. The caller owns the slice.

@@ -75,5 +75,6 @@ func (m Merchant) Auth() AuthMode {
 
 // MerchantFilter narrows a list; empty fields match everything.
 type MerchantFilter struct {
+	ID              MerchantID
 	StripeConnectID string
 }

@@ -54,7 +54,8 @@ type NewTask struct {
 	RetryOf     TaskID // "" unless the task repeats another
 	Intent      string // what is to happen once, in the caller's words; "" for none
 	OnDecline   *Dunning
-	Declines    int // declines that led to this task
+	Declines    int    // declines that led to this task
+	CreatedBy   string // [Actor.Line] of who asks for it; "" for nobody
 
 	// Key is the caller's Idempotency-Key, "" for none; Fingerprint tells whether two requests under one key are the same.
 	Key         string

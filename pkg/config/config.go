@@ -74,6 +74,8 @@ type API struct {
 	Addr       string      `env:"API_ADDR" envDefault:":8080"`
 	AdminKey   secret.Text `env:"ADMIN_API_KEY"`
 	RequireKey bool        `env:"API_REQUIRE_IDEMPOTENCY_KEY" envDefault:"false"`
+	// TrustedProxies may say in X-Forwarded-For who their client is; nobody else may.
+	TrustedProxies Networks `env:"API_TRUSTED_PROXIES"`
 }
 
 // Worker configures cmd/worker.
@@ -173,6 +175,7 @@ func read(environ []string, conf any) *faultList {
 	}
 	err := env.ParseWithOptions(conf, env.Options{Environment: values, FuncMap: map[reflect.Type]env.ParserFunc{
 		reflect.TypeFor[secret.Text](): func(value string) (any, error) { return secret.New(value), nil },
+		reflect.TypeFor[Networks]():    func(value string) (any, error) { return parseNetworks(value) },
 		reflect.TypeFor[Age]():         func(value string) (any, error) { return parseAge(value) },
 	}})
 	if err != nil {
@@ -189,7 +192,8 @@ var meaning = map[string]string{
 	"LOG_LEVEL": "debug, info, warn or error", "SHUTDOWN_DELAY": duration, "SHUTDOWN_TIMEOUT": duration,
 	"STRIPE_TIMEOUT": duration, "STRIPE_IDEMPOTENCY_WINDOW": duration, "WORKER_POLL_INTERVAL": duration, "WORKER_LEASE": duration,
 	"RETRY_BASE": duration, "RETRY_MAX": duration, "RECONCILE_DELAYS": "a list of durations such as 1m,5m,1h", "TASK_RETENTION": "a number of days such as 400d, a duration such as 36h, or 0", "ALLOW_PAYOUTS": boolean, "API_REQUIRE_IDEMPOTENCY_KEY": boolean,
-	"MERCHANT_RATE": "a number", "MERCHANT_CONCURRENCY": "a whole number", "WORKER_CONCURRENCY": "a whole number",
+	"API_TRUSTED_PROXIES": "a list of addresses and networks such as 10.0.0.7,192.168.0.0/16",
+	"MERCHANT_RATE":       "a number", "MERCHANT_CONCURRENCY": "a whole number", "WORKER_CONCURRENCY": "a whole number",
 }
 
 const (

@@ -39,6 +39,7 @@ func TestDefaults(t *testing.T) {
 		"OPS_ADDR of the api":         {api.OpsAddr, "127.0.0.1:9090"},
 		"OPS_ADDR of the worker":      {worker.OpsAddr, "127.0.0.1:9091"},
 		"API_REQUIRE_IDEMPOTENCY_KEY": {api.RequireKey, false},
+		"API_TRUSTED_PROXIES":         {len(api.TrustedProxies), 0},
 		"SHUTDOWN_DELAY":              {api.ShutdownDelay, time.Duration(0)},
 		"SHUTDOWN_TIMEOUT":            {api.ShutdownTimeout, 30 * time.Second},
 		"STRIPE_API_URL":              {worker.APIURL, "https://api.stripe.com"},

@@ -1,22 +1,118 @@
 package httpapi
 
 import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
 
 	"billonce/pkg/billing"
-	"billonce/pkg/secret"
 )
 
-// authenticate demands Authorization: Bearer with the admin key. It says no word about what was wrong with another key, and
-// compares in a time that tells nothing.
-func (s *Server) authenticate(request *http.Request) error {
-	given := request.Header.Values("Authorization")
-	if len(given) == 1 && !s.deps.AdminKey.Empty() {
-		scheme, key, _ := strings.Cut(given[0], " ")
-		if strings.EqualFold(scheme, "Bearer") && s.deps.AdminKey.Equal(secret.New(strings.TrimSpace(key))) {
-			return nil
+// caller is whose key a request carries, and what it allows.
+type caller struct {
+	actor    string             // an API key's id, or [billing.ActorAdmin]
+	name     string             // of the key
+	merchant billing.MerchantID // "": every merchant
+	allows   func(billing.Scope) bool
+}
+
+type callerKey struct{}
+
+// callerOf returns who was let in; the zero caller, which may do nothing, on routes that are open.
+func callerOf(c echo.Context) caller {
+	who, _ := c.Request().Context().Value(callerKey{}).(caller)
+	return who
+}
+
+// authenticate demands Authorization: Bearer with the admin key or an API key that is active. It says no word about what was wrong
+// with another one, and compares in a time that tells nothing.
+//
+// Wrong keys make their address wait. Whose key was found in the database a while ago need not wait with it: 256 random bits are
+// not found by trying, and a client must not be locked out by a neighbour behind the same proxy. The admin key, which a person may
+// have thought of, waits.
+func (s *Server) authenticate(c echo.Context) (caller, error) {
+	given, ok := bearerOf(c.Request().Header)
+	if !ok {
+		return caller{}, &billing.Error{Code: billing.CodeUnauthenticated}
+	}
+	now, peer := time.Now(), c.RealIP()
+	hash := sha256.Sum256([]byte(given))
+	isAdmin := subtle.ConstantTimeCompare(hash[:], s.adminHash[:]) == 1 && !s.deps.AdminKey.Empty()
+	var key billing.APIKey
+	var fresh, known bool
+	if !isAdmin {
+		key, fresh, known = s.keys.known(hash, now)
+	}
+	if !known {
+		if wait := s.throttle.wait(peer, now); wait > 0 {
+			c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+			return caller{}, &billing.Error{Code: billing.CodeRateLimited}
 		}
 	}
-	return &billing.Error{Code: billing.CodeUnauthenticated}
+	if isAdmin {
+		return caller{actor: billing.ActorAdmin, allows: func(wanted billing.Scope) bool { return wanted != "" }}, nil
+	}
+	if !fresh {
+		var err error
+		if key, err = s.lookUp(c.Request().Context(), given, hash); err != nil {
+			if billing.CodeOf(err) == billing.CodeUnauthenticated {
+				s.throttle.missed(peer, now)
+			}
+			return caller{}, err
+		}
+	}
+	if key.Status != billing.APIKeyActive || key.UsableFor <= 0 {
+		return caller{}, &billing.Error{Code: billing.CodeUnauthenticated}
+	}
+	s.uses.note(key.ID, now)
+	return caller{actor: string(key.ID), name: key.Name, merchant: key.MerchantID, allows: key.Allows}, nil
+}
+
+// lookUp asks the database for a key, unless its form already says that there is none.
+func (s *Server) lookUp(ctx context.Context, given string, hash keyHash) (billing.APIKey, error) {
+	if !isKeyText(given) {
+		return billing.APIKey{}, &billing.Error{Code: billing.CodeUnauthenticated}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.RequestTimeout)
+	defer cancel()
+	key, err := s.keys.look(ctx, hash)
+	if billing.CodeOf(err) == billing.CodeNotFound {
+		return billing.APIKey{}, &billing.Error{Code: billing.CodeUnauthenticated}
+	}
+	return key, err
+}
+
+func bearerOf(header http.Header) (key string, ok bool) {
+	given := header.Values("Authorization")
+	if len(given) != 1 {
+		return "", false
+	}
+	scheme, key, _ := strings.Cut(given[0], " ")
+	key = strings.TrimSpace(key)
+	return key, strings.EqualFold(scheme, "Bearer") && key != ""
+}
+
+// admit lets a caller through whose key allows the route, and returns the context under which the request is handled.
+func (s *Server) admit(c echo.Context, r route) (context.Context, error) {
+	who, err := s.authenticate(c)
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.WithValue(c.Request().Context(), callerKey{}, who)
+	c.SetRequest(c.Request().WithContext(ctx)) // the log names the caller even when it is turned away
+	if !who.allows(r.scope) {
+		return nil, &billing.Error{Code: billing.CodeForbidden}
+	}
+	return billing.WithActor(ctx, s.actor(c, who)), nil
+}
+
+func (s *Server) actor(c echo.Context, who caller) billing.Actor {
+	return billing.Actor{ID: who.actor, Name: who.name, Address: c.RealIP(), RequestID: requestID(c)}
 }

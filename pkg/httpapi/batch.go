@@ -35,7 +35,8 @@ func (s *Server) createBatch(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	tasks, err := s.readBatch(ctx, raw, &found)
+	who := callerOf(c)
+	tasks, err := s.readBatch(ctx, raw, who, &found)
 	if err != nil {
 		return err
 	}
@@ -45,6 +46,10 @@ func (s *Server) createBatch(c echo.Context) error {
 	own, err := s.assignKeys(tasks, key)
 	if err != nil {
 		return err
+	}
+	line := s.actor(c, who).Line()
+	for i := range tasks {
+		tasks[i].CreatedBy = line
 	}
 	created, err := s.deps.Tasks.CreateTasks(ctx, tasks)
 	if billing.CodeOf(err) == billing.CodeKeyReused && !own {
@@ -57,7 +62,7 @@ func (s *Server) createBatch(c echo.Context) error {
 }
 
 // readBatch reads the tasks, and stops early when there is enough to complain about.
-func (s *Server) readBatch(ctx context.Context, raw []byte, found *faults) ([]billing.NewTask, error) {
+func (s *Server) readBatch(ctx context.Context, raw []byte, who caller, found *faults) ([]billing.NewTask, error) {
 	o := readObject(raw, "", found)
 	list := o.required("tasks")
 	o.done()
@@ -83,7 +88,7 @@ func (s *Server) readBatch(ctx context.Context, raw []byte, found *faults) ([]bi
 		if tasks == nil { // most tasks of a batch are about as long as its first
 			tasks = make([]billing.NewTask, 0, min(len(list)/len(raw)+1, maxBatch))
 		}
-		task, err := s.readTask(raw, "/tasks/"+strconv.Itoa(index), true, found)
+		task, err := s.readTask(raw, "/tasks/"+strconv.Itoa(index), true, who, found)
 		if err != nil {
 			return nil, err
 		}

@@ -28,6 +28,7 @@ func TestEveryCodeHasOneAnswer(t *testing.T) {
 		billing.CodeUnauthenticated: 401, billing.CodeForbidden: 403, billing.CodeNotFound: 404, billing.CodeMethod: 405,
 		billing.CodeConflict: 409, billing.CodeKeyReused: 422, billing.CodeKeyInProgress: 409, billing.CodeKeyRequired: 400,
 		billing.CodeLeaseLost: 409, billing.CodeIntentTaken: 409, billing.CodeTokenUnreadable: 500, billing.CodeUnavailable: 503, billing.CodeInternal: 500,
+		billing.CodeRateLimited: 429,
 	}
 	titles := map[string]billing.Code{}
 	for _, code := range billing.Codes() {

@@ -1,6 +1,11 @@
 package httpapi
 
-import "billonce/pkg/billing"
+import (
+	"context"
+	"time"
+
+	"billonce/pkg/billing"
+)
 
 // Scan is scan, for the fuzz targets.
 func Scan(doc []byte) (int, error) {
@@ -22,3 +27,58 @@ func Shown(task billing.Task) (written, encoded []byte, err error) {
 
 // IsTimestamp is isTimestamp.
 func IsTimestamp(text string) bool { return isTimestamp(text) }
+
+// MakeKey is makeKey.
+func MakeKey() (text string, hash [billing.APIKeyHashBytes]byte) {
+	made := makeKey()
+	return made.text.Reveal(), made.hash
+}
+
+// IsKeyText is isKeyText.
+func IsKeyText(text string) bool { return isKeyText(text) }
+
+// Throttle is throttle, with a clock of the test's.
+type Throttle struct{ throttle }
+
+// NewThrottle returns one with the given limits.
+func NewThrottle(burst int, every time.Duration) *Throttle {
+	return &Throttle{throttle{burst: burst, every: every}}
+}
+
+// Wait is wait.
+func (t *Throttle) Wait(address string, now time.Time) time.Duration { return t.wait(address, now) }
+
+// Missed is missed.
+func (t *Throttle) Missed(address string, now time.Time) { t.missed(address, now) }
+
+// Peers says how many addresses are remembered.
+func (t *Throttle) Peers() int { return len(t.peers) }
+
+// KeptKeys says how many keys are remembered.
+func (s *Server) KeptKeys() int {
+	s.keys.mu.RLock()
+	defer s.keys.mu.RUnlock()
+	return len(s.keys.kept)
+}
+
+// KeyCache is keyCache.
+type KeyCache struct{ keyCache }
+
+// NewKeyCache returns one that reads by read.
+func NewKeyCache(fresh time.Duration, read func(context.Context, [billing.APIKeyHashBytes]byte) (billing.APIKey, error)) *KeyCache {
+	return &KeyCache{keyCache{fresh: fresh, read: read}}
+}
+
+// Known is known, without the key.
+func (k *KeyCache) Known(hash [billing.APIKeyHashBytes]byte, now time.Time) (fresh, ok bool) {
+	_, fresh, ok = k.known(hash, now)
+	return fresh, ok
+}
+
+// Look is look.
+func (k *KeyCache) Look(ctx context.Context, hash [billing.APIKeyHashBytes]byte) (billing.APIKey, error) {
+	return k.look(ctx, hash)
+}
+
+// Stale is stale.
+func (k *KeyCache) Stale() { k.stale() }

@@ -24,6 +24,7 @@ const (
 	faultMode         = "mode_mismatch"
 	faultPast         = "in_the_past"
 	faultKeyTwice     = "duplicate_key"
+	faultMerchant     = "unknown_merchant"
 )
 
 // faults collects what is wrong with one request, up to [maxFaults].

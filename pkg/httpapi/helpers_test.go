@@ -279,6 +279,7 @@ type api struct {
 	*httpapi.Server
 	tasks     *fakeTasks
 	merchants *fakeMerchants
+	keys      *fakeKeys
 	health    *fakeHealth
 	metrics   *fakeMetrics
 	log       *syncBuffer
@@ -286,11 +287,11 @@ type api struct {
 
 func newAPI(change ...func(*httpapi.Deps, *httpapi.Config)) *api {
 	a := &api{
-		tasks: &fakeTasks{}, merchants: &fakeMerchants{}, health: &fakeHealth{},
+		tasks: &fakeTasks{}, merchants: &fakeMerchants{}, keys: &fakeKeys{}, health: &fakeHealth{},
 		metrics: &fakeMetrics{scheduled: map[billing.Kind]int{}}, log: &syncBuffer{},
 	}
 	deps := httpapi.Deps{
-		Merchants: a.merchants, Tasks: a.tasks, Freezer: fakeFreezer{}, Health: a.health, Metrics: a.metrics,
+		Merchants: a.merchants, Tasks: a.tasks, Keys: a.keys, Audit: a.keys, Freezer: fakeFreezer{}, Health: a.health, Metrics: a.metrics,
 		Log:      slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		AdminKey: secret.New(adminKey),
 	}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -90,6 +91,33 @@ func (q *query) text(name string) string {
 		return ""
 	}
 	return text
+}
+
+// moment reads a filter that is a time, zero when there is none.
+func (q *query) moment(name string) time.Time {
+	text := q.values.Get(name)
+	if text == "" {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil || !isTimestamp(text) {
+		q.fault(name, faultFormat, "must be a time as in RFC 3339, like 2030-01-31T09:00:00Z")
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
+// merchant reads a filter that is a merchant's id, "" when there is none.
+func (q *query) merchant(name string) billing.MerchantID {
+	text := q.values.Get(name)
+	if text == "" {
+		return ""
+	}
+	id, err := billing.ParseMerchantID(text)
+	if err != nil {
+		q.fault(name, faultFormat, "must be the id of a merchant")
+	}
+	return id
 }
 
 func isNotVisible(r rune) bool { return r <= ' ' || r > '~' }

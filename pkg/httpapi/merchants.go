@@ -22,6 +22,9 @@ const (
 var connectID = regexp.MustCompile(`^acct_[A-Za-z0-9_]{1,64}$`)
 
 func (s *Server) createMerchant(c echo.Context) error {
+	if callerOf(c).merchant != "" {
+		return &billing.Error{Code: billing.CodeForbidden, Message: "the API key is for one merchant, and this would be another"}
+	}
 	var found faults
 	raw, err := readDocument(c, maxBody, &found)
 	if err != nil {
@@ -66,7 +69,7 @@ func (s *Server) createMerchant(c echo.Context) error {
 
 // updateMerchant changes the fields that are given. A null token erases the stored one.
 func (s *Server) updateMerchant(c echo.Context) error {
-	id, err := billing.ParseMerchantID(c.Param("id"))
+	id, err := merchantID(c)
 	if err != nil {
 		return err
 	}
@@ -108,7 +111,7 @@ func (s *Server) updateMerchant(c echo.Context) error {
 }
 
 func (s *Server) viewMerchant(c echo.Context) error {
-	id, err := billing.ParseMerchantID(c.Param("id"))
+	id, err := merchantID(c)
 	if err != nil {
 		return err
 	}
@@ -141,7 +144,7 @@ func (s *Server) resumeMerchant(c echo.Context) error {
 }
 
 func (s *Server) merchantWithoutFields(c echo.Context) (billing.MerchantID, error) {
-	id, err := billing.ParseMerchantID(c.Param("id"))
+	id, err := merchantID(c)
 	if err != nil {
 		return "", err
 	}
@@ -152,7 +155,7 @@ func (s *Server) listMerchants(c echo.Context) error {
 	q := readQuery(c, "merchants")
 	limit := q.limit()
 	after := billing.MerchantID(q.after(isMerchantID))
-	filter := billing.MerchantFilter{StripeConnectID: q.values.Get("stripe_connect_id")}
+	filter := billing.MerchantFilter{ID: callerOf(c).merchant, StripeConnectID: q.values.Get("stripe_connect_id")}
 	if filter.StripeConnectID != "" && !connectID.MatchString(filter.StripeConnectID) {
 		q.fault("stripe_connect_id", faultFormat, "must be the id of a Stripe account, beginning with acct_")
 	}

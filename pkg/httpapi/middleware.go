@@ -82,7 +82,8 @@ func (s *Server) record(c echo.Context, took time.Duration) {
 	s.log.LogAttrs(request.Context(), level, "http request",
 		slog.String("request_id", requestID(c)), slog.String("method", method), slog.String("route", route),
 		slog.Int("status", response.Status), slog.Int64("bytes", response.Size),
-		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("peer", c.RealIP()))
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("peer", c.RealIP()),
+		slog.String("actor", callerOf(c).actor))
 }
 
 func isHealth(route string) bool {

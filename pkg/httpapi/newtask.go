@@ -28,7 +28,7 @@ const (
 
 // readTask reads the fields of one task and freezes its request. What is wrong is added to into, with pointers below
 // pointer; the error is a fault of ours. keyed says that the task may carry its own idempotency_key, as it does in a batch.
-func (s *Server) readTask(raw []byte, pointer string, keyed bool, into *faults) (billing.NewTask, error) {
+func (s *Server) readTask(raw []byte, pointer string, keyed bool, who caller, into *faults) (billing.NewTask, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return billing.NewTask{}, fmt.Errorf("make a task id: %w", err)
@@ -42,6 +42,8 @@ func (s *Server) readTask(raw []byte, pointer string, keyed bool, into *faults) 
 	if text, ok := o.text("merchant_id", o.required("merchant_id"), 0, maxTargetBytes); ok {
 		if task.MerchantID, err = billing.ParseMerchantID(text); err != nil {
 			o.fault("merchant_id", faultFormat, "must be the id of a merchant")
+		} else if !who.sees(task.MerchantID) {
+			o.fault("merchant_id", faultMerchant, "no connected merchant has this id")
 		}
 	}
 	freezable := true

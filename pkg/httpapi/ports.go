@@ -42,6 +42,25 @@ type Freezer interface {
 	Freeze(id billing.TaskID, kind billing.Kind, target string, params json.RawMessage) (billing.Request, error)
 }
 
+// APIKeys keeps the keys of the API by their hashes, and judges times by its own clock.
+type APIKeys interface {
+	// FindAPIKey returns a key whatever its status. The error has code [billing.CodeNotFound] when there is none.
+	FindAPIKey(ctx context.Context, hash [billing.APIKeyHashBytes]byte) (billing.APIKey, error)
+	UseAPIKeys(ctx context.Context, uses []billing.KeyUse) error
+	CreateAPIKey(ctx context.Context, key billing.NewAPIKey) (billing.APIKey, error)
+	GetAPIKey(ctx context.Context, id billing.APIKeyID) (billing.APIKey, error)
+	// ListAPIKeys returns the newest first, beginning after the given one.
+	ListAPIKeys(ctx context.Context, filter billing.APIKeyFilter, limit int, after billing.APIKeyID) ([]billing.APIKey, error)
+	RevokeAPIKey(ctx context.Context, id billing.APIKeyID) (billing.APIKey, error)
+	RotateAPIKey(ctx context.Context, id billing.APIKeyID, rotation billing.Rotation) (billing.APIKey, error)
+}
+
+// Audit reads the log of changes. They are written by whoever makes them, under the actor of the context.
+type Audit interface {
+	// ListAudit returns the newest first, beginning after the given place.
+	ListAudit(ctx context.Context, filter billing.AuditFilter, limit int, after billing.AuditMark) ([]billing.AuditEntry, error)
+}
+
 // Health tells whether requests can be served: database reachable, schema new enough, keys fitting. The error is logged
 // and never shown to a client.
 type Health interface {

@@ -51,6 +51,8 @@ func problemOf(code billing.Code) kindOfProblem {
 		return kindOfProblem{http.StatusConflict, "Another task has this intent", "a task with this intent is under way or done"}
 	case billing.CodeLeaseLost:
 		return kindOfProblem{http.StatusConflict, "The task has another owner", "another worker holds the task"}
+	case billing.CodeRateLimited:
+		return kindOfProblem{http.StatusTooManyRequests, "Too many tries", "too many wrong API keys came from this address; Retry-After says when to try again"}
 	case billing.CodeUnavailable:
 		return kindOfProblem{http.StatusServiceUnavailable, "The service is not available now", "a part that this needs does not answer; try again in a moment"}
 	case billing.CodeTokenUnreadable, billing.CodeInternal:
@@ -163,6 +165,10 @@ func (s *Server) fail(c echo.Context, err error) {
 		header.Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable:
 		header.Set("Retry-After", "2")
+	case http.StatusTooManyRequests:
+		if header.Get("Retry-After") == "" { // who limits knows better
+			header.Set("Retry-After", "1")
+		}
 	}
 	if known.Code == billing.CodeKeyInProgress {
 		header.Set("Retry-After", "1")

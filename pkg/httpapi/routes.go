@@ -21,29 +21,52 @@ type route struct {
 	query   []string
 	timeout time.Duration // zero: Config.RequestTimeout
 	open    bool          // no API key needed
+	scope   billing.Scope // what the key must allow, unless open; a route without one lets nobody in
 }
+
+// Route is what a route demands of its caller.
+type Route struct {
+	Method, Path string // Path as in the contract: /v1/tasks/{id}
+	Open         bool
+	Scope        billing.Scope
+}
+
+// Changes reports whether the route may change something, and so writes to the audit log.
+func (r Route) Changes() bool { return !r.Open && r.Method != http.MethodGet }
+
+// Routes returns the whole table. HEAD is answered wherever GET is. The caller owns the slice.
+func (s *Server) Routes() []Route { return slices.Clone(s.routes) }
 
 // addRoutes is the whole API on one screen.
 func (s *Server) addRoutes() {
 	table := []route{
-		{method: "POST", path: "/v1/merchants", handle: s.createMerchant},
-		{method: "GET", path: "/v1/merchants", handle: s.listMerchants, query: []string{"limit", "cursor", "stripe_connect_id"}},
-		{method: "GET", path: "/v1/merchants/:id", handle: s.viewMerchant},
-		{method: "PATCH", path: "/v1/merchants/:id", handle: s.updateMerchant},
-		{method: "DELETE", path: "/v1/merchants/:id", handle: s.disconnectMerchant},
-		{method: "POST", path: "/v1/merchants/:id/pause", handle: s.pauseMerchant},
-		{method: "POST", path: "/v1/merchants/:id/resume", handle: s.resumeMerchant},
+		{method: "POST", path: "/v1/merchants", scope: billing.ScopeMerchantsWrite, handle: s.createMerchant},
+		{method: "GET", path: "/v1/merchants", scope: billing.ScopeMerchantsRead, handle: s.listMerchants, query: []string{"limit", "cursor", "stripe_connect_id"}},
+		{method: "GET", path: "/v1/merchants/:id", scope: billing.ScopeMerchantsRead, handle: s.viewMerchant},
+		{method: "PATCH", path: "/v1/merchants/:id", scope: billing.ScopeMerchantsWrite, handle: s.updateMerchant},
+		{method: "DELETE", path: "/v1/merchants/:id", scope: billing.ScopeMerchantsWrite, handle: s.disconnectMerchant},
+		{method: "POST", path: "/v1/merchants/:id/pause", scope: billing.ScopeMerchantsWrite, handle: s.pauseMerchant},
+		{method: "POST", path: "/v1/merchants/:id/resume", scope: billing.ScopeMerchantsWrite, handle: s.resumeMerchant},
 
-		{method: "POST", path: "/v1/tasks", handle: s.createTask},
-		{method: "POST", path: "/v1/tasks/batch", handle: s.createBatch, timeout: s.config.BatchTimeout},
-		{method: "GET", path: "/v1/tasks", handle: s.listTasks, query: []string{"limit", "cursor", "status", "merchant_id", "kind", "target"}},
-		{method: "GET", path: "/v1/tasks/:id", handle: s.getTask},
-		{method: "GET", path: "/v1/tasks/:id/attempts", handle: s.listAttempts, query: []string{"limit", "cursor"}},
-		{method: "GET", path: "/v1/tasks/:id/chain", handle: s.listChain},
-		{method: "POST", path: "/v1/tasks/:id/cancel", handle: s.cancelTask},
-		{method: "POST", path: "/v1/tasks/:id/reschedule", handle: s.rescheduleTask},
-		{method: "POST", path: "/v1/tasks/:id/retry", handle: s.retryTask},
-		{method: "POST", path: "/v1/tasks/:id/resolve", handle: s.resolveTask},
+		{method: "POST", path: "/v1/tasks", scope: billing.ScopeTasksWrite, handle: s.createTask},
+		{method: "POST", path: "/v1/tasks/batch", scope: billing.ScopeTasksWrite, handle: s.createBatch, timeout: s.config.BatchTimeout},
+		{method: "GET", path: "/v1/tasks", scope: billing.ScopeTasksRead, handle: s.listTasks, query: []string{"limit", "cursor", "status", "merchant_id", "kind", "target"}},
+		{method: "GET", path: "/v1/tasks/:id", scope: billing.ScopeTasksRead, handle: s.getTask},
+		{method: "GET", path: "/v1/tasks/:id/attempts", scope: billing.ScopeTasksRead, handle: s.listAttempts, query: []string{"limit", "cursor"}},
+		{method: "GET", path: "/v1/tasks/:id/chain", scope: billing.ScopeTasksRead, handle: s.listChain},
+		{method: "POST", path: "/v1/tasks/:id/cancel", scope: billing.ScopeTasksWrite, handle: s.cancelTask},
+		{method: "POST", path: "/v1/tasks/:id/reschedule", scope: billing.ScopeTasksWrite, handle: s.rescheduleTask},
+		{method: "POST", path: "/v1/tasks/:id/retry", scope: billing.ScopeTasksWrite, handle: s.retryTask},
+		{method: "POST", path: "/v1/tasks/:id/resolve", scope: billing.ScopeTasksWrite, handle: s.resolveTask},
+
+		{method: "POST", path: "/v1/api_keys", scope: billing.ScopeAdmin, handle: s.createAPIKey},
+		{method: "GET", path: "/v1/api_keys", scope: billing.ScopeAdmin, handle: s.listAPIKeys, query: []string{"limit", "cursor", "merchant_id"}},
+		{method: "GET", path: "/v1/api_keys/:id", scope: billing.ScopeAdmin, handle: s.getAPIKey},
+		{method: "DELETE", path: "/v1/api_keys/:id", scope: billing.ScopeAdmin, handle: s.revokeAPIKey},
+		{method: "POST", path: "/v1/api_keys/:id/revoke", scope: billing.ScopeAdmin, handle: s.revokeAPIKey},
+		{method: "POST", path: "/v1/api_keys/:id/rotate", scope: billing.ScopeAdmin, handle: s.rotateAPIKey},
+
+		{method: "GET", path: "/v1/audit", scope: billing.ScopeAdmin, handle: s.listAudit, query: []string{"limit", "cursor", "object", "actor", "action", "from", "to"}},
 
 		{method: "GET", path: "/healthz", handle: s.alive, open: true},
 		{method: "GET", path: "/livez", handle: s.alive, open: true},
@@ -52,6 +75,7 @@ func (s *Server) addRoutes() {
 	s.templates = map[string]string{}
 	for _, r := range table {
 		s.templates[r.path] = strings.ReplaceAll(r.path, ":id", "{id}")
+		s.routes = append(s.routes, Route{Method: r.method, Path: s.templates[r.path], Open: r.open, Scope: r.scope})
 		if r.timeout == 0 {
 			r.timeout = s.config.RequestTimeout
 		}
@@ -66,18 +90,19 @@ func (s *Server) addRoutes() {
 // itself, and not by a prefix of the path, which a router and a guard may read differently.
 func (s *Server) enter(r route) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		request := c.Request()
+		ctx := c.Request().Context()
 		if !r.open {
-			if err := s.authenticate(request); err != nil {
+			var err error
+			if ctx, err = s.admit(c, r); err != nil {
 				return err
 			}
-			if err := checkQuery(request.URL.RawQuery, r.query); err != nil {
+			if err := checkQuery(c.Request().URL.RawQuery, r.query); err != nil {
 				return err
 			}
 		}
-		ctx, cancel := context.WithTimeout(request.Context(), r.timeout)
+		ctx, cancel := context.WithTimeout(ctx, r.timeout)
 		defer cancel()
-		c.SetRequest(request.WithContext(ctx))
+		c.SetRequest(c.Request().WithContext(ctx))
 		return r.handle(c)
 	}
 }

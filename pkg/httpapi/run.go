@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -33,6 +34,11 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
+	recording, stopRecording := context.WithCancel(base)
+	var recorder sync.WaitGroup
+	recorder.Go(func() { s.recordUses(recording) })
+	defer recorder.Wait()
+	defer stopRecording()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	s.log.InfoContext(ctx, "api listening", slog.String("address", listener.Addr().String()))

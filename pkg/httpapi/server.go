@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"crypto/sha256"
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -14,16 +17,18 @@ import (
 	"billonce/pkg/secret"
 )
 
-// Deps are what a Server works with. Merchants, Tasks, Freezer and Health must be set.
+// Deps are what a Server works with. Merchants, Tasks, Keys, Audit, Freezer and Health must be set.
 type Deps struct {
 	Merchants Merchants
 	Tasks     Tasks
+	Keys      APIKeys
+	Audit     Audit
 	Freezer   Freezer
 	Health    Health
 	Metrics   Metrics      // nil: nothing is counted
 	Log       *slog.Logger // nil: nothing is logged
 
-	// AdminKey is the bearer key with every scope. While it is empty, every call to /v1 is refused.
+	// AdminKey is the bearer key with every scope, beside those of Keys. While it is empty, there are only those.
 	AdminKey secret.Text
 	// RequireKey refuses to schedule a task without an Idempotency-Key.
 	RequireKey bool
@@ -43,6 +48,14 @@ type Config struct {
 	RequestTimeout time.Duration // for one request's work; default 15 s
 	BatchTimeout   time.Duration // for one batch's work; default 60 s
 	BatchSlots     int           // batches handled at once, which bounds memory; more wait; default 2
+
+	KeyFresh    time.Duration // how long a key is believed after it was read: within that a revocation takes effect; default 5 s
+	UseInterval time.Duration // between the records of when keys were used; default 10 s
+	WrongKeys   int           // that an address may present at once; default 20
+	WrongEvery  time.Duration // after which an address may present one more; default 1 s
+
+	// TrustedProxies may say in X-Forwarded-For who their client is. From anybody else the header means nothing.
+	TrustedProxies []netip.Prefix
 }
 
 func (c Config) withDefaults() Config {
@@ -54,6 +67,9 @@ func (c Config) withDefaults() Config {
 		&c.IdleTimeout:       120 * time.Second,
 		&c.RequestTimeout:    15 * time.Second,
 		&c.BatchTimeout:      60 * time.Second,
+		&c.KeyFresh:          5 * time.Second,
+		&c.UseInterval:       10 * time.Second,
+		&c.WrongEvery:        time.Second,
 	} {
 		if *value <= 0 {
 			*value = standard
@@ -65,6 +81,9 @@ func (c Config) withDefaults() Config {
 	if c.BatchSlots <= 0 {
 		c.BatchSlots = 2
 	}
+	if c.WrongKeys <= 0 {
+		c.WrongKeys = 20
+	}
 	return c
 }
 
@@ -75,6 +94,11 @@ type Server struct {
 	log        *slog.Logger
 	echo       *echo.Echo
 	templates  map[string]string // echo's path → the contract's
+	routes     []Route
+	adminHash  keyHash
+	keys       keyCache
+	throttle   throttle
+	uses       uses
 	readiness  readiness
 	batchSlots chan struct{}
 	draining   atomic.Bool
@@ -82,8 +106,8 @@ type Server struct {
 
 // New makes a server. It panics when a dependency that it cannot do without is nil: that is a fault of the wiring.
 func New(deps Deps, config Config) *Server {
-	if deps.Merchants == nil || deps.Tasks == nil || deps.Freezer == nil || deps.Health == nil {
-		panic("httpapi: New without Merchants, Tasks, Freezer or Health")
+	if deps.Merchants == nil || deps.Tasks == nil || deps.Keys == nil || deps.Audit == nil || deps.Freezer == nil || deps.Health == nil {
+		panic("httpapi: New without Merchants, Tasks, Keys, Audit, Freezer or Health")
 	}
 	if deps.Metrics == nil {
 		deps.Metrics = uncounted{}
@@ -93,16 +117,34 @@ func New(deps Deps, config Config) *Server {
 	}
 	s := &Server{deps: deps, config: config.withDefaults(), log: deps.Log}
 	s.batchSlots = make(chan struct{}, s.config.BatchSlots)
+	s.adminHash = sha256.Sum256([]byte(deps.AdminKey.Reveal()))
+	s.keys.read, s.keys.fresh = deps.Keys.FindAPIKey, s.config.KeyFresh
+	s.throttle.burst, s.throttle.every = s.config.WrongKeys, s.config.WrongEvery
 	s.echo = echo.New()
 	// Echo's own habits, switched off where they would let a client in on something: its error handler shows causes, its
 	// binder guesses, its RealIP believes X-Forwarded-For, its logger writes to standard output.
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(c, err) }
 	s.echo.Binder = noBinder{}
-	s.echo.IPExtractor = echo.ExtractIPDirect()
+	s.echo.IPExtractor = addressOf(s.config.TrustedProxies)
 	s.echo.Logger.SetOutput(io.Discard)
 	s.echo.Use(s.observe, s.guard)
 	s.addRoutes()
 	return s
+}
+
+// addressOf returns how a client's address is found: the peer's own, but for peers that are trusted to name another.
+func addressOf(trusted []netip.Prefix) echo.IPExtractor {
+	if len(trusted) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, network := range trusted {
+		address := network.Addr()
+		trust = append(trust, echo.TrustIPRange(&net.IPNet{
+			IP: address.AsSlice(), Mask: net.CIDRMask(network.Bits(), address.BitLen()),
+		}))
+	}
+	return echo.ExtractIPFromXFFHeader(trust...)
 }
 
 // Handler serves the API without listening: for tests, and for servers that somebody else runs.

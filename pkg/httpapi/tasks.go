@@ -28,13 +28,15 @@ func (s *Server) createTask(c echo.Context) error {
 	if key == "" && s.deps.RequireKey {
 		return keyRequired(nil)
 	}
-	task, err := s.readTask(raw, "", false, &found)
+	who := callerOf(c)
+	task, err := s.readTask(raw, "", false, who, &found)
 	if err != nil {
 		return err
 	}
 	if err := found.err(); err != nil {
 		return err
 	}
+	task.CreatedBy = s.actor(c, who).Line()
 	if key != "" {
 		task.Key, task.Fingerprint = key, fingerprint(task)
 	}
@@ -53,7 +55,11 @@ func (s *Server) getTask(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.answerTask(c)(s.deps.Tasks.GetTask(c.Request().Context(), id))
+	task, err := s.deps.Tasks.GetTask(c.Request().Context(), id)
+	if err == nil && !callerOf(c).sees(task.MerchantID) {
+		err = &billing.Error{Code: billing.CodeNotFound, Message: "no such task"}
+	}
+	return s.answerTask(c)(task, err)
 }
 
 func (s *Server) listTasks(c echo.Context) error {
@@ -71,14 +77,15 @@ func (s *Server) listTasks(c echo.Context) error {
 	if filter.Kind != "" && !filter.Kind.Known() {
 		q.fault("kind", faultUnknownValue, "is not a kind of task")
 	}
-	if text := q.values.Get("merchant_id"); text != "" {
-		var err error
-		if filter.MerchantID, err = billing.ParseMerchantID(text); err != nil {
-			q.fault("merchant_id", faultFormat, "must be the id of a merchant")
-		}
-	}
+	filter.MerchantID = q.merchant("merchant_id")
 	if err := q.faults.err(); err != nil {
 		return err
+	}
+	if own := callerOf(c).merchant; own != "" {
+		if filter.MerchantID != "" && filter.MerchantID != own { // of which the caller knows no task
+			return s.answer(c, http.StatusOK, page[taskAnswer]{Data: []taskAnswer{}})
+		}
+		filter.MerchantID = own
 	}
 	tasks, err := s.deps.Tasks.ListTasks(c.Request().Context(), filter, limit+1, after)
 	if err != nil {
@@ -89,7 +96,7 @@ func (s *Server) listTasks(c echo.Context) error {
 
 // listChain answers with all repetitions of one operation, by hand or after declines, first to last.
 func (s *Server) listChain(c echo.Context) error {
-	id, err := billing.ParseTaskID(c.Param("id"))
+	id, err := s.taskID(c)
 	if err != nil {
 		return err
 	}
@@ -106,7 +113,7 @@ func (s *Server) listChain(c echo.Context) error {
 
 // listAttempts pages through attempts that are read at once: max_attempts and the number of looks bound them.
 func (s *Server) listAttempts(c echo.Context) error {
-	id, err := billing.ParseTaskID(c.Param("id"))
+	id, err := s.taskID(c)
 	if err != nil {
 		return err
 	}
@@ -134,7 +141,7 @@ func isAttempt(text string) bool {
 }
 
 func (s *Server) cancelTask(c echo.Context) error {
-	id, err := billing.ParseTaskID(c.Param("id"))
+	id, err := s.taskID(c)
 	if err != nil {
 		return err
 	}
@@ -145,7 +152,7 @@ func (s *Server) cancelTask(c echo.Context) error {
 }
 
 func (s *Server) rescheduleTask(c echo.Context) error {
-	id, err := billing.ParseTaskID(c.Param("id"))
+	id, err := s.taskID(c)
 	if err != nil {
 		return err
 	}
@@ -166,7 +173,7 @@ func (s *Server) rescheduleTask(c echo.Context) error {
 
 // retryTask schedules the same operation anew, under a new id and hence a new Stripe key.
 func (s *Server) retryTask(c echo.Context) error {
-	of, err := billing.ParseTaskID(c.Param("id"))
+	of, err := s.taskID(c)
 	if err != nil {
 		return err
 	}
@@ -188,7 +195,7 @@ func (s *Server) retryTask(c echo.Context) error {
 	next := billing.NewTask{
 		ID: billing.TaskID(id.String()), MerchantID: old.MerchantID, Kind: old.Kind, Target: old.Target, Params: old.Params,
 		Metadata: old.Metadata, MaxAttempts: old.MaxAttempts, RetryOf: of, Intent: old.Intent, OnDecline: old.OnDecline,
-		Declines: old.Declines,
+		Declines: old.Declines, CreatedBy: s.actor(c, callerOf(c)).Line(),
 	}
 	if next.Request, err = s.deps.Freezer.Freeze(next.ID, next.Kind, next.Target, next.Params); err != nil {
 		return err
@@ -201,7 +208,7 @@ func (s *Server) retryTask(c echo.Context) error {
 }
 
 func (s *Server) resolveTask(c echo.Context) error {
-	id, err := billing.ParseTaskID(c.Param("id"))
+	id, err := s.taskID(c)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func TestATaskIsScheduledWithAllItsFields(t *testing.T) {
 	a := newAPI()
 	got := a.call(t, "POST", "/v1/tasks", `{ "max_attempts" : 7, "metadata":{"a":"b"}, "run_at":"2030-01-31T10:00:00.1234567+01:00",
 		"params":{"items" : [{"price":"p\u00e9"}], "n": 1.50e1}, "target":null, "kind":"subscription.create",
-		"merchant_id":"`+strings.ToUpper(merchantID)+`"}`, "Idempotency-Key: my key", "Content-Type: application/json; charset=UTF-8")
+		"merchant_id":"`+strings.ToUpper(merchantID)+`"}`, "Idempotency-Key: my key", "Content-Type: application/json; charset=UTF-8", "X-Request-Id: r1")
 	wantStatus(t, got, 201)
 	answer := decode[map[string]any](t, got)
 	task := a.tasks.created[0]
@@ -74,6 +74,7 @@ func TestATaskIsScheduledWithAllItsFields(t *testing.T) {
 	want := billing.NewTask{
 		MerchantID: merchantID, Kind: billing.SubscriptionCreate, Params: json.RawMessage(`{"items" : [{"price":"p\u00e9"}], "n": 1.50e1}`),
 		Metadata: map[string]string{"a": "b"}, RunAt: time.Date(2030, 1, 31, 9, 0, 0, 123456000, time.UTC), MaxAttempts: 7, Key: "my key",
+		CreatedBy: "ADMIN_API_KEY 192.0.2.1 r1",
 	}
 	if diff := cmp.Diff(want, task); diff != "" {
 		t.Error(diff)
@@ -361,7 +362,7 @@ func TestARetryIsANewTaskWithANewKey(t *testing.T) {
 		next = task
 		return billing.CreatedTask{Task: taskOf(task)}, nil
 	}
-	got := a.call(t, "POST", "/v1/tasks/"+taskID+"/retry", "")
+	got := a.call(t, "POST", "/v1/tasks/"+taskID+"/retry", "", "X-Request-Id: r1")
 	wantStatus(t, got, 201)
 	answer := decode[map[string]any](t, got)
 	if answer["retry_of"] != taskID || answer["id"] == taskID || answer["idempotency_key"] != "task_"+string(next.ID) {
@@ -373,7 +374,7 @@ func TestARetryIsANewTaskWithANewKey(t *testing.T) {
 	next.ID, next.Request = "", billing.Request{}
 	want := billing.NewTask{
 		MerchantID: merchantID, Kind: billing.InvoicePay, Target: "in_1", Params: old.Params,
-		Metadata: old.Metadata, MaxAttempts: 3, RetryOf: taskID,
+		Metadata: old.Metadata, MaxAttempts: 3, RetryOf: taskID, CreatedBy: "ADMIN_API_KEY 192.0.2.1 r1",
 	}
 	if diff := cmp.Diff(want, next); diff != "" {
 		t.Error(diff)

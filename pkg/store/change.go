@@ -14,7 +14,7 @@ import (
 // CancelTask calls off a task before anything can have been sent. The error has code [billing.CodeNotFound], or
 // [billing.CodeConflict] once something may have reached Stripe or the task is settled. Canceling twice is no error.
 func (s *Store) CancelTask(ctx context.Context, id billing.TaskID) (billing.Task, error) {
-	task, err := s.changeTask(ctx, id, "cancel task", "it can be canceled only before anything may have been sent", `
+	task, err := s.changeTask(ctx, id, "cancel task", "it can be canceled only before anything may have been sent", entry{action: billing.ActionTaskCancel}, `
 		UPDATE scheduled_tasks SET status = 'canceled', finished_at = now(), held_at = NULL, waiting_since = NULL, parked_at = NULL,
 			updated_at = now()
 		WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns, id)
@@ -36,7 +36,8 @@ func (s *Store) RescheduleTask(ctx context.Context, id billing.TaskID, runAt tim
 	if faults := runAtFaults(0, runAt, now); len(faults) > 0 {
 		return billing.Task{}, &billing.Error{Code: billing.CodeInvalid, Message: "the task cannot be rescheduled", Faults: faults}
 	}
-	task, err := s.changeTask(ctx, id, "reschedule task", "it can be rescheduled only before anything may have been sent", `
+	task, err := s.changeTask(ctx, id, "reschedule task", "it can be rescheduled only before anything may have been sent",
+		entry{action: billing.ActionTaskReschedule, detail: map[string]any{"run_at": runAt.UTC()}}, `
 		UPDATE scheduled_tasks SET run_at = greatest($2::timestamptz, now()), scheduled_for = $2::timestamptz, held_at = NULL,
 			waiting_since = NULL, parked_at = NULL, updated_at = now()
 		WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns, id, runAt.UTC())
@@ -64,8 +65,13 @@ func (s *Store) ResolveTask(ctx context.Context, id billing.TaskID, resolution b
 		if err != nil {
 			return err
 		}
-		freed, err = freeWaiting(ctx, tx, object{MerchantID: row.MerchantID, Target: row.Target})
-		return err
+		if freed, err = freeWaiting(ctx, tx, object{MerchantID: row.MerchantID, Target: row.Target}); err != nil {
+			return err
+		}
+		return note(ctx, tx, entry{
+			action: billing.ActionTaskResolve, object: row.ID, merchant: billing.MerchantID(row.MerchantID),
+			detail: map[string]any{"outcome": resolution.Outcome},
+		})
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return billing.Task{}, s.whyNot(ctx, id, "only a task in doubt can be resolved")
@@ -79,9 +85,16 @@ func (s *Store) ResolveTask(ctx context.Context, id billing.TaskID, resolution b
 	return row.task()
 }
 
-func (s *Store) changeTask(ctx context.Context, id billing.TaskID, operation, condition, query string, args ...any) (billing.Task, error) {
+// changeTask runs one statement and records what it did in the same transaction.
+func (s *Store) changeTask(ctx context.Context, id billing.TaskID, operation, condition string, of entry, query string, args ...any) (billing.Task, error) {
 	row := taskRow{}
-	err := s.db.onConn(ctx, operation, func(conn *sqlx.Conn) error { return conn.GetContext(ctx, &row, query, args...) })
+	err := s.db.inTx(ctx, operation, func(tx *sqlx.Tx) error {
+		if err := tx.GetContext(ctx, &row, query, args...); err != nil {
+			return err
+		}
+		of.object, of.merchant = row.ID, billing.MerchantID(row.MerchantID)
+		return note(ctx, tx, of)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return billing.Task{}, s.whyNot(ctx, id, condition)
 	}

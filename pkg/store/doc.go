@@ -7,6 +7,8 @@
 //   - The database decides what is due, who owns a task and what time it is. Every UPDATE of a task states the status,
 //     worker and attempt that it expects; what it did not change is reported, never assumed.
 //   - A claim is durable, first_sent_at included, before it is returned: whoever holds a [billing.Claim] may send.
+//   - A change that an actor asks for ([billing.WithActor]) is recorded in the transaction that makes it, or not made; who asks for a
+//     task is kept in its row. API keys are known by their hashes alone.
 //   - Statements that must not run twice go through one pinned connection: database/sql silently repeats a statement on
 //     another connection when lib/pq reports a dead one after the server has committed (lib/pq#939).
 //

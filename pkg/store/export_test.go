@@ -35,6 +35,9 @@ const TakeOverQuery = takeOverQuery
 // ListQuery exposes the statement of [Store.ListTasks].
 var ListQuery = listQuery //nolint:gochecknoglobals // a test's window
 
+// CreationsQuery exposes the statement of [Store.ListAudit] for who scheduled what.
+var CreationsQuery = creationsQuery //nolint:gochecknoglobals // a test's window
+
 // MoveQuery exposes the statement of [Store.MoveFinished].
 var MoveQuery = moveQuery //nolint:gochecknoglobals // a test's window
 

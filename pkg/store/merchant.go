@@ -69,7 +69,7 @@ func (s *Store) CreateMerchant(ctx context.Context, merchant billing.NewMerchant
 	if err != nil {
 		return billing.Merchant{}, fmt.Errorf("create merchant: %w", err)
 	}
-	return s.changeMerchant(ctx, "create merchant", `
+	return s.changeMerchant(ctx, "create merchant", entry{action: billing.ActionMerchantCreate}, `
 		INSERT INTO merchants (id, name, stripe_connect_id, livemode, access_token, access_token_key_id, access_token_binding,
 			refresh_token, refresh_token_key_id, refresh_token_binding)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING `+merchantProfile,
@@ -101,7 +101,7 @@ func (s *Store) UpdateMerchant(ctx context.Context, id billing.MerchantID, chang
 		assign(column+"_key_id", sealed.keyID())
 		assign(column+"_binding", sealed.binding())
 	}
-	return s.changeConnected(ctx, id, "update merchant", `
+	return s.changeConnected(ctx, id, "update merchant", entry{action: billing.ActionMerchantUpdate, detail: changedFields(change)}, `
 		UPDATE merchants SET `+strings.Join(set, ", ")+`
 		WHERE id = $1 AND disconnected_at IS NULL RETURNING `+merchantProfile, args...)
 }
@@ -121,6 +121,9 @@ func (s *Store) ListMerchants(ctx context.Context, filter billing.MerchantFilter
 	where := conditions{}
 	if filter.StripeConnectID != "" {
 		where.add("stripe_connect_id = $%d", filter.StripeConnectID)
+	}
+	if filter.ID != "" {
+		where.add("id = $%d", filter.ID)
 	}
 	if after != "" {
 		where.add("id < $%d", after)
@@ -167,7 +170,7 @@ func (s *Store) getMerchant(ctx context.Context, operation, condition string, ar
 
 // DisconnectMerchant erases the tokens and holds the merchant's tasks; history is kept. Disconnecting twice is no error.
 func (s *Store) DisconnectMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error) {
-	return s.changeMerchant(ctx, "disconnect merchant", `
+	return s.changeMerchant(ctx, "disconnect merchant", entry{action: billing.ActionMerchantDisconnect}, `
 		UPDATE merchants SET access_token = NULL, access_token_key_id = NULL, access_token_binding = NULL,
 			refresh_token = NULL, refresh_token_key_id = NULL, refresh_token_binding = NULL, updated_at = now(),
 			disconnected_at = coalesce(disconnected_at, now())
@@ -177,7 +180,7 @@ func (s *Store) DisconnectMerchant(ctx context.Context, id billing.MerchantID) (
 // PauseMerchant holds the merchant's tasks until [Store.ResumeMerchant]; detail says what is wrong and what to do, in our own
 // words. A merchant that is paused already keeps its first reason. The error has code [billing.CodeNotFound], or [billing.CodeConflict] for a disconnected merchant.
 func (s *Store) PauseMerchant(ctx context.Context, id billing.MerchantID, reason billing.PauseReason, detail string) (billing.Merchant, error) {
-	return s.changeConnected(ctx, id, "pause merchant", `
+	return s.changeConnected(ctx, id, "pause merchant", entry{action: billing.ActionMerchantPause}, `
 		UPDATE merchants SET paused_at = coalesce(paused_at, now()), pause_reason = coalesce(pause_reason, $2),
 			pause_detail = CASE WHEN paused_at IS NULL THEN $3 ELSE pause_detail END, updated_at = now()
 		WHERE id = $1 AND disconnected_at IS NULL RETURNING `+merchantProfile, id, reason, detail)
@@ -186,7 +189,7 @@ func (s *Store) PauseMerchant(ctx context.Context, id billing.MerchantID, reason
 // ResumeMerchant ends a pause: held tasks that are due run at once, in the order for which they were scheduled. Resuming
 // twice is no error. The error has code [billing.CodeNotFound], or [billing.CodeConflict] for a disconnected merchant.
 func (s *Store) ResumeMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error) {
-	merchant, err := s.changeConnected(ctx, id, "resume merchant", `
+	merchant, err := s.changeConnected(ctx, id, "resume merchant", entry{action: billing.ActionMerchantResume}, `
 		UPDATE merchants SET paused_at = NULL, pause_reason = NULL, pause_detail = '', resumed_at = now(), updated_at = now()
 		WHERE id = $1 AND disconnected_at IS NULL RETURNING `+merchantProfile, id)
 	if err != nil {
@@ -199,8 +202,8 @@ func (s *Store) ResumeMerchant(ctx context.Context, id billing.MerchantID) (bill
 	return merchant, nil
 }
 
-func (s *Store) changeConnected(ctx context.Context, id billing.MerchantID, operation, query string, args ...any) (billing.Merchant, error) {
-	merchant, err := s.changeMerchant(ctx, operation, query, args...)
+func (s *Store) changeConnected(ctx context.Context, id billing.MerchantID, operation string, of entry, query string, args ...any) (billing.Merchant, error) {
+	merchant, err := s.changeMerchant(ctx, operation, of, query, args...)
 	if billing.CodeOf(err) != billing.CodeNotFound {
 		return merchant, err
 	}
@@ -210,13 +213,34 @@ func (s *Store) changeConnected(ctx context.Context, id billing.MerchantID, oper
 	return billing.Merchant{}, &billing.Error{Code: billing.CodeConflict, Message: "the merchant is disconnected"}
 }
 
-func (s *Store) changeMerchant(ctx context.Context, operation, query string, args ...any) (billing.Merchant, error) {
+// changeMerchant runs one statement and records what it did in the same transaction.
+func (s *Store) changeMerchant(ctx context.Context, operation string, of entry, query string, args ...any) (billing.Merchant, error) {
 	row := merchantRow{}
-	err := s.db.onConn(ctx, operation, func(conn *sqlx.Conn) error { return conn.GetContext(ctx, &row, query, args...) })
+	err := s.db.inTx(ctx, operation, func(tx *sqlx.Tx) error {
+		if err := tx.GetContext(ctx, &row, query, args...); err != nil {
+			return err
+		}
+		of.object, of.merchant = row.ID, billing.MerchantID(row.ID)
+		return note(ctx, tx, of)
+	})
 	if err != nil {
 		return billing.Merchant{}, merchantError(operation, err)
 	}
 	return row.merchant(), nil
+}
+
+// changedFields names what an update changes.
+func changedFields(of billing.MerchantChange) map[string]any {
+	fields := []string{}
+	for _, field := range []struct {
+		name  string
+		given bool
+	}{{"name", of.Name != nil}, {"access_token", of.AccessToken != nil}, {"refresh_token", of.RefreshToken != nil}} {
+		if field.given {
+			fields = append(fields, field.name)
+		}
+	}
+	return map[string]any{"fields": fields}
 }
 
 func merchantError(operation string, err error) error {

@@ -35,20 +35,20 @@ func (a *array) addBytes(content []byte) {
 type newArrays struct {
 	ids, merchants, kinds, targets, params, metadata, plans *array
 	methods, paths, bodies, versions, hashes                *array
-	times, spreads, maxAttempts, keys, prints               *array
+	times, spreads, maxAttempts, keys, prints, creators     *array
 }
 
 // newArgs returns the parameters of [scheduleQuery] for n tasks, the i-th of which is at(i). batch says that they came together,
 // which decides how their run_at is moved.
 func newArgs(n int, batch bool, at func(int) *billing.NewTask) ([]any, error) {
-	const paramsSize, pathSize, bodySize = 256, 32, 320 // of an ordinary task
+	const paramsSize, pathSize, bodySize, creatorSize = 256, 32, 320, 88 // of an ordinary task
 	text := func(size int) *array { return newArray(oid.T_text, n, size) }
 	c := newArrays{
 		ids: newArray(oid.T_uuid, n, 16), merchants: newArray(oid.T_uuid, n, 16), kinds: text(24), targets: text(0),
 		params: text(paramsSize), metadata: text(2), plans: text(0), methods: text(4), paths: text(pathSize), bodies: text(bodySize),
 		versions: text(10), hashes: newArray(oid.T_bytea, n, 32), times: newArray(oid.T_timestamptz, n, 8),
 		spreads: newArray(oid.T_int4, n, 4), maxAttempts: newArray(oid.T_int4, n, 4), keys: text(32),
-		prints: newArray(oid.T_bytea, n, 32),
+		prints: newArray(oid.T_bytea, n, 32), creators: text(creatorSize),
 	}
 	for i := range n {
 		task := at(i)
@@ -60,7 +60,7 @@ func newArgs(n int, batch bool, at func(int) *billing.NewTask) ([]any, error) {
 			return nil, fmt.Errorf("encode a task: %w", err)
 		}
 	}
-	args := make([]any, 0, 19)
+	args := make([]any, 0, 20)
 	for _, column := range []*array{
 		c.ids, c.merchants, c.kinds, c.targets, c.params, c.metadata, c.plans, c.methods, c.paths, c.bodies, c.versions, c.hashes,
 		c.times, c.spreads, c.maxAttempts, c.keys, c.prints,
@@ -79,7 +79,7 @@ func newArgs(n int, batch bool, at func(int) *billing.NewTask) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode merchants: %w", err)
 	}
-	return append(args, batch, distinct), nil
+	return append(args, batch, distinct, c.creators.text), nil
 }
 
 func (c *newArrays) add(task *billing.NewTask) error {
@@ -112,5 +112,6 @@ func (c *newArrays) add(task *billing.NewTask) error {
 	c.times.addTime(task.RunAt)
 	c.keys.addText(task.Key)
 	c.prints.addBytes(task.Fingerprint)
+	c.creators.addText(task.CreatedBy)
 	return nil
 }

@@ -42,17 +42,17 @@ connected AS MATERIALIZED (
 	ON CONFLICT (key) DO NOTHING RETURNING task_id
 ), made AS (
 	INSERT INTO scheduled_tasks (id, merchant_id, kind, target, params, metadata, on_decline,
-		request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts)
+		request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts, created_by)
 	SELECT id, merchant_id, kind, target, params::jsonb, metadata::jsonb, nullif(on_decline, '')::jsonb,
 		request_method, request_path, request_body, request_version, request_hash,
 		greatest(at, now()) + CASE WHEN $18 OR at > now() THEN spread * interval '1 microsecond' ELSE interval '0' END,
-		CASE WHEN at = '-infinity' THEN now() ELSE at END, max_attempts
+		CASE WHEN at = '-infinity' THEN now() ELSE at END, max_attempts, nullif(created_by, '')
 	FROM (
 		SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS merchant_id, unnest($3::text[]) AS kind, unnest($4::text[]) AS target,
 			unnest($5::text[]) AS params, unnest($6::text[]) AS metadata, unnest($7::text[]) AS on_decline, unnest($8::text[]) AS request_method,
 			unnest($9::text[]) AS request_path, unnest($10::text[]) AS request_body, unnest($11::text[]) AS request_version,
 			unnest($12::bytea[]) AS request_hash, unnest($13::timestamptz[]) AS at, unnest($14::int[]) AS spread,
-			unnest($15::int[]) AS max_attempts, unnest($16::text[]) AS key
+			unnest($15::int[]) AS max_attempts, unnest($16::text[]) AS key, unnest($20::text[]) AS created_by
 	) AS n
 	WHERE ` + isSchedulable + `
 		AND (key = '' OR id IN (SELECT task_id FROM keyed))

@@ -23,6 +23,7 @@ func TestBothWaysWriteTheSame(t *testing.T) {
 		"Later":    func(task *billing.NewTask) { task.RunAt = later },
 		"JustPast": func(task *billing.NewTask) { task.RunAt = time.Now().Add(-30 * time.Second) },
 		"Keyed":    func(task *billing.NewTask) { task.Fingerprint = []byte{0, 1, 0xff} },
+		"Actor":    func(task *billing.NewTask) { task.CreatedBy = "ADMIN_API_KEY 10.0.0.1 r-1" },
 		"Texts": func(task *billing.NewTask) {
 			task.Params = json.RawMessage(`{"a": "é\\\" ,{}", "n": 1.50, "list": [null, true]}`)
 			task.Metadata = map[string]string{"näme": `"va,l}ue\`, "empty": ""}

@@ -103,7 +103,7 @@ func TestPlans(t *testing.T) {
 		checkLanesPlan(t, explainPrepared(t, db, store.ClaimLanes, worker+", 100, 20, 10"))
 		checkSettlePlan(t, db)
 		checkTakeOverAndListPlans(t, db)
-		explainPrepared(t, db, store.ScheduleQuery, strings.Repeat("'{}', ", 17)+"true, '{}'").walk(func(p plan) {
+		explainPrepared(t, db, store.ScheduleQuery, strings.Repeat("'{}', ", 17)+"true, '{}', '{}'").walk(func(p plan) {
 			if p.Relation == "merchants" && p.Index != "merchants_pkey" {
 				t.Errorf("merchants are read by %s %s", p.Type, p.Index)
 			}

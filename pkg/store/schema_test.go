@@ -43,13 +43,13 @@ func TestSchema(t *testing.T) {
 	if err := db.RequireSchema(ctx); err != nil {
 		t.Error(err)
 	}
-	files, err := fs.Glob(migrations.Files, "*.sql") // versions may be left out
+	all, err := fs.Glob(migrations.Files, "*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var applied int
 	raw := storetest.OpenURL(t, address, newKey(t))
-	if err := raw.SQL.Get(&applied, `SELECT count(*) FROM goose_db_version WHERE version_id > 0`); err != nil || applied != len(files) {
+	if err := raw.SQL.Get(&applied, `SELECT count(*) FROM goose_db_version WHERE version_id > 0`); err != nil || applied != len(all) {
 		t.Errorf("%d migrations were applied, %v", applied, err)
 	}
 	if _, err := raw.SQL.Exec(`DELETE FROM goose_db_version WHERE version_id = $1`, migrations.Required); err != nil {

@@ -280,7 +280,9 @@ func TestWrongCallsExitWith2(t *testing.T) {
 		"keys init --dir x --owner root", "keys show nothing --dir x", "keys show admin_api_key", "healthcheck", "healthcheck nonsense",
 		"migrate", "migrate sideways", "migrate up now", "tasks list --url nonsense", "tasks list --url http://user:pw@host",
 		"tasks resolve", "tasks resolve a", "tasks resolve a --as canceled --note n", "tasks resolve a --as failed", "tasks reschedule a", "tasks reschedule a --at noon",
-		"tasks chain", "merchants pause",
+		"tasks chain", "merchants pause", "apikeys", "apikeys create", "apikeys create --name x", "apikeys create --name x --scope y --expires soon",
+		"apikeys create --name x --scope y --out / --json", "apikeys create --name x --scope y --out /", "apikeys rotate", "apikeys rotate a b",
+		"apikeys rotate a --old-until soon", "apikeys revoke", "apikeys show", "audit everything",
 		"dev exec", "dev --workers -1", "dev --workers 1000", "dev sideways", "version 2",
 	} {
 		t.Run("billctl "+line, func(t *testing.T) {

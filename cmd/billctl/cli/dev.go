@@ -68,7 +68,7 @@ func (p *program) devExec() *cobra.Command {
 		Long: "Run a command beside a throw-away PostgreSQL, whose URL it finds in BILLONCE_TEST_DATABASE_URL. The exit code is the\n" +
 			"command's; nothing is left behind.",
 		Example: "  billctl dev exec -- go test ./...",
-		Args:    atLeast(1, "a command after --"),
+		Args:    atLeastOne("a command after --"),
 		RunE: func(command *cobra.Command, args []string) error {
 			code, err := dev.Exec(command.Context(), args, p.In, p.Out, p.Err)
 			if err != nil {

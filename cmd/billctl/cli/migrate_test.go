@@ -44,7 +44,7 @@ func tables(t *testing.T, address string) int {
 	return query[int](t, address, `SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'goose_db_version'`)
 }
 
-// migrationNames are the files of this build's migrations: versions may be left out.
+// migrationNames are the files of this build's migrations.
 func migrationNames(t *testing.T) []string {
 	t.Helper()
 	names, err := fs.Glob(migrations.Files, "*.sql")
@@ -104,6 +104,10 @@ func TestMigrateDownAndStatus(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	status(fmt.Sprintf("The database is at version %d; %s", schema.Required, needs))
+	if entry := query[string](t, env["DATABASE_URL"], `SELECT actor || ' ' || action || ' ' || object || ' ' || detail::text FROM audit_log`); !strings.HasPrefix(
+		entry, fmt.Sprintf(`billctl schema.migrate_up %d {"versions": [1, 2, `, schema.Required)) {
+		t.Errorf("recorded as %s", entry)
+	}
 	for range migrationNames(t) {
 		if got := run(t, env, "migrate", "down"); got.code != 0 || !strings.HasPrefix(got.out, "rolled back ") {
 			t.Errorf("%+v", got)

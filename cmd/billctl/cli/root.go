@@ -52,8 +52,8 @@ func Main(ctx context.Context, args []string, streams Streams) int {
 }
 
 func (p *program) root() *cobra.Command {
-	root := group("billctl", "Operate billonce: tasks, merchants, schema, keys, and a whole stack on this machine",
-		p.tasks(), p.merchants(), p.migrate(), p.keys(), p.dev(), p.healthcheck(), p.version())
+	root := group("billctl", "Operate billonce: tasks, merchants, API keys, the audit log, schema, keys, and a whole stack on this machine",
+		p.tasks(), p.merchants(), p.apiKeys(), p.audit(), p.migrate(), p.keys(), p.dev(), p.healthcheck(), p.version())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root
@@ -83,7 +83,7 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	return command
 }
 
-// exactly and atLeast check the number of arguments and say which ones are wanted.
+// exactly and atLeastOne check the number of arguments and say which ones are wanted.
 func exactly(n int, names string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != n {
@@ -93,9 +93,9 @@ func exactly(n int, names string) cobra.PositionalArgs {
 	}
 }
 
-func atLeast(n int, names string) cobra.PositionalArgs {
+func atLeastOne(names string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
-		if len(args) < n {
+		if len(args) == 0 {
 			return usageError{fmt.Errorf("want %s", names)}
 		}
 		return nil

@@ -50,7 +50,7 @@ type taskVerb struct {
 func (p *program) taskChange(of taskVerb) *cobra.Command {
 	command := &cobra.Command{Use: of.verb + " " + of.use, Short: of.short, Args: exactly(1, "the id of one task")}
 	if of.many {
-		command.Args = atLeast(1, "the id of one task or more")
+		command.Args = atLeastOne("the id of one task or more")
 	}
 	var flags apiFlags
 	flags.add(command)
@@ -156,7 +156,7 @@ func (p *program) tasksResolve() *cobra.Command {
 
 // merchantChange returns a command that posts one verb to each merchant named. The first refusal ends it.
 func (p *program) merchantChange(verb, short string) *cobra.Command {
-	command := &cobra.Command{Use: verb + " ID…", Short: short, Args: atLeast(1, "the id of one merchant or more")}
+	command := &cobra.Command{Use: verb + " ID…", Short: short, Args: atLeastOne("the id of one merchant or more")}
 	var flags apiFlags
 	flags.add(command)
 	command.RunE = func(command *cobra.Command, args []string) error {

@@ -75,3 +75,37 @@ type Merchant struct {
 	CreatedAt       time.Time `json:"created_at"`
 	UpdatedAt       time.Time `json:"updated_at"`
 }
+
+// APIKey is an API key as the API answers it. Key is there in the answer that makes it alone.
+type APIKey struct {
+	ID         string     `json:"id"`
+	Name       string     `json:"name"`
+	Hint       string     `json:"hint"`
+	Scopes     []string   `json:"scopes"`
+	MerchantID *string    `json:"merchant_id"`
+	Status     string     `json:"status"`
+	CreatedAt  time.Time  `json:"created_at"`
+	CreatedBy  *string    `json:"created_by"`
+	ExpiresAt  *time.Time `json:"expires_at"`
+	LastUsedAt *time.Time `json:"last_used_at"`
+	RevokedAt  *time.Time `json:"revoked_at"`
+	ReplacedBy *string    `json:"replaced_by"`
+}
+
+// AuditEntry is one change as the API answers it.
+type AuditEntry struct {
+	ID    string    `json:"id"`
+	At    time.Time `json:"at"`
+	Actor struct {
+		ID   string  `json:"id"`
+		Name *string `json:"name"`
+	} `json:"actor"`
+	Action string `json:"action"`
+	Object struct {
+		Type string `json:"type"`
+		ID   string `json:"id"`
+	} `json:"object"`
+	Address   *string         `json:"address"`
+	RequestID *string         `json:"request_id"`
+	Detail    json.RawMessage `json:"detail"`
+}

@@ -1,18 +1,22 @@
 // Package schema brings a database's schema to the version that this build needs, and back.
 //
 // It promises that any number of processes may call Up at once: each migration is applied by one of them, and all return
-// when none is left. It never changes rows otherwise than the migrations in db/migrations do.
+// when none is left, and that what was applied or rolled back is in the audit log afterwards, where the schema has one. It never
+// changes other rows otherwise than the migrations in db/migrations do.
 package schema
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/user"
 	"time"
 
 	"github.com/pressly/goose/v3"
 
 	"billonce/db/migrations"
+	"billonce/pkg/billing"
 	"billonce/pkg/secret"
 	"billonce/pkg/store"
 )
@@ -93,9 +97,9 @@ func (m *Migrator) Up(ctx context.Context) ([]Step, error) {
 		steps[i] = step(result)
 	}
 	if err != nil {
-		return steps, fmt.Errorf("migrate up: %w", err)
+		err = fmt.Errorf("migrate up: %w", err)
 	}
-	return steps, nil
+	return steps, errors.Join(err, m.note(ctx, billing.ActionSchemaUp, steps...))
 }
 
 // Down rolls the last migration back. false means that there was none.
@@ -107,7 +111,7 @@ func (m *Migrator) Down(ctx context.Context) (Step, bool, error) {
 	case err != nil:
 		return Step{}, false, fmt.Errorf("migrate down: %w", err)
 	default:
-		return step(result), true, nil
+		return step(result), true, m.note(ctx, billing.ActionSchemaDown, step(result))
 	}
 }
 
@@ -125,6 +129,33 @@ func (m *Migrator) Status(ctx context.Context) ([]State, error) {
 		}
 	}
 	return states, nil
+}
+
+// note leaves an entry in the audit log, if the schema has one now.
+func (m *Migrator) note(ctx context.Context, action billing.Action, steps ...Step) error {
+	if len(steps) == 0 {
+		return nil
+	}
+	versions := make([]int64, len(steps))
+	for i, one := range steps {
+		versions[i] = one.Version
+	}
+	if err := m.db.NoteSchema(billing.WithActor(ctx, operator()), action, versions); err != nil {
+		return fmt.Errorf("record the migration: %w", err)
+	}
+	return nil
+}
+
+// operator is who runs this program and where, as far as the system says.
+func operator() billing.Actor {
+	actor := billing.Actor{ID: billing.ActorBillctl}
+	if who, err := user.Current(); err == nil {
+		actor.Name = who.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		actor.Address = host
+	}
+	return actor
 }
 
 func step(result *goose.MigrationResult) Step {
