@@ -68,6 +68,7 @@ const (
 	ActionKeyCreate          Action = "api_key.create"
 	ActionKeyRevoke          Action = "api_key.revoke"
 	ActionKeyRotate          Action = "api_key.rotate"
+	ActionTokensReseal       Action = "encryption_key.rotate"
 	ActionSchemaUp           Action = "schema.migrate_up"
 	ActionSchemaDown         Action = "schema.migrate_down"
 )
@@ -75,7 +76,7 @@ const (
 var actions = []Action{
 	ActionMerchantCreate, ActionMerchantUpdate, ActionMerchantDisconnect, ActionMerchantPause, ActionMerchantResume, ActionTaskCreate,
 	ActionTaskCancel, ActionTaskReschedule, ActionTaskRetry, ActionTaskResolve, ActionKeyCreate, ActionKeyRevoke,
-	ActionKeyRotate, ActionSchemaUp, ActionSchemaDown,
+	ActionKeyRotate, ActionTokensReseal, ActionSchemaUp, ActionSchemaDown,
 }
 
 // Actions returns every action. The caller owns the slice.
@@ -84,7 +85,7 @@ func Actions() []Action { return slices.Clone(actions) }
 // Known reports whether a is one of the actions.
 func (a Action) Known() bool { return slices.Contains(actions, a) }
 
-// Kind of object that an action is done to: "merchant", "task", "api_key" or "schema".
+// Kind of object that an action is done to: "merchant", "task", "api_key", "encryption_key" or "schema".
 func (a Action) Kind() string {
 	kind, _, _ := strings.Cut(string(a), ".")
 	return kind

@@ -63,6 +63,14 @@ func (db *DB) NoteSchema(ctx context.Context, action billing.Action, versions []
 	return err
 }
 
+// NoteRotation records that all tokens are about to be sealed with a key. It comes first: a rotation that is stopped has changed tokens
+// as well.
+func (db *DB) NoteRotation(ctx context.Context, keyID string) error {
+	return db.inTx(ctx, "record the rotation", func(tx *sqlx.Tx) error {
+		return note(ctx, tx, entry{action: billing.ActionTokensReseal, object: keyID})
+	})
+}
+
 type auditRow struct {
 	ID         string         `db:"id"`
 	At         time.Time      `db:"at"`

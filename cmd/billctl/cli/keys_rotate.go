@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"billonce/cmd/billctl/operator"
 	"billonce/cmd/billctl/progress"
 	"billonce/cmd/billctl/rotation"
 	"billonce/pkg/billing"
@@ -52,6 +53,9 @@ func (p *program) rotate(ctx context.Context, ring keyRing, flags workFlags, rat
 	id, checkValue := ring.vault.SealingKey()
 	if err := ring.db.CheckKey(ctx, store.KeyRecord{ID: id, CheckValue: checkValue}); err != nil {
 		return otherKey(err, id)
+	}
+	if err := ring.db.NoteRotation(billing.WithActor(ctx, operator.Actor()), id); err != nil {
+		return err
 	}
 	began := p.Now()
 	meter := p.meter(flags.quiet, progress.Words{Doing: "sealing the tokens of", Things: "merchants", Done: "sealed"})

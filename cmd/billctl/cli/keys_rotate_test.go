@@ -116,6 +116,9 @@ func TestKeysRotate(t *testing.T) {
 	if got := run(t, r.env, "keys", "rotate"); got != want {
 		t.Errorf("%+v", got)
 	}
+	if entry := query[string](t, r.env["DATABASE_URL"], `SELECT actor || ' ' || action || ' ' || object FROM audit_log`); entry != "billctl encryption_key.rotate "+r.key.ID() {
+		t.Errorf("recorded as %s", entry)
+	}
 	if got := read[rotated](t, run(t, r.env, "keys", "rotate", "--json", "--quiet").out); got.Resealed != 0 || got.Left != 0 || got.KeyID != r.key.ID() {
 		t.Errorf("%+v", got)
 	}

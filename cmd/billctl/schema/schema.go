@@ -9,12 +9,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/user"
 	"time"
 
 	"github.com/pressly/goose/v3"
 
+	"billonce/cmd/billctl/operator"
 	"billonce/db/migrations"
 	"billonce/pkg/billing"
 	"billonce/pkg/secret"
@@ -140,22 +139,10 @@ func (m *Migrator) note(ctx context.Context, action billing.Action, steps ...Ste
 	for i, one := range steps {
 		versions[i] = one.Version
 	}
-	if err := m.db.NoteSchema(billing.WithActor(ctx, operator()), action, versions); err != nil {
+	if err := m.db.NoteSchema(billing.WithActor(ctx, operator.Actor()), action, versions); err != nil {
 		return fmt.Errorf("record the migration: %w", err)
 	}
 	return nil
-}
-
-// operator is who runs this program and where, as far as the system says.
-func operator() billing.Actor {
-	actor := billing.Actor{ID: billing.ActorBillctl}
-	if who, err := user.Current(); err == nil {
-		actor.Name = who.Username
-	}
-	if host, err := os.Hostname(); err == nil {
-		actor.Address = host
-	}
-	return actor
 }
 
 func step(result *goose.MigrationResult) Step {
