@@ -172,6 +172,24 @@ func TestARotationEndsWhenTheServicesGoOver(t *testing.T) {
 	}
 }
 
+// TestOneKeyStaysActive, also when the next one cannot become it: without one, whichever comes would be adopted.
+func TestOneKeyStaysActive(t *testing.T) {
+	t.Parallel()
+	ctx, db, next := t.Context(), storetest.Open(t), newKey(t)
+	db.Merchant(t)
+	if err := db.DB.AdoptKey(ctx, db.Vault, record(db.Key)); err != nil {
+		t.Fatal(err)
+	}
+	db.SQL.MustExec(`INSERT INTO encryption_keys (key_id, check_value, active) VALUES ($1, 'of another key', false)`, next.ID())
+	if err := db.DB.AdoptKey(ctx, db.Vault, record(next), record(db.Key)); err == nil {
+		t.Error("a key was adopted under the id of another")
+	}
+	var active string
+	if err := db.SQL.Get(&active, `SELECT key_id FROM encryption_keys WHERE active`); err != nil || active != db.Key.ID() {
+		t.Errorf("%q is active, %v", active, err)
+	}
+}
+
 // TestBindingsAreDemandedWhenAllAreThere: not earlier, and then for good.
 func TestBindingsAreDemandedWhenAllAreThere(t *testing.T) {
 	t.Parallel()
