@@ -301,7 +301,8 @@ func TestKeysCommandsRefuse(t *testing.T) {
 			78,
 			[]string{r.key.ID(), r.db.Key.ID()},
 		},
-		"ARateBelowNothing": {[]string{"rotate", "--rate", "-1"}, r.env, 2, []string{"--rate"}},
+		"ARateBelowNothing":   {[]string{"rotate", "--rate", "-1"}, r.env, 2, []string{"--rate"}},
+		"ARateThatIsNoNumber": {[]string{"rotate", "--rate", "NaN"}, r.env, 2, []string{"--rate"}},
 		"EverythingAtOnce": {
 			[]string{"verify"},
 			map[string]string{"ENCRYPTION_KEYS_PREVIOUS": "canary," + r.env["ENCRYPTION_KEY"] + ",canary", "ENCRYPTION_BINDING": "canary"},
