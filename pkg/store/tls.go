@@ -40,6 +40,6 @@ func staysHere(host pq.ConfigMultihost) bool {
 	if host.Host == "" || host.Host == "localhost" || filepath.IsAbs(host.Host) || strings.HasPrefix(host.Host, "@") {
 		return true
 	}
-	ip := net.ParseIP(host.Host)
+	ip := net.ParseIP(strings.Trim(host.Host, "[]"))
 	return ip != nil && ip.IsLoopback()
 }
