@@ -93,11 +93,11 @@ func TestTLS(t *testing.T) {
 			}
 		})
 	}
-	t.Run("Services", func(t *testing.T) { servicesOverTLS(t, s) })
 }
 
-// servicesOverTLS runs both services in production: every connection of theirs, the one that listens too, is encrypted.
-func servicesOverTLS(t *testing.T, s *server) {
+// TestServicesOverTLS runs both services in production: every connection of theirs, the one that listens too, is encrypted.
+func TestServicesOverTLS(t *testing.T) {
+	s := newServer(t)
 	sim := programtest.Spawn(t, "stripesim", map[string]string{"STRIPESIM_ADDR": "127.0.0.1:0"})
 	env := map[string]string{
 		"APP_ENV": "production", "DATABASE_URL": s.reached(), "ENCRYPTION_KEY": encryptionKey, "ADMIN_API_KEY": adminKey,

@@ -129,7 +129,7 @@ func (d *database) separate(ctx context.Context) (err error) {
 	if err := db.ApplyRoles(ctx); err != nil {
 		return err
 	}
-	d.roles = map[store.Role]secret.Text{}
+	d.roles = make(map[store.Role]secret.Text)
 	for _, role := range []store.Role{store.RoleAPI, store.RoleWorker} {
 		address, password, err := roles.As(d.url, role)
 		if err != nil {
