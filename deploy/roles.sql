@@ -116,14 +116,11 @@ BEGIN
         ON merchants TO billonce_api;
     GRANT UPDATE (paused_at, pause_reason, pause_detail, updated_at) ON merchants TO billonce_worker;
     GRANT SELECT (access_token, refresh_token), UPDATE (access_token, refresh_token) ON merchants TO billonce_rotate;
-    -- MERGE (keyring): take the next IF and its END IF away.
-    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('merchants') AND attname = 'access_token_key_id' AND NOT attisdropped) THEN
-        GRANT SELECT (access_token_key_id, refresh_token_key_id) ON merchants TO billonce_api, billonce_worker, billonce_read, billonce_rotate;
-        GRANT SELECT (access_token_binding, refresh_token_binding) ON merchants TO billonce_api, billonce_worker, billonce_rotate;
-        GRANT INSERT (access_token_key_id, access_token_binding, refresh_token_key_id, refresh_token_binding) ON merchants TO billonce_api;
-        GRANT UPDATE (access_token_key_id, access_token_binding, refresh_token_key_id, refresh_token_binding)
-            ON merchants TO billonce_api, billonce_rotate;
-    END IF;
+    GRANT SELECT (access_token_key_id, refresh_token_key_id) ON merchants TO billonce_api, billonce_worker, billonce_read, billonce_rotate;
+    GRANT SELECT (access_token_binding, refresh_token_binding) ON merchants TO billonce_api, billonce_worker, billonce_rotate;
+    GRANT INSERT (access_token_key_id, access_token_binding, refresh_token_key_id, refresh_token_binding) ON merchants TO billonce_api;
+    GRANT UPDATE (access_token_key_id, access_token_binding, refresh_token_key_id, refresh_token_binding)
+        ON merchants TO billonce_api, billonce_rotate;
     GRANT INSERT (merchant_id) ON merchant_pace TO billonce_api; -- by the trigger that gives each new merchant its pace
     GRANT SELECT, UPDATE (next_at, in_flight, slowdown, slowed_at, parked_at, ready_at) ON merchant_pace TO billonce_worker;
     GRANT SELECT ON merchant_pace TO billonce_read;
@@ -133,14 +130,10 @@ BEGIN
     GRANT SELECT ON scheduled_tasks, task_keys, task_attempts, attempts, task_resolutions, archived_tasks
         TO billonce_api, billonce_worker, billonce_read;
     GRANT INSERT (id, merchant_id, kind, target, params, metadata, retry_of, intent, on_decline, declines, request_method, request_path,
-            request_body, request_version, request_hash, run_at, scheduled_for, max_attempts)
+            request_body, request_version, request_hash, run_at, scheduled_for, max_attempts, created_by)
         ON scheduled_tasks TO billonce_api;
     GRANT UPDATE (status, run_at, scheduled_for, held_at, waiting_since, parked_at, look_at, finished_at, updated_at)
         ON scheduled_tasks TO billonce_api;
-    -- MERGE (apikeys): take the next IF and its END IF away.
-    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('scheduled_tasks') AND attname = 'created_by' AND NOT attisdropped) THEN
-        GRANT INSERT (created_by) ON scheduled_tasks TO billonce_api;
-    END IF;
     GRANT INSERT ON task_keys, task_resolutions TO billonce_api;
     GRANT UPDATE (status, attempt, released, looks, run_at, first_sent_at, claimed_at, worker_id, finished_at, sent_auth, sent_account,
             held_at, waiting_since, parked_at, look_at, final_outcome, final_reason, result, last_error, updated_at), DELETE
@@ -162,15 +155,12 @@ BEGIN
     GRANT SELECT, INSERT (key) ON development_key TO billonce_api, billonce_worker;
 
     -- Keys of the API, hashed, and the log of who changed what, which is only ever added to.
-    -- MERGE (apikeys): take the next IF and its END IF away.
-    IF to_regclass('api_keys') IS NOT NULL THEN
-        GRANT SELECT, INSERT, UPDATE (expires_at, last_used_at, revoked_at, replaced_by) ON api_keys TO billonce_api;
-        GRANT SELECT (id, name, hint, scopes, merchant_id, created_at, created_by, expires_at, last_used_at, revoked_at, replaced_by)
-            ON api_keys TO billonce_read;
-        GRANT SELECT, INSERT ON audit_log TO billonce_api;
-        GRANT INSERT ON audit_log TO billonce_rotate;
-        GRANT SELECT ON audit_log TO billonce_read;
-    END IF;
+    GRANT SELECT, INSERT, UPDATE (expires_at, last_used_at, revoked_at, replaced_by) ON api_keys TO billonce_api;
+    GRANT SELECT (id, name, hint, scopes, merchant_id, created_at, created_by, expires_at, last_used_at, revoked_at, replaced_by)
+        ON api_keys TO billonce_read;
+    GRANT SELECT, INSERT ON audit_log TO billonce_api;
+    GRANT INSERT ON audit_log TO billonce_rotate;
+    GRANT SELECT ON audit_log TO billonce_read;
 END $$;
 
 COMMIT;

@@ -98,7 +98,16 @@ func TestEachRoleIsRefused(t *testing.T) {
 		`SELECT params FROM scheduled_tasks`:                                                              {store.RoleRotate},
 		`SELECT document FROM archived_tasks`:                                                             {store.RoleRotate},
 		`SELECT schedule_after_decline('` + string(doubted) + `', gen_random_uuid(), '', 0)`:              {store.RoleAPI, store.RoleRead, store.RoleRotate},
-		`DELETE FROM goose_db_version`:                                                                    everybody,
+		// Bindings, API keys, and the log that is only ever added to, whoever asks.
+		`SELECT access_token_binding FROM merchants`: {store.RoleRead},
+		`SELECT hash FROM api_keys`:                  {store.RoleWorker, store.RoleRead, store.RoleRotate},
+		`UPDATE api_keys SET scopes = '{admin}'`:     everybody,
+		`DELETE FROM api_keys`:                       everybody,
+		`INSERT INTO audit_log (id, actor, action, object) VALUES (gen_random_uuid(), 'a', 'b', 'c')`: {store.RoleWorker, store.RoleRead},
+		`UPDATE audit_log SET actor = 'x'`: append([]store.Role{store.RoleMigrate}, everybody...),
+		`DELETE FROM audit_log`:            append([]store.Role{store.RoleMigrate}, everybody...),
+		`TRUNCATE audit_log`:               append([]store.Role{store.RoleMigrate}, everybody...),
+		`DELETE FROM goose_db_version`:     everybody,
 		// Nobody changes the schema but billonce_migrate.
 		`CREATE TABLE mine (id integer)`:                                  everybody,
 		`CREATE TEMPORARY TABLE mine (id integer)`:                        everybody,

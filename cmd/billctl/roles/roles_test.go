@@ -30,7 +30,7 @@ func TestTheCompositionGivesEachProgramItsRole(t *testing.T) {
 		}
 		blocks[services[start[2]:start[3]]] = services[start[1]:end]
 	}
-	for service, role := range map[string]string{"api": "api", "worker": "worker", "migrate": "migrate", "billctl": "read"} {
+	for service, role := range map[string]string{"api": "api", "worker": "worker", "migrate": "migrate", "billctl": "read", "rotate": "rotate"} {
 		if !strings.Contains(blocks[service], `"role-`+role+`:/database:ro"`) {
 			t.Errorf("%s does not mount the URL of %s", service, role)
 		}

@@ -65,10 +65,10 @@ func password(t testing.TB, address string) secret.Text {
 }
 
 // EnvironOf returns the environment of a program with DATABASE_URL for the program's role. What is no URL, or is a role's already,
-// stays, and so does what any other program than the services is given.
+// stays, and so does what any other program is given than the services and `billctl keys`.
 func EnvironOf(t testing.TB, program string, env map[string]string) map[string]string {
 	t.Helper()
-	role, ok := map[string]store.Role{"api": store.RoleAPI, "worker": store.RoleWorker}[program]
+	role, ok := map[string]store.Role{"api": store.RoleAPI, "worker": store.RoleWorker, "billctl keys": store.RoleRotate}[program]
 	parsed, err := url.Parse(env["DATABASE_URL"])
 	if !ok || err != nil || parsed.User == nil || strings.HasPrefix(parsed.User.Username(), "billonce_") {
 		return env
