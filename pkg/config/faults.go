@@ -43,7 +43,7 @@ func (f *faultList) common(c Common, checks Checks) {
 	}
 	if c.DatabaseURL.Empty() {
 		f.add("DATABASE_URL", "is required")
-	} else if err := checks.Database(c.DatabaseURL); err != nil {
+	} else if err := checks.Database(c.DatabaseURL, c.Env == Production && !c.AllowPlaintext); err != nil {
 		f.add("DATABASE_URL", err.Error())
 	}
 	if c.LogFormat != "json" && c.LogFormat != "text" {

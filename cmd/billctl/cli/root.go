@@ -53,7 +53,7 @@ func Main(ctx context.Context, args []string, streams Streams) int {
 
 func (p *program) root() *cobra.Command {
 	root := group("billctl", "Operate billonce: tasks, merchants, API keys, the audit log, schema, keys, and a whole stack on this machine",
-		p.tasks(), p.merchants(), p.apiKeys(), p.audit(), p.migrate(), p.keys(), p.dev(), p.healthcheck(), p.version())
+		p.tasks(), p.merchants(), p.apiKeys(), p.audit(), p.migrate(), p.roles(), p.keys(), p.dev(), p.healthcheck(), p.version())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root
