@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"billonce/pkg/billing"
+	"billonce/pkg/secret"
 )
 
 // object is the part of any of Stripe's objects that is looked at.
@@ -39,7 +40,7 @@ func readAnswer(body []byte) (object, bool) {
 	}
 	var read object
 	read.Object, read.Status = plain(fields.Object), plain(fields.Status)
-	read.ID, _ = fields.ID.(string)
+	read.ID = plainID(fields.ID)
 	read.CanceledAt = seconds(fields.CanceledAt)
 	read.Captured, _ = fields.Captured.(bool)
 	read.Charge = plain(fields.Charge)
@@ -57,7 +58,7 @@ func readAnswer(body []byte) (object, bool) {
 	if verdict, ok := fields.Outcome.(map[string]any); ok && read.Decline == "" {
 		read.Decline = declineOf(verdict["reason"], fields.FailureCode)
 	}
-	return read, isID(read.ID)
+	return read, read.ID != ""
 }
 
 // seconds are those of a moment, 0 for none.
@@ -103,10 +104,19 @@ func readRefusal(body []byte) (refusal, bool) {
 }
 
 // plain returns a short identifier as it is and "" for anything else: what is kept of an answer must not hold a
-// customer's data.
+// customer's data, nor a secret that stands where an identifier should.
 func plain(field any) string {
 	text, ok := field.(string)
-	if !ok || len(text) > 100 || !isMadeOf(text, "_-.[]") {
+	if !ok || len(text) > 100 || !isMadeOf(text, "_-.[]") || secret.Resembles(text) {
+		return ""
+	}
+	return text
+}
+
+// plainID is plain for the ids of objects.
+func plainID(field any) string {
+	text, ok := field.(string)
+	if !ok || !isID(text) || secret.Resembles(text) {
 		return ""
 	}
 	return text

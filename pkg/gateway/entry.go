@@ -97,7 +97,7 @@ func (b *behind) UnmarshalJSON(body []byte) error {
 
 // object is the entry as an object.
 func (e entry) object() object {
-	return object{Object: plain(e.Object), ID: e.ID, Status: string(e.Status)}
+	return object{Object: plain(e.Object), ID: plainID(e.ID), Status: string(e.Status)}
 }
 
 // refused reports whether a payment intent was tried, by whomever, and declined.
@@ -126,7 +126,7 @@ func (e entry) evidence(note string) billing.Evidence {
 
 func (e entry) objectEvidence(source string, of list, note string) billing.Evidence {
 	return billing.Evidence{
-		Source: source, HTTPStatus: of.status, Object: plain(e.Object), ID: e.ID, Status: string(e.Status), RequestID: plain(of.requestID),
+		Source: source, HTTPStatus: of.status, Object: plain(e.Object), ID: plainID(e.ID), Status: string(e.Status), RequestID: plain(of.requestID),
 		At: moment(e.Created), Note: note,
 	}
 }
