@@ -66,6 +66,7 @@ var rooms = []room{
 	{dir: "cmd/billctl", may: []string{std, module + "/", uuid, xsync, cobra, goose, pq, isatty, progressbar}},
 	{dir: "db/migrations", may: []string{std}},
 	{dir: "internal/importrules", may: []string{std}},
+	{dir: "internal/kindtest", may: []string{std, billing}},
 	{dir: "internal/netfault", may: []string{std}},
 	{dir: "internal/programtest", may: []string{std}},
 	{dir: "internal/protocol", may: []string{std, billing}},
