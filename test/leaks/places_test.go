@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 		"answer $.resolution.note", "answer $.data[].resolution.note",
 		"export $.resolution.note", "billctl tasks show: resolved", "billctl tasks show --json $.task.resolution.note",
 	},
-	inKey: {"database task_keys.key", "database archived_tasks.document $.key.key"},
+	inKey: {"database task_keys.key", "database archived_tasks.document $.key"},
 	inIntent: {
 		"database scheduled_tasks.intent", "database archived_tasks.document $.task.intent", "database archived_tasks.intent",
 		"answer $.intent", "answer $.data[].intent",
