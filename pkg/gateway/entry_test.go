@@ -27,7 +27,7 @@ func TestNothingConfidentialPassesForAnIdentifier(t *testing.T) {
 		if !ok {
 			continue // a page whose entries have no ids is none
 		}
-		for _, kept := range []billing.Evidence{read.Data[0].evidence(""), read.Data[0].objectEvidence("list", list{requestID: odd}, "")} {
+		for _, kept := range []billing.Evidence{read.Data[0].evidence(""), read.Data[0].objectEvidence("page", list{requestID: odd}, "")} {
 			if kept.ID != "" || kept.Object != "" || kept.EventID != "" || kept.Status != "" || kept.RequestID != "" {
 				t.Errorf("of an entry is kept %+v", kept)
 			}

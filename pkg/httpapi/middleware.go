@@ -70,7 +70,7 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 
 // panicText says what panicked. Of a value that is not the runtime's own only the type: it may hold anything of the request.
 func panicText(value any) string {
-	if failure, ok := value.(runtime.Error); ok { //nolint:errorlint // a recovered value is not a chain
+	if failure, ok := value.(runtime.Error); ok {
 		return failure.Error()
 	}
 	return fmt.Sprintf("%T", value)

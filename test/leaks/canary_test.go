@@ -33,8 +33,10 @@ const (
 	inPointer  = "the name of a field that is not known"
 )
 
-// newCanaries draws new ones, so that no run can find what another one left behind.
+// newCanaries draws new ones, so that no run can find what another one left behind. A canary that no path takes proves
+// nothing: whoever adds one sends it as well, good ones and bad ones, as [world.ask], [world.connect] and [world.operate] do.
 func newCanaries(t *testing.T) *canaries {
+	t.Helper()
 	c := &canaries{t: t, all: map[string]canary{}}
 	for name, prefix := range map[string]string{
 		"platform key": "sk_test_", "admin key": "bo_admin_", "wrong admin key": "bo_admin_", "wrong basic password": "",

@@ -15,9 +15,20 @@ func TestNothingLeaks(t *testing.T) {
 		name string
 		take func()
 	}{
-		{"start", w.start}, {"misconfigure", w.misconfigure}, {"connect", w.connect}, {"succeed", w.succeed}, {"refuse", w.refuse},
-		{"decide", w.decide}, {"ask", w.ask}, {"panic", w.panicInside}, {"operate", w.operate}, {"watch", w.watch}, {"cut off", w.cutOff},
-		{"look at activity", w.lookAtActivity}, {"stop", w.stop}, {"archive", w.archive},
+		{"start", w.start},
+		{"misconfigure", w.misconfigure},
+		{"connect", w.connect},
+		{"succeed", w.succeed},
+		{"refuse", w.refuse},
+		{"decide", w.decide},
+		{"ask", w.ask},
+		{"panic", w.panicInside},
+		{"operate", w.operate},
+		{"watch", w.watch},
+		{"cut off", w.cutOff},
+		{"look at activity", w.lookAtActivity},
+		{"stop", w.stop},
+		{"archive", w.archive},
 	} {
 		began := time.Now()
 		path.take()

@@ -19,8 +19,13 @@ func (w *world) connect() {
 		name, token string
 		live        bool
 	}{
-		{"main", "access token", false}, {"live", "live access token", true}, {"restricted", "restricted token", false},
-		{"refused", "refused token", false}, {"platform", "", false}, {"forbidden", "", false}, {"unreadable", "restricted token", false},
+		{"main", "access token", false},
+		{"live", "live access token", true},
+		{"restricted", "restricted token", false},
+		{"refused", "refused token", false},
+		{"platform", "", false},
+		{"forbidden", "", false},
+		{"unreadable", "sealed elsewhere", false},
 	} {
 		body := object{"name": "Shop", "stripe_connect_id": "acct_leak_" + m.name, "livemode": m.live}
 		if m.token != "" {
@@ -97,7 +102,7 @@ func (w *world) succeed() {
 	w.task("live", "live", billing.InvoiceItemCreate, w.laden())
 	w.task("restricted", "restricted", billing.InvoiceItemCreate, w.laden())
 	w.task("platform", "platform", billing.InvoiceItemCreate, w.laden())
-	w.api.want(201, "POST", "/v1/tasks", w.again("laden"), "Idempotency-Key", w.c.text("idempotency key")+"1") // a replay
+	w.api.want(201, "POST", "/v1/tasks", w.ladenOfMain(), "Idempotency-Key", w.c.text("idempotency key")+"1") // a replay
 	for kind, sample := range kindtest.Samples() {
 		fields := object{}
 		if sample.Target != "" {
@@ -120,8 +125,8 @@ func (w *world) succeed() {
 	})
 }
 
-// again is the body that a laden task of the main merchant was scheduled with.
-func (w *world) again(string) object {
+// ladenOfMain is the body that the laden task of the main merchant is scheduled with.
+func (w *world) ladenOfMain() object {
 	body := w.laden()
 	body["merchant_id"], body["kind"], body["max_attempts"] = w.merchants["main"], billing.InvoiceItemCreate, 2
 	return body
@@ -222,7 +227,7 @@ func (w *world) ask() {
 			w.t.Errorf("%s is answered %d", bad.name, status)
 		}
 	}
-	// A key that is good for nothing else than to be remembered is not repeated either.
+	// A key in the wrong header is not repeated either.
 	status, _ := w.api.send("GET", "/v1/tasks/"+w.tasks["laden"], "", "X-Request-Id", w.c.text("key as request id"))
 	if status != 200 {
 		w.t.Error(fmt.Sprint("with an odd request id: ", status))

@@ -81,8 +81,10 @@ func (w *world) badRequests() []badRequest {
 // badHeaders have canaries in keys, headers, paths and queries.
 func (w *world) badHeaders(token, value string) []badRequest {
 	all := []badRequest{
-		{name: "a key that was used for something else", line: "POST /v1/tasks", headers: []string{"Idempotency-Key", w.c.text("idempotency key") + "1"},
-			body: fmt.Sprintf(`{"merchant_id":%q,"kind":"invoice.pay","target":"in_1","metadata":{"a":%q}}`, w.merchants["main"], value)},
+		{
+			name: "a key that was used for something else", line: "POST /v1/tasks", headers: []string{"Idempotency-Key", w.c.text("idempotency key") + "1"},
+			body: fmt.Sprintf(`{"merchant_id":%q,"kind":"invoice.pay","target":"in_1","metadata":{"a":%q}}`, w.merchants["main"], value),
+		},
 		{name: "a key that is too long", line: "POST /v1/tasks", headers: []string{"Idempotency-Key", strings.Repeat(value, 20)}, body: `{}`},
 		{name: "a media type that is none", line: "POST /v1/tasks", headers: []string{"Content-Type", "text/" + value}, body: `{}`},
 		{name: "an encoding that is none", line: "POST /v1/tasks", headers: []string{"Content-Encoding", value}, body: `{}`},
