@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -20,6 +21,9 @@ type canary struct {
 type canaries struct {
 	t   *testing.T
 	all map[string]canary
+
+	mu    sync.Mutex
+	taken map[string]bool // those that were given to somebody
 }
 
 // The groups of what callers store on purpose: see places_test.go.
@@ -33,11 +37,11 @@ const (
 	inPointer  = "the name of a field that is not known"
 )
 
-// newCanaries draws new ones, so that no run can find what another one left behind. A canary that no path takes proves
-// nothing: whoever adds one sends it as well, good ones and bad ones, as [world.ask], [world.connect] and [world.operate] do.
+// newCanaries draws new ones, so that no run can find what another one left behind. Whoever adds one sends it as
+// well, along good paths and bad ones, as [world.connect], [world.ask] and [world.operate] do: one that no path takes fails the test.
 func newCanaries(t *testing.T) *canaries {
 	t.Helper()
-	c := &canaries{t: t, all: map[string]canary{}}
+	c := &canaries{t: t, all: map[string]canary{}, taken: map[string]bool{}}
 	for name, prefix := range map[string]string{
 		"platform key": "sk_test_", "admin key": "bo_admin_", "wrong admin key": "bo_admin_", "wrong basic password": "",
 		"access token": "sk_test_", "live access token": "sk_live_", "restricted token": "rk_test_", "refused token": "sk_test_",
@@ -115,7 +119,22 @@ func (c *canaries) text(name string) string {
 	if !ok {
 		c.t.Fatalf("no canary is called %q", name)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taken[name] = true
 	return found.text
+}
+
+// wantTaken fails the test if a canary was given to nobody.
+func (c *canaries) wantTaken() {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name := range c.all {
+		if !c.taken[name] {
+			c.t.Errorf("no path takes the %s", name)
+		}
+	}
 }
 
 // of returns everything of a customer in one text.

@@ -35,6 +35,7 @@ func TestNothingLeaks(t *testing.T) {
 		t.Logf("%s: %s", path.name, time.Since(began).Round(time.Millisecond))
 	}
 	w.mirror.want("platform key", "access token", "second access token", "live access token", "restricted token", "refused token")
+	w.c.wantTaken()
 	if t.Failed() {
 		return // what has not been everywhere proves nothing
 	}
