@@ -40,7 +40,9 @@ func readAnswer(body []byte) (object, bool) {
 	}
 	var read object
 	read.Object, read.Status = plain(fields.Object), plain(fields.Status)
-	read.ID = plainID(fields.ID)
+	if id, ok := fields.ID.(string); ok && isID(id) {
+		read.ID = id
+	}
 	read.CanceledAt = seconds(fields.CanceledAt)
 	read.Captured, _ = fields.Captured.(bool)
 	read.Charge = plain(fields.Charge)
@@ -113,13 +115,13 @@ func plain(field any) string {
 	return text
 }
 
-// plainID is plain for the ids of objects.
-func plainID(field any) string {
-	text, ok := field.(string)
-	if !ok || !isID(text) || secret.Resembles(text) {
+// plainID is plain for the ids of objects, where they are kept. It never decides what an answer proves: merchants choose ids of
+// their own for some objects, and one may look like anything.
+func plainID(id string) string {
+	if !isID(id) || secret.Resembles(id) {
 		return ""
 	}
-	return text
+	return id
 }
 
 // verdict is what an answer proves.
@@ -223,7 +225,7 @@ func done(seen observation, found object) billing.Answer {
 	return billing.Answer{
 		Outcome: billing.OutcomeSucceeded, Reason: billing.ReasonDone,
 		Result: &billing.Result{
-			Object: found.Object, ID: found.ID, Status: found.Status, RequestID: plain(seen.requestID), Replayed: seen.replayed,
+			Object: found.Object, ID: plainID(found.ID), Status: found.Status, RequestID: plain(seen.requestID), Replayed: seen.replayed,
 		},
 	}
 }

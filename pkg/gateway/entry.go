@@ -97,7 +97,7 @@ func (b *behind) UnmarshalJSON(body []byte) error {
 
 // object is the entry as an object.
 func (e entry) object() object {
-	return object{Object: plain(e.Object), ID: plainID(e.ID), Status: string(e.Status)}
+	return object{Object: plain(e.Object), ID: e.ID, Status: string(e.Status)}
 }
 
 // refused reports whether a payment intent was tried, by whomever, and declined.
@@ -115,7 +115,7 @@ func (e entry) decline() string {
 
 func (e entry) evidence(note string) billing.Evidence {
 	found := billing.Evidence{
-		Source: "events", HTTPStatus: 200, Object: plain(e.Type), ID: e.Data.Object.ID, EventID: plain(e.ID), Status: e.Data.Object.Status,
+		Source: "events", HTTPStatus: 200, Object: plain(e.Type), ID: plainID(e.Data.Object.ID), EventID: plain(e.ID), Status: e.Data.Object.Status,
 		RequestID: plain(e.Request.id), At: moment(e.Created), Note: note,
 	}
 	if isTaskKey(e.Request.key) {
@@ -134,7 +134,7 @@ func (e entry) objectEvidence(source string, of list, note string) billing.Evide
 // evidence of the read of an object.
 func (seen observation) evidence(found object, note string) billing.Evidence {
 	return billing.Evidence{
-		Source: "object", HTTPStatus: seen.status, Object: found.Object, ID: found.ID, Status: found.Status,
+		Source: "object", HTTPStatus: seen.status, Object: found.Object, ID: plainID(found.ID), Status: found.Status,
 		RequestID: plain(seen.requestID), Note: note,
 	}
 }

@@ -20,20 +20,29 @@ func TestNothingConfidentialPassesForAnIdentifier(t *testing.T) {
 			t.Errorf("plain keeps %q", kept)
 		}
 		body := fmt.Sprintf(`{"object":%[1]q,"id":%[1]q,"status":%[1]q,"charge":%[1]q}`, odd)
-		if read, ok := readAnswer([]byte(body)); ok || read.ID != "" || read.Object != "" || read.Status != "" || read.Charge != "" {
+		read, ok := readAnswer([]byte(body))
+		if ok != isID(odd) || read.Object != "" || read.Status != "" || read.Charge != "" {
 			t.Errorf("of an object is kept %+v", read)
 		}
-		read, ok := readPage(observation{status: 200, body: []byte(`{"data":[` + body + `]}`)})
+		for _, kept := range []*billing.Result{done(observation{requestID: odd}, read).Result, foundLook(read, odd, nil).Result} {
+			if *kept != (billing.Result{}) {
+				t.Errorf("of a success is kept %+v", kept)
+			}
+		}
+		if kept := (observation{requestID: odd}).evidence(read, ""); kept.ID != "" || kept.RequestID != "" {
+			t.Errorf("of a look is kept %+v", kept)
+		}
+		listed, ok := readPage(observation{status: 200, body: []byte(`{"data":[` + body + `]}`)})
 		if !ok {
 			continue // a page whose entries have no ids is none
 		}
-		for _, kept := range []billing.Evidence{read.Data[0].evidence(""), read.Data[0].objectEvidence("page", list{requestID: odd}, "")} {
+		for _, kept := range []billing.Evidence{listed.Data[0].evidence(""), listed.Data[0].objectEvidence("page", list{requestID: odd}, "")} {
 			if kept.ID != "" || kept.Object != "" || kept.EventID != "" || kept.Status != "" || kept.RequestID != "" {
 				t.Errorf("of an entry is kept %+v", kept)
 			}
 		}
-		if found := read.Data[0].object(); found.ID != "" {
-			t.Errorf("of a listed object is kept %+v", found)
+		if kept := foundLook(listed.Data[0].object(), odd, nil).Result; *kept != (billing.Result{}) {
+			t.Errorf("of a listed object is kept %+v", kept)
 		}
 	}
 	for _, word := range []string{"in_1NabcdEFgh", "req_1abcDEF", "card_error", "metadata[order]", "pi_3Nabcdefghijklmnop"} {
@@ -69,7 +78,7 @@ func FuzzPage(f *testing.F) {
 			if told && found.Outcome != succeeded && found.Outcome != refused {
 				t.Fatalf("%+v", found)
 			}
-			if found.Outcome == succeeded && (!isID(found.Result.ID) || found.Result.Object != traceOf(kind).object) {
+			if found.Outcome == succeeded && (found.Result.ID != "" && !isID(found.Result.ID) || found.Result.Object != traceOf(kind).object) {
 				t.Fatalf("%+v", found.Result)
 			}
 			for _, one := range read.Data {

@@ -164,10 +164,13 @@ func (w *world) refuse() {
 	w.task("unreadable", "unreadable", billing.InvoicePay, object{"target": "in_1"})
 	w.task("unauthorized by the simulator", "refused", billing.InvoicePay, object{"target": "in_1"})
 	status := w.settled(append(tasks, "no such invoice", "no such customer", "really declined")...)
-	for _, what := range []string{"garbage", "html", "redirect", "odd", "half", "drop", "conflict", "error", "look"} {
+	for _, what := range []string{"garbage", "html", "redirect", "half", "drop", "conflict", "error", "look"} {
 		if status[what] != "in_doubt" {
 			w.t.Errorf("%s is %s, want in doubt", what, status[what])
 		}
+	}
+	if status["odd"] != "succeeded" { // its id is not kept, and proves all the same that it is an object
+		w.t.Errorf("odd is %s, want succeeded", status["odd"])
 	}
 	for _, what := range []string{"words", "declined", "no such invoice", "no such customer", "really declined"} {
 		if status[what] != "failed" {
