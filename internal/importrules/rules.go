@@ -67,6 +67,7 @@ var rooms = []room{
 	{dir: "db/migrations", may: []string{std}},
 	{dir: "deploy", may: []string{std}},
 	{dir: "internal/importrules", may: []string{std}},
+	{dir: "internal/kindtest", may: []string{std, billing}},
 	{dir: "internal/netfault", may: []string{std}},
 	{dir: "internal/programtest", may: []string{std}},
 	{dir: "internal/protocol", may: []string{std, billing}},

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"billonce/pkg/secret"
 )
 
 // Version is the build's version; the Makefile sets it through the linker.
@@ -117,24 +119,25 @@ type exitError struct{ code int }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
-// exitCode prints the error, once, and chooses the exit code.
+// exitCode prints the error, once, and chooses the exit code. Arguments may be quoted in it, and a key among them by mistake.
 func (p *program) exitCode(command *cobra.Command, err error) int {
 	var usage usageError
 	var config configError
 	var exit exitError
+	text := func() string { return secret.Scrub(err.Error()) }
 	switch {
 	case err == nil:
 		return ExitOK
 	case errors.As(err, &exit):
 		return exit.code
 	case errors.As(err, &usage):
-		p.sayf("%s: %v\nTry '%s --help'.\n", command.CommandPath(), err, command.CommandPath())
+		p.sayf("%s: %s\nTry '%s --help'.\n", command.CommandPath(), text(), command.CommandPath())
 		return ExitUsage
 	case errors.As(err, &config):
-		p.sayf("%s: %v\n", command.CommandPath(), err)
+		p.sayf("%s: %s\n", command.CommandPath(), text())
 		return ExitConfig
 	}
-	p.sayf("%s: %v\n", command.CommandPath(), err)
+	p.sayf("%s: %s\n", command.CommandPath(), text())
 	return ExitFailure
 }
 
