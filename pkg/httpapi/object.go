@@ -162,7 +162,8 @@ func fits(text, form string) (rest string, ok bool) {
 	return text[len(form):], true
 }
 
-// moment reads an RFC 3339 time. ok is false when raw is nil or wrong. The zero time, which means "now" within, is refused.
+// moment reads an RFC 3339 time. ok is false when raw is nil or wrong. Refused are the zero time, which means "now" within, and
+// what lies before it, which the database reads as no time.
 func (o *object) moment(name string, raw []byte) (at time.Time, ok bool) {
 	if raw == nil {
 		return time.Time{}, false
@@ -177,7 +178,7 @@ func (o *object) moment(name string, raw []byte) (at time.Time, ok bool) {
 		o.fault(name, faultFormat, "must be a time as in RFC 3339, like 2030-01-31T09:00:00Z")
 		return time.Time{}, false
 	}
-	if at.IsZero() {
+	if !at.After(time.Time{}) {
 		o.fault(name, faultPast, "must not lie in the past")
 		return time.Time{}, false
 	}
