@@ -84,8 +84,13 @@ var harmlessID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 func FuzzHeaders(f *testing.F) {
 	right := "Bearer " + adminKey
 	for _, seed := range [][6]string{
-		{right, "k", "r-1", "application/json", "", ""}, {right, `"k"`, "", "application/json; charset=utf-8", "identity", "1.2.3.4"}, {"bearer  " + adminKey, `"k\"`, "<x>", "text/plain", "gzip", "for=x"},
-		{"", "", "", "", "", ""}, {"Basic x", "\x00", "a\r\nb", "application/json;;", "br", "::1"}, {right, "é", "é", "application/json; charset=utf-16", "", ", ,"}, {right, strings.Repeat("k", 256), "", `application/json; a="`, "", "unknown"},
+		{right, "k", "r-1", "application/json", "", ""},
+		{right, `"k"`, "", "application/json; charset=utf-8", "identity", "1.2.3.4"},
+		{"bearer  " + adminKey, `"k\"`, "<x>", "text/plain", "gzip", "for=x"},
+		{"", "", "", "", "", ""},
+		{"Basic x", "\x00", "a\r\nb", "application/json;;", "br", "::1"},
+		{right, "é", "é", "application/json; charset=utf-16", "", ", ,"},
+		{right, strings.Repeat("k", 256), "", `application/json; a="`, "", "unknown"},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3], seed[4], seed[5])
 	}
