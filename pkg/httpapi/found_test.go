@@ -44,15 +44,18 @@ func TestNothingFollowsABodyInChunks(t *testing.T) {
 	}
 }
 
-func TestATimeBeforeTheFirstYearIsPast(t *testing.T) {
+func TestTimesBeyondTheYearsOfFourDigitsAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, at := range []string{"0000-01-01T00:00:00Z", "0000-12-31T23:59:59.9Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+00:01"} {
+	for at, code := range map[string]string{
+		"0000-01-01T00:00:00Z": "in_the_past", "0000-12-31T23:59:59.9Z": "in_the_past", "0001-01-01T00:00:00Z": "in_the_past", "0001-01-01T00:00:00+00:01": "in_the_past",
+		"9999-12-31T23:59:59-00:01": "too_far", "9999-12-31T23:59:59-23:59": "too_far",
+	} {
 		a := newAPI()
 		for path, body := range map[string]string{
 			"/v1/tasks":                           payTask(`,"run_at":"` + at + `"`),
 			"/v1/tasks/" + taskID + "/reschedule": `{"run_at":"` + at + `"}`,
 		} {
-			if p := wantProblem(t, a.call(t, "POST", path, body), 422); p.pointers() != "/run_at in_the_past" {
+			if p := wantProblem(t, a.call(t, "POST", path, body), 422); p.pointers() != "/run_at "+code {
 				t.Errorf("%s at %s: %s", path, at, p.pointers())
 			}
 		}
