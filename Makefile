@@ -105,6 +105,10 @@ tidy-check: needs-go
 fuzz: needs-go ## Run every fuzz target for FUZZTIME (60s)
 	FUZZTIME=$(FUZZTIME) tools/fuzz.sh
 
+.PHONY: audit
+audit: needs-go ## Licences of the dependencies, and known vulnerabilities; GOVULNDB=/path for a database without a network
+	@$(GO) build $(BUILDFLAGS) -o bin/audit ./tools/audit && bin/audit $(ARGS)
+
 .PHONY: bench
 bench: needs-go ## Benchmark beside the peers, with a PostgreSQL of its own: about 50 minutes; ARGS='-only a,b'
 	cd bench && $(GO) run . -v $(ARGS)

@@ -74,7 +74,7 @@ func (f *faultList) common(c Common, checks Checks) {
 	if c.ShutdownDelay >= c.ShutdownTimeout && !f.judged["SHUTDOWN_TIMEOUT"] {
 		f.add("SHUTDOWN_DELAY", "must be less than SHUTDOWN_TIMEOUT")
 	}
-	if c.MerchantRate < 0 || c.MerchantRate > 10_000 {
+	if !(c.MerchantRate >= 0 && c.MerchantRate <= 10_000) { // so that NaN, which is neither, is refused
 		f.add("MERCHANT_RATE", "must be between 0 and 10000")
 	}
 	f.between("MERCHANT_CONCURRENCY", c.MerchantConcurrency, 0, 10_000)

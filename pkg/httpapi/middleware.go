@@ -35,8 +35,11 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		header.Set(headerRequestID, acceptOrMakeID(c.Request().Header))
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Content-Type-Options", "nosniff")
-		if s.draining.Load() {
-			header.Set("Connection", "close") // the next request had better go to a server that stays
+		if s.draining.Load() || len(c.Request().TransferEncoding) > 0 {
+			// The next request had better go to a server that stays. After a body in chunks there is to be none: had the request a
+			// length as well, a proxy in front may have gone by that, and have passed on somebody's bytes, not a request. net/http
+			// does not tell the two cases apart.
+			header.Set("Connection", "close")
 		}
 		defer func() { s.record(c, time.Since(began)) }()
 		if err := next(c); err != nil {

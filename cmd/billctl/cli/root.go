@@ -142,7 +142,11 @@ func (p *program) exitCode(command *cobra.Command, err error) int {
 }
 
 // sayf tells the person at the terminal something that is not the result.
-func (p *program) sayf(format string, args ...any) { _, _ = fmt.Fprintf(p.err, format, args...) }
+func (p *program) sayf(format string, args ...any) {
+	for line := range strings.Lines(fmt.Sprintf(format, args...)) { // errors too may hold what came over the network
+		_, _ = fmt.Fprintln(p.err, plain(strings.TrimSuffix(line, "\n")))
+	}
+}
 
 // printf writes a part of the result.
 func (p *program) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.out, format, args...) }
