@@ -91,7 +91,9 @@ func FuzzHeaders(f *testing.F) {
 		{"Basic x", "\x00", "a\r\nb", "application/json;;", "br", "::1"},
 		{right, "é", "é", "application/json; charset=utf-16", "", ", ,"},
 		{right, strings.Repeat("k", 256), "", `application/json; a="`, "", "unknown"},
-		{"Bearer bo_live_" + strings.Repeat("0", 49), "k", "", "application/json", "", ""}, {"Bearer bo_live_" + strings.Repeat("z", 49), "", "", "application/json", "", ""}, {"Bearer bo_live_é", "", "", "", "", ""},
+		{"Bearer bo_live_" + strings.Repeat("0", 49), "k", "", "application/json", "", ""},
+		{"Bearer bo_live_" + strings.Repeat("z", 49), "", "", "application/json", "", ""},
+		{"Bearer bo_live_é", "", "", "", "", ""},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3], seed[4], seed[5])
 	}
