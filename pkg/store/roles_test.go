@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
+	"billonce/db/migrations"
 	"billonce/pkg/billing"
 	"billonce/pkg/secret"
 	"billonce/pkg/store"
@@ -227,7 +228,7 @@ func TestRolesAreAppliedAgain(t *testing.T) {
 // TestRolesBeforeTheSchema are made all the same, so that one of them can migrate.
 func TestRolesBeforeTheSchema(t *testing.T) {
 	t.Parallel()
-	db, provider, _ := migratedTo(t, 11)
+	db, provider, _ := migratedTo(t, migrations.Required-1)
 	if err := db.ApplyRoles(t.Context()); err != nil {
 		t.Fatal(err)
 	}

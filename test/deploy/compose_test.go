@@ -112,6 +112,9 @@ func TestContainersHaveNoMoreRightsThanTheyNeed(t *testing.T) {
 	}
 }
 
+// inRole is the one service that comes into the database by each role.
+var inRole = map[string]string{"migrate": "migrate", "api": "api", "worker": "worker", "read": "billctl", "rotate": "rotate"}
+
 func judge(t *testing.T, service block) {
 	t.Helper()
 	if service.has("cap_add") { // the image of PostgreSQL begins as root, and becomes another user
@@ -138,11 +141,18 @@ func judge(t *testing.T, service block) {
 	}
 	for _, volume := range items(service.get(t, "volumes").value) {
 		from, _, _ := strings.Cut(volume, ":")
+		role, isRole := strings.CutPrefix(from, "role-")
 		switch {
+		case isRole: // the URL of a role, which the job roles writes
+			if service.key != "roles" && (service.key != inRole[role] || !strings.HasSuffix(volume, ":ro")) {
+				t.Errorf("%s sees the way into the database that is %s's", service.key, role)
+			}
 		case !slices.Contains([]string{"keys", "database-keys", "data"}, from):
 			t.Errorf("%s has %s of this machine", service.key, from)
-		case from == "keys" && (service.key == "postgres" || service.key == "migrate" || service.key == "stripesim"):
+		case from == "keys" && slices.Contains([]string{"postgres", "roles", "migrate", "stripesim"}, service.key):
 			t.Errorf("%s sees the key that opens the tokens", service.key)
+		case from == "database-keys" && !slices.Contains([]string{"database-keys", "postgres", "roles"}, service.key):
+			t.Errorf("%s sees the superuser's way into the database", service.key)
 		case from == "data" && service.key != "postgres":
 			t.Errorf("%s sees the database's files", service.key)
 		case from != "data" && !strings.HasSuffix(volume, ":ro") && from != service.key:

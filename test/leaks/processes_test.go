@@ -47,7 +47,7 @@ func (w *world) misconfigure() {
 	var commands []command
 	for _, program := range []string{"api", "worker"} {
 		start := func(place string, code int, env map[string]string) {
-			commands = append(commands, command{program + " " + place, code, programtest.Spawn(w.t, program, env)})
+			commands = append(commands, command{program + " " + place, code, w.spawn(program, env)})
 		}
 		start("with everything wrong", 78, faulty)
 		start("with another password in the url", 78, w.with("DATABASE_URL", "user="+password+" password="+password+" host="+password+" sslmode="+password))
@@ -55,7 +55,7 @@ func (w *world) misconfigure() {
 		start("with half a key", 78, w.with("ENCRYPTION_KEY", w.c.text("encryption key")[:40]))
 		start("with a key in both forms", 78, w.with("ENCRYPTION_KEY_FILE", "/nonexistent/"+bad))
 		start("with a key for an address", 1, w.with("OPS_ADDR", w.c.text("token in a bad request")+":80"))
-		commands = append(commands, command{program + " with an argument", 2, programtest.Spawn(w.t, program, w.env, bad)})
+		commands = append(commands, command{program + " with an argument", 2, w.spawn(program, w.env, bad)})
 	}
 	waiting := w.waitInVain()
 	w.finish(commands, func(place, output string) []piece { return []piece{{place, output}} })
@@ -83,7 +83,7 @@ func (w *world) waitInVain() []command {
 		}
 		change(address)
 		env := w.with("DATABASE_URL", address.String())
-		commands = append(commands, command{"api " + place, 0, programtest.Spawn(w.t, "api", env)})
+		commands = append(commands, command{"api " + place, 0, w.spawn("api", env)})
 	}
 	return commands
 }
@@ -98,7 +98,7 @@ func (w *world) operate() {
 	var forPeople, forPrograms []command
 	people := func(code int, env map[string]string, args ...string) {
 		place := "billctl " + strings.Join(args[:2], " ")
-		forPeople = append(forPeople, command{place, code, programtest.Spawn(w.t, "billctl", env, args...)})
+		forPeople = append(forPeople, command{place, code, w.spawn("billctl", env, args...)})
 	}
 	api := []string{"--url", w.api.base}
 	with := func(args ...string) []string { return append(args, api...) }
@@ -121,13 +121,13 @@ func (w *world) operate() {
 	people(1, nil, "healthcheck", "http://user:"+odd+"@127.0.0.1:1/"+token)
 	people(1, nil, "healthcheck", strings.Replace(w.api.base, "://", "://user:"+odd+"@", 1)+"/v1/"+token)
 	for place, run := range map[string]*programtest.Process{
-		"billctl tasks show --json": programtest.Spawn(w.t, "billctl", key, with("tasks", "show", "--json", w.tasks["laden"])...),
-		"export":                    programtest.Spawn(w.t, "billctl", database, "tasks", "export", "--quiet"),
+		"billctl tasks show --json": w.spawn("billctl", key, with("tasks", "show", "--json", w.tasks["laden"])...),
+		"export":                    w.spawn("billctl", database, "tasks", "export", "--quiet"),
 	} {
 		forPrograms = append(forPrograms, command{place, 0, run})
 	}
 	forPrograms = append(forPrograms, command{
-		"billctl tasks show --json", 0, programtest.Spawn(w.t, "billctl", key, with("tasks", "show", "--json", w.tasks["garbage"])...),
+		"billctl tasks show --json", 0, w.spawn("billctl", key, with("tasks", "show", "--json", w.tasks["garbage"])...),
 	})
 	w.finish(forPeople, byLine)
 	w.finish(forPrograms, document)

@@ -1,6 +1,7 @@
 package leaks_test
 
 import (
+	"maps"
 	"net/url"
 	"os"
 	"strings"
@@ -32,6 +33,7 @@ type world struct {
 	mirror    *mirror
 	simulator *programtest.Client
 	env       map[string]string
+	user      string // of the database: the programs' begin with it
 	api       *caller
 	ops       []*caller // of the api and of a worker
 
@@ -65,27 +67,41 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// databaseURL makes a role whose password is a canary, puts a wire that can be cut before the database, and returns how the
-// services reach it.
+// members are the users of the database that the programs are, each with the rights of its roles (deploy/roles.sql).
+var members = map[string]string{
+	"api": "billonce_api", "worker": "billonce_worker", "billctl": "billonce_migrate, billonce_read, billonce_rotate",
+}
+
+// databaseURL makes the users, whose password is a canary, puts a wire that can be cut before the database, and returns how the
+// services reach it; [world.spawn] puts the program's user in.
 func (w *world) databaseURL() string {
 	w.t.Helper()
 	address, err := url.Parse(w.db.URL)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	role := "leaks_" + strings.ReplaceAll(storetest.NewID(w.t), "-", "_")
-	var owner string
-	if err := w.db.SQL.Get(&owner, `SELECT current_user`); err != nil {
-		w.t.Fatal(err)
+	w.user = "leaks_" + strings.ReplaceAll(storetest.NewID(w.t), "-", "_")
+	for program, roles := range members {
+		user := w.user + "_" + program
+		w.db.SQL.MustExec(`CREATE ROLE ` + user + ` LOGIN PASSWORD ` + pq.QuoteLiteral(w.c.text("database password")) + ` IN ROLE ` + roles)
+		w.t.Cleanup(func() { w.db.SQL.MustExec(`DROP ROLE ` + user) })
 	}
-	w.db.SQL.MustExec(`CREATE ROLE ` + role + ` LOGIN PASSWORD ` + pq.QuoteLiteral(w.c.text("database password")) + ` IN ROLE ` + pq.QuoteIdentifier(owner))
-	w.t.Cleanup(func() { w.db.SQL.MustExec(`DROP ROLE ` + role) })
 	if w.wire, err = netfault.Start(w.t.Context(), address.Host); err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = w.wire.Close() })
-	address.User, address.Host = url.UserPassword(role, w.c.text("database password")), w.wire.Addr()
+	address.User, address.Host = url.UserPassword(w.user, w.c.text("database password")), w.wire.Addr()
 	return address.String()
+}
+
+// spawn starts a program as its user of the database.
+func (w *world) spawn(program string, env map[string]string, args ...string) *programtest.Process {
+	w.t.Helper()
+	own := maps.Clone(env)
+	if address, ok := own["DATABASE_URL"]; ok {
+		own["DATABASE_URL"] = strings.Replace(address, w.user+":", w.user+"_"+program+":", 1)
+	}
+	return programtest.Spawn(w.t, program, own, args...)
 }
 
 // with returns the environment with changes; an empty value removes a variable.
@@ -106,9 +122,9 @@ func (w *world) with(changes ...string) map[string]string {
 // start starts the api and two workers, which log in either format.
 func (w *world) start() {
 	w.t.Helper()
-	api := programtest.Spawn(w.t, "api", w.env)
-	worker := programtest.Spawn(w.t, "worker", w.env)
-	texts := programtest.Spawn(w.t, "worker", w.with("LOG_FORMAT", "text"))
+	api := w.spawn("api", w.env)
+	worker := w.spawn("worker", w.env)
+	texts := w.spawn("worker", w.with("LOG_FORMAT", "text"))
 	w.running = []*programtest.Process{api, worker, texts}
 	w.api = w.caller("http://"+api.Attr("api listening", "address"), w.c.text("admin key"))
 	w.ops = []*caller{w.caller("http://"+api.Attr("ops listening", "addr"), ""), w.caller("http://"+worker.Attr("ops listening", "addr"), "")}
