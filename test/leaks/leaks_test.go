@@ -18,6 +18,7 @@ func TestNothingLeaks(t *testing.T) {
 		{"start", w.start},
 		{"misconfigure", w.misconfigure},
 		{"connect", w.connect},
+		{"make keys", w.apiKeys},
 		{"succeed", w.succeed},
 		{"refuse", w.refuse},
 		{"decide", w.decide},
