@@ -173,6 +173,8 @@ type Store struct {
 	alarm  Alarm
 	sealed sealings
 
+	bindUnbound bool // see BindUnbound
+
 	merchants keptMerchants
 }
 
