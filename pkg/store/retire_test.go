@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"billonce/pkg/billing"
+	"billonce/pkg/secret"
 	"billonce/pkg/store"
 	"billonce/pkg/store/storetest"
 	"billonce/pkg/vault"
@@ -18,6 +19,11 @@ func TestARetiredKeyIsNotTakenUpAgain(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t)
 	ctx := billing.WithActor(context.Background(), billing.Actor{ID: billing.ActorBillctl})
+	rotating, err := store.Open(store.Options{URL: secret.New(storetest.As(t, db.URL, store.RoleRotate))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rotating.Close() })
 	old, next := newKey(t), newKey(t)
 	adopt := func(primary vault.Key, previous ...store.KeyRecord) error {
 		return db.DB.AdoptKey(ctx, db.Vault, record(primary), previous...)
@@ -29,7 +35,7 @@ func TestARetiredKeyIsNotTakenUpAgain(t *testing.T) {
 			t.Errorf("%s is active, %v", active, err)
 		}
 	}
-	if err := db.DB.RetireOthers(ctx, record(next)); err != nil {
+	if err := rotating.RetireOthers(ctx, record(next)); err != nil {
 		t.Errorf("before any service was started: %v", err)
 	}
 	for _, err := range []error{adopt(old), adopt(next, record(old)), adopt(old, record(next)), adopt(next, record(old))} {
@@ -38,16 +44,16 @@ func TestARetiredKeyIsNotTakenUpAgain(t *testing.T) {
 		}
 	}
 	var mismatch *store.KeyMismatch
-	if err := db.DB.RetireOthers(ctx, record(old)); !errors.As(err, &mismatch) {
+	if err := rotating.RetireOthers(ctx, record(old)); !errors.As(err, &mismatch) {
 		t.Errorf("a rotation to a key that is not the active one has ended: %v", err)
 	}
 	for range 2 {
-		if err := db.DB.RetireOthers(ctx, record(next)); err != nil {
+		if err := rotating.RetireOthers(ctx, record(next)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var retired *store.KeyRetired
-	err := adopt(old, record(next))
+	err = adopt(old, record(next))
 	if !errors.As(err, &retired) || !strings.Contains(err.Error(), old.ID()) || !strings.Contains(err.Error(), next.ID()) {
 		t.Errorf("%v", err)
 	}
@@ -62,9 +68,9 @@ func TestARetiredKeyIsNotTakenUpAgain(t *testing.T) {
 	if err := adopt(next, record(old)); err != nil {
 		t.Errorf("the old key goes on opening: %v", err)
 	}
-	wantCode(t, db.DB.ReinstateKey(ctx, "0123456789abcdef"), billing.CodeNotFound)
+	wantCode(t, rotating.ReinstateKey(ctx, "0123456789abcdef"), billing.CodeNotFound)
 	for range 2 {
-		if err := db.DB.ReinstateKey(ctx, old.ID()); err != nil {
+		if err := rotating.ReinstateKey(ctx, old.ID()); err != nil {
 			t.Fatal(err)
 		}
 	}
