@@ -150,7 +150,10 @@ BEGIN
     GRANT SELECT ON workers, clock, clock_steps TO billonce_read;
 
     -- Encryption keys: identifiers and check values, never the keys. development_key is one, and always empty in production.
-    GRANT SELECT, INSERT, UPDATE ON encryption_keys TO billonce_api, billonce_worker, billonce_rotate;
+    -- A service cannot take back that a key is retired.
+    GRANT SELECT, INSERT (key_id, check_value, active, sealings), UPDATE (active, sealings, bound_at)
+        ON encryption_keys TO billonce_api, billonce_worker, billonce_rotate;
+    GRANT UPDATE (retired_at) ON encryption_keys TO billonce_rotate;
     GRANT SELECT ON encryption_keys TO billonce_read;
     GRANT SELECT, INSERT (key) ON development_key TO billonce_api, billonce_worker;
 

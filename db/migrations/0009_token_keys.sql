@@ -11,9 +11,13 @@ SET LOCAL lock_timeout = '5s';
 
 ALTER TABLE merchants
     ADD COLUMN access_token_key_id text,
-    ADD COLUMN access_token_binding bytea CHECK (octet_length(access_token_binding) = 32),
+    ADD COLUMN access_token_binding bytea,
     ADD COLUMN refresh_token_key_id text,
-    ADD COLUMN refresh_token_binding bytea CHECK (octet_length(refresh_token_binding) = 32);
+    ADD COLUMN refresh_token_binding bytea;
+-- Every row there is has NULL: reading them all under the lock would find nothing.
+ALTER TABLE merchants
+    ADD CONSTRAINT merchants_access_token_binding_check CHECK (octet_length(access_token_binding) = 32) NOT VALID,
+    ADD CONSTRAINT merchants_refresh_token_binding_check CHECK (octet_length(refresh_token_binding) = 32) NOT VALID;
 COMMENT ON COLUMN merchants.access_token_key_id IS 'Id of the key that sealed it; NULL: an older release did.';
 COMMENT ON COLUMN merchants.access_token_binding IS 'HMAC over table, column, row, key id and the sealed text; NULL: an older release sealed it.';
 COMMENT ON COLUMN merchants.refresh_token_key_id IS 'Id of the key that sealed it; NULL: an older release did.';
@@ -21,9 +25,11 @@ COMMENT ON COLUMN merchants.refresh_token_binding IS 'HMAC over table, column, r
 
 ALTER TABLE encryption_keys
     ADD COLUMN sealings bigint NOT NULL DEFAULT 0,
-    ADD COLUMN bound_at timestamptz;
-COMMENT ON COLUMN encryption_keys.sealings IS 'How many tokens the key has sealed at most: processes count ahead, in blocks.';
+    ADD COLUMN bound_at timestamptz,
+    ADD COLUMN retired_at timestamptz;
+COMMENT ON COLUMN encryption_keys.sealings IS 'How many tokens the key has sealed at most since version 9: processes count ahead, in blocks. What it sealed before is not in it.';
 COMMENT ON COLUMN encryption_keys.bound_at IS 'When a process that demands bindings first found none missing.';
+COMMENT ON COLUMN encryption_keys.retired_at IS 'When a rotation to another key ended. No process seals with it again unless billctl keys reinstate says so.';
 
 -- An api of the release before this one knows nothing of bindings: what it stores beside one of another token would look as if it had been
 -- moved there. So what such a process stores counts as not bound. A later release drops this.
@@ -49,7 +55,7 @@ CREATE TRIGGER tokens_of_older_releases BEFORE UPDATE OF access_token, refresh_t
 SET LOCAL lock_timeout = '5s';
 DROP TRIGGER tokens_of_older_releases ON merchants;
 DROP FUNCTION unbind_tokens();
-ALTER TABLE encryption_keys DROP COLUMN bound_at, DROP COLUMN sealings;
+ALTER TABLE encryption_keys DROP COLUMN retired_at, DROP COLUMN bound_at, DROP COLUMN sealings;
 ALTER TABLE merchants
     DROP COLUMN refresh_token_binding, DROP COLUMN refresh_token_key_id,
     DROP COLUMN access_token_binding, DROP COLUMN access_token_key_id;

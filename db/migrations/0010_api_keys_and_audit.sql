@@ -59,12 +59,25 @@ END $$;
 -- +goose StatementEnd
 CREATE TRIGGER audit_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION keep_audit_log();
+-- Also for sessions that apply what another server sends, as whoever may set session_replication_role can say of theirs.
+ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_is_append_only;
 
 ALTER TABLE scheduled_tasks ADD COLUMN created_by text;
 COMMENT ON COLUMN scheduled_tasks.created_by IS 'Actor, address and request id of the call that scheduled it. NULL: a worker, after a decline, or a version before 10.';
 
 -- +goose Down
 SET LOCAL lock_timeout = '5s';
+-- The log is not lost in passing. Whoever means it says `billctl migrate down --lose-audit-log`, or to goose
+-- PGOPTIONS='-c billonce.lose_audit_log=yes'.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF current_setting('billonce.lose_audit_log', true) IS DISTINCT FROM 'yes' AND EXISTS (SELECT FROM audit_log) THEN
+        RAISE EXCEPTION 'the audit log has entries, which this would delete: copy them, then say --lose-audit-log (goose: PGOPTIONS=''-c billonce.lose_audit_log=yes'')';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
 ALTER TABLE scheduled_tasks DROP COLUMN created_by;
 DROP TABLE audit_log;
 DROP FUNCTION keep_audit_log();

@@ -199,6 +199,10 @@ func TestKeysEndWhenTheyShould(t *testing.T) {
 			t.Errorf("%d %v", got.Status, got.Body)
 		}
 	}
+	far := map[string]any{"name": "x", "scopes": read, "expires_at": "9999-12-31T23:59:59Z"}
+	if got := s.Do("POST", "/v1/api_keys", far); got.Status != 422 || !strings.Contains(fmt.Sprint(got.Body), "too_far") {
+		t.Errorf("%d %v", got.Status, got.Body)
+	}
 	if got := s.Do("POST", "/v1/api_keys/"+idOf(rotated)+"/rotate", map[string]any{"old_valid_until": "2099-01-01T00:00:00Z"}); got.Status != 422 {
 		t.Errorf("%d %v", got.Status, got.Body)
 	}

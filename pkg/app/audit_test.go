@@ -2,11 +2,14 @@ package app_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"billonce/pkg/billing"
 	"billonce/pkg/store/storetest"
@@ -240,6 +243,9 @@ func TestTheAuditLogIsOnlyAddedTo(t *testing.T) {
 			t.Errorf("%s: %v", statement, err)
 		}
 	}
+	if _, err := s.db.SQL.Exec(`SET session_replication_role = replica; DELETE FROM audit_log`); err == nil || !strings.Contains(err.Error(), "only ever added to") {
+		t.Errorf("as a replica: %v", err)
+	}
 	if data, _ := s.Must(200, "GET", "/v1/audit", nil)["data"].([]any); len(data) != 1 {
 		t.Errorf("%v", data)
 	}
@@ -249,20 +255,63 @@ func TestTheAuditLogIsOnlyAddedTo(t *testing.T) {
 func TestAChangeThatCannotBeRecordedIsNotMade(t *testing.T) {
 	t.Parallel()
 	s := serveAPI(t, storetest.Open(t), 0)
-	merchant := s.connect("acct_both")
-	task := s.schedule(s.client, merchant)
-	_, key := s.key(map[string]any{"scopes": []string{"tasks:read"}})
+	type call struct {
+		path string
+		body any
+	}
+	calls := map[string]call{}
+	for name, change := range changes() {
+		path, body, _ := change(s)
+		calls[name] = call{path, body}
+	}
+	for _, own := range []string{"POST /v1/tasks", "POST /v1/tasks/batch"} { // the task's row is its own record
+		if _, ok := calls[own]; !ok {
+			t.Errorf("%s is not called", own)
+		}
+		delete(calls, own)
+	}
 	s.db.SQL.MustExec(`ALTER TABLE audit_log ADD CONSTRAINT full_disk CHECK (false) NOT VALID`)
-	for _, path := range []string{
-		"/v1/merchants/" + merchant + "/pause", "/v1/tasks/" + task + "/cancel", "/v1/api_keys/" + key + "/revoke", "/v1/api_keys/" + key + "/rotate",
-	} {
-		if got := s.Do("POST", path, nil); got.Status != 500 {
-			t.Errorf("%s: %d", path, got.Status)
+	everything := func() (rows []string) {
+		t.Helper()
+		if err := s.db.SQL.Select(&rows, `
+			SELECT m::text FROM merchants AS m UNION ALL SELECT t::text FROM scheduled_tasks AS t UNION ALL SELECT k::text FROM task_keys AS k
+			UNION ALL SELECT r::text FROM task_resolutions AS r UNION ALL SELECT a::text FROM api_keys AS a
+			UNION ALL SELECT l::text FROM audit_log AS l ORDER BY 1`); err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	for name, one := range calls {
+		before := everything()
+		method, _, _ := strings.Cut(name, " ")
+		if got := s.Do(method, one.path, one.body); got.Status != 500 {
+			t.Errorf("%s: %d %v", name, got.Status, got.Body)
+		}
+		if diff := cmp.Diff(before, everything()); diff != "" {
+			t.Errorf("%s was made: %s", name, diff)
 		}
 	}
-	for path, want := range map[string]string{"/v1/merchants/" + merchant: "active", "/v1/tasks/" + task: "pending", "/v1/api_keys/" + key: "active"} {
-		if got := s.Must(200, "GET", path, nil); got["status"] != want {
-			t.Errorf("%s is %v", path, got["status"])
+}
+
+// TestAForgedCursorOfTheAuditLogIsRefused: what no page has given, the database is not asked.
+func TestAForgedCursorOfTheAuditLogIsRefused(t *testing.T) {
+	t.Parallel()
+	s := serveAPI(t, storetest.Open(t), 0)
+	s.connect("acct_one")
+	s.connect("acct_two")
+	given, _ := s.Must(200, "GET", "/v1/audit?limit=1", nil)["next_cursor"].(string)
+	raw, err := base64.RawURLEncoding.DecodeString(given)
+	if err != nil || len(raw) < 54 {
+		t.Fatalf("%q: %v", given, err)
+	}
+	list, id := raw[:len(raw)-53], string(raw[len(raw)-37:]) // between them 16 digits, the microseconds
+	for micros, want := range map[string]int{
+		"9223372036854775807": 422, "-9223372036854775808": 422, "253402300800000000": 422, "-62135596800000001": 422,
+		"253402300799999999": 200, "-62135596800000000": 200, string(raw[len(list) : len(raw)-37]): 200,
+	} {
+		forged := base64.RawURLEncoding.EncodeToString([]byte(string(list) + micros + id))
+		if got := s.Do("GET", "/v1/audit?limit=1&cursor="+forged, nil); got.Status != want {
+			t.Errorf("%s: %d %v", micros, got.Status, got.Body)
 		}
 	}
 }

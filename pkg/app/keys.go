@@ -28,6 +28,9 @@ func (a *keyAlarm) TokenRefused(ctx context.Context, refused store.RefusedToken)
 		slog.String("column", refused.Column), slog.String("key_id", refused.KeyID), slog.String("fault", string(refused.Fault)))
 }
 
+// TokenOpenedUnbound implements [store.Alarm].
+func (a *keyAlarm) TokenOpenedUnbound() { a.metrics.TokenOpenedUnbound() }
+
 // SealingsCounted implements [store.Alarm].
 func (a *keyAlarm) SealingsCounted(ctx context.Context, keyID string, sealings int64) {
 	a.metrics.Sealings(sealings)
@@ -46,6 +49,7 @@ func (a *keyAlarm) SealingsCounted(ctx context.Context, keyID string, sealings i
 func keyFault(err error) error {
 	var misconfigured *config.Error
 	var mismatch *store.KeyMismatch
+	var retired *store.KeyRetired
 	var unbound *store.BindingsMissing
 	var known *billing.Error
 	switch {
@@ -53,6 +57,9 @@ func keyFault(err error) error {
 		return misconfigured
 	case errors.As(err, &unbound):
 		return &config.Error{Faults: []string{"ENCRYPTION_BINDING cannot be required yet: " + unbound.Error()}}
+	case errors.As(err, &retired):
+		return &config.Error{Faults: []string{"ENCRYPTION_KEY does not fit: " + retired.Error() +
+			"; to go back to it nevertheless, `billctl keys reinstate " + retired.Key + "` comes first"}}
 	case errors.As(err, &mismatch):
 		return &config.Error{Faults: []string{"ENCRYPTION_KEY does not fit: " + mismatch.Error()}}
 	case errors.As(err, &known) && known.Code == billing.CodeTokenUnreadable:
@@ -92,11 +99,8 @@ func (b *foundation) adoptKey(ctx context.Context) error {
 	if err := b.db.AdoptKey(ctx, b.vault, records[0], records[1:]...); err != nil {
 		return err
 	}
-	if b.conf.RequiresBinding() {
-		if err := b.db.DemandBindings(ctx); err != nil {
-			return err
-		}
-		b.vault.RequireBinding() // not before the key is proven, which a token without a binding can do
+	if err := b.settleBinding(ctx); err != nil {
+		return err
 	}
 	if shared {
 		b.log.WarnContext(ctx, "no ENCRYPTION_KEY: using a key that is kept in the database itself, which protects nothing; set ENCRYPTION_KEY",
@@ -108,6 +112,25 @@ func (b *foundation) adoptKey(ctx context.Context) error {
 		return err
 	}
 	b.alarm.SealingsCounted(ctx, primary.ID(), sealings)
+	return nil
+}
+
+// settleBinding demands bindings where the configuration does, or where any process of this database ever has. It comes after the key is
+// proven, which a token without a binding can do.
+func (b *foundation) settleBinding(ctx context.Context) error {
+	if b.conf.RequiresBinding() {
+		if err := b.db.DemandBindings(ctx); err != nil {
+			return err
+		}
+		b.vault.RequireBinding()
+		return nil
+	}
+	demanded, err := b.db.BindingsDemanded(ctx)
+	if err != nil || !demanded {
+		return err
+	}
+	b.log.WarnContext(ctx, "ENCRYPTION_BINDING is optional, and bindings have been required of this database before: they still are")
+	b.vault.RequireBinding()
 	return nil
 }
 

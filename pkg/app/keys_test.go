@@ -137,3 +137,36 @@ func TestEveryFaultOfTheConfigurationIsNamedAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestAForgottenProcessDoesNotTurnTheKeyBack: one that is started with the old order of keys after the rotation ends with 78, and those
+// that hold the new key alone stay ready. Whoever means it says so first.
+func TestAForgottenProcessDoesNotTurnTheKeyBack(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	first := s.env["ENCRYPTION_KEY"]
+	api, c := s.api()
+	c.merchant()
+	api.Kill()
+	rotated := s.with("ENCRYPTION_KEY", otherKey, "ENCRYPTION_KEYS_PREVIOUS", first)
+	worker := s.worker("ENCRYPTION_KEY", otherKey, "ENCRYPTION_KEYS_PREVIOUS", first)
+	if code := spawn(t, "billctl", rotated, "keys", "rotate").Exit(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	worker.Kill()
+	_, alone := s.api("ENCRYPTION_KEY", otherKey)
+	old, present := parseKey(t, first).ID(), parseKey(t, otherKey).ID()
+	for _, name := range []string{"api", "worker"} {
+		p := spawn(t, name, s.with("ENCRYPTION_KEYS_PREVIOUS", otherKey))
+		if code := p.Exit(); code != 78 || !strings.Contains(p.Output(), old) || !strings.Contains(p.Output(), present) ||
+			!strings.Contains(p.Output(), "billctl keys reinstate "+old) {
+			t.Errorf("%s: exit code %d: %s", name, code, p.Output())
+		}
+	}
+	alone.Must(200, "GET", "/readyz", nil)
+	if code := spawn(t, "billctl", rotated, "keys", "reinstate", old).Exit(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	if id := s.worker("ENCRYPTION_KEYS_PREVIOUS", otherKey).Attr("encryption key adopted", "key_id"); id != old {
+		t.Errorf("%s", id)
+	}
+}

@@ -316,6 +316,9 @@ func TestBindingIsRequiredOnlyWhenItIsThere(t *testing.T) {
 	db.MustExec(strip)
 	lenient := s.worker()
 	s.pay(c, merchant)
+	if text := metrics(t, lenient); !strings.Contains(text, "\nbillonce_tokens_opened_unbound_total 1\n") {
+		t.Errorf("%s", text)
+	}
 	lenient.Kill()
 	for _, name := range []string{"api", "worker"} {
 		p := spawn(t, name, s.with("ENCRYPTION_BINDING", "required"))
@@ -334,6 +337,15 @@ func TestBindingIsRequiredOnlyWhenItIsThere(t *testing.T) {
 	}
 	worker.Line("merchant paused", merchant)
 	c.Await(idOf(task), "pending") // given back
+	worker.Kill()
+	worker = s.worker() // which says nothing of bindings
+	worker.Line(`"level":"WARN"`, "bindings have been required of this database before")
+	c.Must(200, "POST", "/v1/merchants/"+merchant+"/resume", nil)
+	if !strings.Contains(worker.Line(`"level":"ERROR"`, "stored credentials refused"), `"fault":"unbound"`) {
+		t.Error("it is not said why")
+	}
+	worker.Line("merchant paused", merchant)
+	c.Await(idOf(task), "pending")
 	if n := s.effects()["task_"+idOf(task)]; n != 0 {
 		t.Errorf("the task has %d effects", n)
 	}

@@ -55,28 +55,30 @@ type Action string
 
 // The actions.
 const (
-	ActionMerchantCreate     Action = "merchant.create"
-	ActionMerchantUpdate     Action = "merchant.update"
-	ActionMerchantDisconnect Action = "merchant.disconnect"
-	ActionMerchantPause      Action = "merchant.pause"
-	ActionMerchantResume     Action = "merchant.resume"
-	ActionTaskCreate         Action = "task.create" // kept in the task's own row
-	ActionTaskCancel         Action = "task.cancel"
-	ActionTaskReschedule     Action = "task.reschedule"
-	ActionTaskRetry          Action = "task.retry"
-	ActionTaskResolve        Action = "task.resolve"
-	ActionKeyCreate          Action = "api_key.create"
-	ActionKeyRevoke          Action = "api_key.revoke"
-	ActionKeyRotate          Action = "api_key.rotate"
-	ActionTokensReseal       Action = "encryption_key.rotate"
-	ActionSchemaUp           Action = "schema.migrate_up"
-	ActionSchemaDown         Action = "schema.migrate_down"
+	ActionMerchantCreate         Action = "merchant.create"
+	ActionMerchantUpdate         Action = "merchant.update"
+	ActionMerchantDisconnect     Action = "merchant.disconnect"
+	ActionMerchantPause          Action = "merchant.pause"
+	ActionMerchantResume         Action = "merchant.resume"
+	ActionTaskCreate             Action = "task.create" // kept in the task's own row
+	ActionTaskCancel             Action = "task.cancel"
+	ActionTaskReschedule         Action = "task.reschedule"
+	ActionTaskRetry              Action = "task.retry"
+	ActionTaskResolve            Action = "task.resolve"
+	ActionKeyCreate              Action = "api_key.create"
+	ActionKeyRevoke              Action = "api_key.revoke"
+	ActionKeyRotate              Action = "api_key.rotate"
+	ActionTokensReseal           Action = "encryption_key.rotate"
+	ActionEncryptionKeyRetire    Action = "encryption_key.retire"
+	ActionEncryptionKeyReinstate Action = "encryption_key.reinstate"
+	ActionSchemaUp               Action = "schema.migrate_up"
+	ActionSchemaDown             Action = "schema.migrate_down"
 )
 
 var actions = []Action{
 	ActionMerchantCreate, ActionMerchantUpdate, ActionMerchantDisconnect, ActionMerchantPause, ActionMerchantResume, ActionTaskCreate,
 	ActionTaskCancel, ActionTaskReschedule, ActionTaskRetry, ActionTaskResolve, ActionKeyCreate, ActionKeyRevoke,
-	ActionKeyRotate, ActionTokensReseal, ActionSchemaUp, ActionSchemaDown,
+	ActionKeyRotate, ActionTokensReseal, ActionEncryptionKeyRetire, ActionEncryptionKeyReinstate, ActionSchemaUp, ActionSchemaDown,
 }
 
 // Actions returns every action. The caller owns the slice.

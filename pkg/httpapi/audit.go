@@ -76,8 +76,9 @@ func writeMark(entry billing.AuditEntry) string {
 func readMark(text string) billing.AuditMark {
 	micros, id, _ := strings.Cut(text, " ")
 	at, err := strconv.ParseInt(micros, 10, 64)
-	if err != nil || !isTaskID(id) { // the form of every id
+	moment := time.UnixMicro(at).UTC()
+	if err != nil || !isTaskID(id) || moment.Year() < 1 || moment.Year() > 9999 { // the form of every id, and what the database takes
 		return billing.AuditMark{}
 	}
-	return billing.AuditMark{At: time.UnixMicro(at).UTC(), ID: id}
+	return billing.AuditMark{At: moment, ID: id}
 }

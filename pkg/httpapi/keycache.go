@@ -21,7 +21,7 @@ type keyHash = [billing.APIKeyHashBytes]byte
 // keyCache keeps for a few seconds what the database said of a key, so that a busy client costs a read in a while and not one for
 // each request. What is kept is hashes. A key that is revoked elsewhere goes on opening for as long as its entry is fresh; one that
 // expires does not, because no entry outlives its key. One caller reads an entry again a little before its end, so that not all who
-// use the key at that moment do.
+// use the key at that moment do; if it cannot, what is kept is good until its end, and another caller tries.
 type keyCache struct {
 	read  func(context.Context, keyHash) (billing.APIKey, error)
 	fresh time.Duration
@@ -60,11 +60,12 @@ func (k *keyCache) look(ctx context.Context, hash keyHash) (billing.APIKey, erro
 	if err == nil && subtle.ConstantTimeCompare(key.Hash[:], hash[:]) != 1 {
 		err = &billing.Error{Code: billing.CodeNotFound}
 	}
-	if err != nil {
-		if billing.CodeOf(err) == billing.CodeNotFound {
-			k.drop(hash)
-		}
+	switch {
+	case billing.CodeOf(err) == billing.CodeNotFound:
+		k.drop(hash)
 		return billing.APIKey{}, err
+	case err != nil:
+		return k.fallBack(hash, err)
 	}
 	lasts := k.fresh
 	if key.UsableFor > 0 {
@@ -83,6 +84,18 @@ func (k *keyCache) look(ctx context.Context, hash keyHash) (billing.APIKey, erro
 	}
 	k.kept[hash] = keptKey{key: key, late: began.Add(lasts - lasts/lateParts), until: began.Add(lasts), again: new(atomic.Bool)}
 	return key, nil
+}
+
+// fallBack returns what is kept of a key while that is fresh, and the error otherwise.
+func (k *keyCache) fallBack(hash keyHash, err error) (billing.APIKey, error) {
+	k.mu.RLock()
+	kept, ok := k.kept[hash]
+	k.mu.RUnlock()
+	if !ok || !time.Now().Before(kept.until) {
+		return billing.APIKey{}, err
+	}
+	kept.again.Store(false)
+	return kept.key, nil
 }
 
 // makeRoom drops some entry, and any stale one that it meets on the way.

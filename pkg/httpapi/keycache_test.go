@@ -50,6 +50,36 @@ func TestOneOfManyReadsAKeyAgain(t *testing.T) {
 	}
 }
 
+// TestWhatCannotBeReadAgainIsGoodUntilItsEnd: whoever reads an entry again before its end meets no error that the others are spared, and
+// the next one tries again.
+func TestWhatCannotBeReadAgainIsGoodUntilItsEnd(t *testing.T) {
+	t.Parallel()
+	down := false
+	cache := httpapi.NewKeyCache(time.Hour, func(_ context.Context, hash keyHash) (billing.APIKey, error) {
+		if down {
+			return billing.APIKey{}, &billing.Error{Code: billing.CodeUnavailable}
+		}
+		return billing.APIKey{ID: "kept", Hash: hash, Status: billing.APIKeyActive, UsableFor: 10 * time.Hour}, nil
+	})
+	_, hash := httpapi.MakeKey()
+	if _, err := cache.Look(t.Context(), hash); err != nil {
+		t.Fatal(err)
+	}
+	down = true
+	for range 3 {
+		if fresh, ok := cache.Known(hash, time.Now().Add(49*time.Minute)); fresh || !ok {
+			t.Errorf("nobody reads it again: fresh %v, known %v", fresh, ok)
+		}
+		if key, err := cache.Look(t.Context(), hash); err != nil || key.ID != "kept" {
+			t.Errorf("%+v, %v", key, err)
+		}
+	}
+	cache.Stale()
+	if _, err := cache.Look(t.Context(), hash); billing.CodeOf(err) != billing.CodeUnavailable {
+		t.Errorf("what is stale is believed: %v", err)
+	}
+}
+
 // TestWhatWasReadBeforeAKeyEndedIsNotKept: a read that was under way when the key was revoked here says what was before.
 func TestWhatWasReadBeforeAKeyEndedIsNotKept(t *testing.T) {
 	t.Parallel()

@@ -106,6 +106,11 @@ func (f *fakeKeys) RotateAPIKey(ctx context.Context, id billing.APIKeyID, rotati
 	if err != nil {
 		return old, err
 	}
+	if until := rotation.OldUntil; !until.IsZero() && !until.After(time.Now()) {
+		ended := old
+		ended.Status, ended.UsableFor = billing.APIKeyExpired, 0
+		f.put(old.Hash, ended)
+	}
 	return f.CreateAPIKey(ctx, billing.NewAPIKey{ID: rotation.ID, Name: old.Name, Hash: rotation.Hash, Hint: rotation.Hint, Scopes: old.Scopes})
 }
 

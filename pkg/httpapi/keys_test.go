@@ -197,6 +197,35 @@ func TestRevokingAndRotatingHereTakeEffectAtOnce(t *testing.T) {
 	if n := strings.Count(a.log.String(), key); n != 0 {
 		t.Errorf("the log shows the key %d times", n)
 	}
+	rotated := a.keyFor(func(key *billing.APIKey) { key.ID = otherID }, billing.ScopeTasksRead)
+	wantStatus(t, a.with(t, rotated, "GET", "/v1/tasks", ""), 200)
+	now := time.Now().UTC().Format(time.RFC3339)
+	wantStatus(t, a.call(t, "POST", "/v1/api_keys/"+otherID+"/rotate", `{"old_valid_until":"`+now+`"}`), 201)
+	wantProblem(t, a.with(t, rotated, "GET", "/v1/tasks", ""), 401)
+}
+
+const otherID = "01890a5d-ac96-774b-bcce-b302099a8057"
+
+// TestAnAnswerThatCannotBeEncodedIsA500, with a line in the log, and not a success without a body.
+func TestAnAnswerThatCannotBeEncodedIsA500(t *testing.T) {
+	t.Parallel()
+	a := newAPI()
+	a.keyFor(func(key *billing.APIKey) {
+		late := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+		key.ExpiresAt = &late
+	}, billing.ScopeTasksRead)
+	for _, method := range []string{"GET", "HEAD"} {
+		got := a.call(t, method, "/v1/api_keys/"+taskID, "")
+		if got.Code != 500 {
+			t.Errorf("%s: %d", method, got.Code)
+		}
+		if method == "GET" {
+			wantProblem(t, got, 500)
+		}
+	}
+	if !strings.Contains(a.log.String(), "encode the answer") {
+		t.Errorf("%s", a.log)
+	}
 }
 
 func TestWithoutTheDatabaseTheAnswerIs503(t *testing.T) {

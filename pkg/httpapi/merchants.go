@@ -67,7 +67,8 @@ func (s *Server) createMerchant(c echo.Context) error {
 	return s.answer(c, http.StatusCreated, showMerchant(created))
 }
 
-// updateMerchant changes the fields that are given. A null token erases the stored one.
+// updateMerchant changes the fields that are given. A null token erases the stored one. Nothing to change is a fault: the answer would
+// show the merchant to a key that may write and not read.
 func (s *Server) updateMerchant(c echo.Context) error {
 	id, err := merchantID(c)
 	if err != nil {
@@ -88,13 +89,13 @@ func (s *Server) updateMerchant(c echo.Context) error {
 	change.AccessToken = o.changedToken("access_token")
 	change.RefreshToken = o.changedToken("refresh_token")
 	o.done()
+	if len(found) == 0 && change == (billing.MerchantChange{}) {
+		found.add("", faultRequired, "must name what is to be changed: name, access_token or refresh_token")
+	}
 	if err := found.err(); err != nil {
 		return err
 	}
 	ctx := c.Request().Context()
-	if change == (billing.MerchantChange{}) {
-		return s.answerMerchant(c)(s.deps.Merchants.ViewMerchant(ctx, id))
-	}
 	if change.AccessToken != nil {
 		if live, told := tokenMode(*change.AccessToken); told {
 			merchant, err := s.deps.Merchants.ViewMerchant(ctx, id)

@@ -57,7 +57,10 @@ func TestAPatchChangesWhatItNames(t *testing.T) {
 	path := "/v1/merchants/" + merchantID
 	wantStatus(t, a.call(t, "PATCH", path, `{"name":"B"}`), 200)
 	wantStatus(t, a.call(t, "PATCH", path, `{"access_token":"sk_test_n","refresh_token":null}`), 200)
-	wantStatus(t, a.call(t, "PATCH", path, `{}`), 200)
+	empty := a.with(t, a.keyFor(nil, billing.ScopeMerchantsWrite), "PATCH", path, `{}`)
+	if p := wantProblem(t, empty, 422); p.pointers() != " required" || strings.Contains(empty.Body.String(), merchantID) {
+		t.Errorf("%s", empty.Body)
+	}
 	if len(a.merchants.changes) != 2 {
 		t.Fatalf("%d changes", len(a.merchants.changes))
 	}

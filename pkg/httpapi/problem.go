@@ -2,8 +2,8 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -176,18 +176,22 @@ func (s *Server) fail(c echo.Context, err error) {
 	s.write(c, kind.status, "application/problem+json", answer)
 }
 
-// write answers with a JSON document. An answer that cannot be written has no reader left, so the error is logged at the
-// level of details.
+// write answers with a JSON document. One that cannot be encoded becomes a 500 and not half an answer. One that cannot be delivered has
+// no reader left, so the error is logged at the level of details.
 func (s *Server) write(c echo.Context, status int, mediaType string, document any) {
 	response := c.Response()
+	body, err := encode(document)
+	if err != nil {
+		response.Header().Del(echo.HeaderLocation)
+		s.fail(c, fmt.Errorf("encode the answer: %w", err)) // a problem is made of texts, and can be
+		return
+	}
 	response.Header().Set(echo.HeaderContentType, mediaType)
 	response.WriteHeader(status)
 	if c.Request().Method == http.MethodHead {
 		return
 	}
-	encoder := json.NewEncoder(response)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(document); err != nil {
+	if _, err := response.Write(body); err != nil {
 		s.notDelivered(c, err)
 	}
 }

@@ -89,7 +89,8 @@ func (s *Store) ListAPIKeys(ctx context.Context, filter billing.APIKeyFilter, li
 	return keys, nil
 }
 
-// CreateAPIKey keeps a new key. The error has code [billing.CodeInvalid] for an unknown merchant or an end that lies in the past.
+// CreateAPIKey keeps a new key. The error has code [billing.CodeInvalid] for an unknown merchant or an end that lies in the past or
+// beyond ten years.
 func (s *Store) CreateAPIKey(ctx context.Context, key billing.NewAPIKey) (billing.APIKey, error) {
 	row := apiKeyRow{}
 	actor, _ := billing.ActorOf(ctx)
@@ -158,8 +159,15 @@ func (s *Store) RotateAPIKey(ctx context.Context, id billing.APIKeyID, rotation 
 		if row, err = replaceAPIKey(ctx, tx, id, rotation); err != nil {
 			return err
 		}
+		merchant := billing.MerchantID(row.MerchantID.String)
+		err = note(ctx, tx, entry{action: billing.ActionKeyCreate, object: row.ID, merchant: merchant, detail: map[string]any{
+			"name": row.Name, "hint": row.Hint, "scopes": row.Scopes, "expires_at": row.ExpiresAt, "replaces": old.ID,
+		}})
+		if err != nil {
+			return err
+		}
 		return note(ctx, tx, entry{
-			action: billing.ActionKeyRotate, object: old.ID, merchant: billing.MerchantID(row.MerchantID.String),
+			action: billing.ActionKeyRotate, object: old.ID, merchant: merchant,
 			detail: map[string]any{"replaced_by": row.ID, "hint": row.Hint},
 		})
 	})
@@ -169,15 +177,16 @@ func (s *Store) RotateAPIKey(ctx context.Context, id billing.APIKeyID, rotation 
 	return row.key(), nil
 }
 
-// replaceAPIKey writes the new key, and when the old one, which the caller has locked, ends.
+// replaceAPIKey writes the new key, and when the old one, which the caller has locked, ends: never later than it would have anyway.
 func replaceAPIKey(ctx context.Context, tx *sqlx.Tx, id billing.APIKeyID, rotation billing.Rotation) (apiKeyRow, error) {
 	row := apiKeyRow{}
 	actor, _ := billing.ActorOf(ctx)
 	err := tx.GetContext(ctx, &row, `
 		INSERT INTO api_keys (id, name, hash, hint, scopes, merchant_id, created_by, expires_at)
-		SELECT $2::uuid, name, $3::bytea, $4, scopes, merchant_id, $5, coalesce($6::timestamptz, now() + (expires_at - created_at))
+		SELECT $2::uuid, name, $3::bytea, $4, scopes, merchant_id, $5, coalesce($6::timestamptz,
+			CASE WHEN expires_at IS NOT NULL THEN least(now() + (expires_at - created_at), now() + $7 * interval '1 second') END)
 		FROM api_keys WHERE id = $1 RETURNING `+columnsOfKey,
-		id, rotation.ID, rotation.Hash[:], rotation.Hint, actor.ID, orNull(rotation.ExpiresAt))
+		id, rotation.ID, rotation.Hash[:], rotation.Hint, actor.ID, orNull(rotation.ExpiresAt), int64(futureLimit/time.Second))
 	if err != nil {
 		return apiKeyRow{}, err
 	}
@@ -208,6 +217,8 @@ func checkKeyEnds(ctx context.Context, tx *sqlx.Tx, ends map[string]time.Time) e
 		case !given || end.IsZero():
 		case end.Before(now.Add(-pastTolerance)), pointer == "/expires_at" && !end.After(now):
 			faults = append(faults, billing.Fault{Pointer: pointer, Code: "in_the_past", Detail: "must not lie in the past"})
+		case pointer == "/expires_at" && end.After(now.Add(futureLimit)):
+			faults = append(faults, billing.Fault{Pointer: pointer, Code: "too_far", Detail: "must lie within ten years"})
 		case pointer == "/old_valid_until" && end.After(now.Add(billing.MaxKeyOverlap)):
 			faults = append(faults, billing.Fault{Pointer: pointer, Code: "too_far", Detail: "must lie within 90 days"})
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,6 +45,8 @@ func TestAnAPIKeyIsKeptAsItIs(t *testing.T) {
 	for _, bad := range []func(*billing.NewAPIKey){
 		func(key *billing.NewAPIKey) { key.MerchantID = billing.MerchantID(storetest.NewID(t)) },
 		func(key *billing.NewAPIKey) { key.ExpiresAt = time.Now().Add(-time.Hour) },
+		func(key *billing.NewAPIKey) { key.ExpiresAt = time.Now().Add(10*365*24*time.Hour + time.Minute) },
+		func(key *billing.NewAPIKey) { key.ExpiresAt = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) },
 	} {
 		key := newAPIKey(t, "")
 		bad(&key)
@@ -95,6 +98,67 @@ func TestOneOfManyRotationsWins(t *testing.T) {
 	}
 	if left, err := db.Store.ListAudit(ctx, billing.AuditFilter{}, 10, billing.AuditMark{}); err != nil || len(left) != 0 {
 		t.Errorf("what nobody asked for is recorded: %v, %v", left, err)
+	}
+}
+
+// TestEndsOfARotation: the old key never lives longer than it would have, and the new one never beyond ten years, however long the old one
+// was to live.
+func TestEndsOfARotation(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	ctx := billing.WithActor(context.Background(), billing.Actor{ID: billing.ActorAdmin})
+	decade := 10 * 365 * 24 * time.Hour
+	for name, tc := range map[string]struct {
+		life             string // of the old key when it was made, "" for ever
+		left             string // of it
+		oldUntil, renew  time.Duration
+		oldLives, expiry time.Duration // 0: for ever
+	}{
+		"AnHourIsLeft":           {"30 days", "1 hour", 0, 0, time.Hour, 30 * 24 * time.Hour},
+		"AnHourIsLeftAndAskFor2": {"30 days", "1 hour", 2 * time.Hour, 0, time.Hour, 30 * 24 * time.Hour},
+		"LessThanIsLeft":         {"30 days", "20 days", time.Hour, 2 * time.Hour, time.Hour, 2 * time.Hour},
+		"ForEver":                {"", "", 0, 0, billing.DefaultKeyOverlap, 0},
+		"AThousandYears":         {"1000 years", "999 years", 0, 0, billing.DefaultKeyOverlap, decade},
+	} {
+		key := newAPIKey(t, "")
+		if _, err := db.Store.CreateAPIKey(ctx, key); err != nil {
+			t.Fatal(err)
+		}
+		if tc.life != "" {
+			db.SQL.MustExec(`UPDATE api_keys SET expires_at = now() + $2::interval, created_at = now() + $2::interval - $3::interval WHERE id = $1`,
+				key.ID, tc.left, tc.life)
+		}
+		id := storetest.NewID(t)
+		rotation := billing.Rotation{ID: billing.APIKeyID(id), Hash: sha256.Sum256([]byte(id)), Hint: "bo_live_next"}
+		if tc.oldUntil > 0 {
+			rotation.OldUntil = time.Now().Add(tc.oldUntil)
+		}
+		if tc.renew > 0 {
+			rotation.ExpiresAt = time.Now().Add(tc.renew)
+		}
+		made, err := db.Store.RotateAPIKey(ctx, key.ID, rotation)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		old, err := db.Store.GetAPIKey(ctx, key.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for whose, pair := range map[string]struct {
+			got  *time.Time
+			want time.Duration
+		}{"the old": {old.ExpiresAt, tc.oldLives}, "the new": {made.ExpiresAt, tc.expiry}} {
+			if pair.want == 0 && pair.got == nil {
+				continue
+			}
+			if pair.want == 0 || pair.got == nil || time.Until(*pair.got)-pair.want > time.Second || pair.want-time.Until(*pair.got) > time.Minute {
+				t.Errorf("%s: %s key lives until %v, want %s from now", name, whose, pair.got, pair.want)
+			}
+		}
+		entries, err := db.Store.ListAudit(ctx, billing.AuditFilter{Action: billing.ActionKeyCreate, Object: id}, 10, billing.AuditMark{})
+		if err != nil || len(entries) != 1 || !strings.Contains(string(entries[0].Detail), `"replaces": "`+string(key.ID)+`"`) {
+			t.Errorf("%s: the new key's entry: %+v, %v", name, entries, err)
+		}
 	}
 }
 

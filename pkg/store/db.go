@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -30,6 +31,7 @@ type Options struct {
 	// Patience is how long one read or write on a connection may take: a statement that takes longer ends with an error, and so
 	// does the connection. 0 means 15 s; less than 0 means without end, for migrations.
 	Patience time.Duration
+	Settings map[string]string // of PostgreSQL, for each connection
 }
 
 // DB is a pool of connections to one billonce database.
@@ -49,6 +51,10 @@ func Open(opts Options) (*DB, error) {
 	if conf.ApplicationName == "" {
 		conf.ApplicationName = opts.Name
 	}
+	if conf.Runtime == nil {
+		conf.Runtime = map[string]string{}
+	}
+	maps.Copy(conf.Runtime, opts.Settings)
 	if conf.ConnectTimeout == 0 {
 		conf.ConnectTimeout = connectTimeout
 	}
@@ -172,6 +178,8 @@ type Store struct {
 	pacer  pacer
 	alarm  Alarm
 	sealed sealings
+
+	bindUnbound bool // see BindUnbound
 
 	merchants keptMerchants
 }

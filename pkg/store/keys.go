@@ -18,8 +18,8 @@ const keyLock = 7_203_114_690
 
 // KeyRecord names an encryption key without being it.
 type KeyRecord struct {
-	ID         string // derived from the key, safe to show
-	CheckValue string // proves that two processes mean the same key
+	ID         string `db:"key_id"`      // derived from the key, safe to show
+	CheckValue string `db:"check_value"` // proves that two processes mean the same key
 }
 
 // KeyMismatch says that the database was sealed with a key that this process does not hold.
@@ -35,7 +35,7 @@ func (m *KeyMismatch) Error() string {
 }
 
 // AdoptKey records that this process seals with primary and also opens with previous. It returns a [*KeyMismatch] when the
-// database is sealed with another key. The first key of a database that already holds sealed tokens must open one of them.
+// database is sealed with another key, and a [*KeyRetired] when a rotation has replaced primary. The first key of a database that already holds sealed tokens must open one of them.
 func (db *DB) AdoptKey(ctx context.Context, cipher Cipher, primary KeyRecord, previous ...KeyRecord) error {
 	return db.inTx(ctx, "adopt the encryption key", func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, keyLock); err != nil {
@@ -56,21 +56,35 @@ func (db *DB) AdoptKey(ctx context.Context, cipher Cipher, primary KeyRecord, pr
 		case !holds(previous, active):
 			return &KeyMismatch{Database: active.ID, Process: idsOf(primary, previous)}
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE encryption_keys SET active = false WHERE active`); err != nil {
-			return err
-		}
-		result, err := tx.ExecContext(ctx, `
-			INSERT INTO encryption_keys (key_id, check_value, active) VALUES ($1, $2, true)
-			ON CONFLICT (key_id) DO UPDATE SET active = true WHERE encryption_keys.check_value = excluded.check_value`,
-			primary.ID, primary.CheckValue)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n != 1 {
-			return errors.Join(err, errors.New("the database knows another key by the id "+primary.ID))
-		}
-		return nil
+		return activate(ctx, tx, primary, active.ID)
 	})
+}
+
+// activate makes a key the active one, in place of another if there is one.
+func activate(ctx context.Context, tx *sqlx.Tx, key KeyRecord, instead string) error {
+	var retired bool
+	err := tx.GetContext(ctx, &retired,
+		`SELECT EXISTS (SELECT FROM encryption_keys WHERE key_id = $1 AND retired_at IS NOT NULL)`, key.ID)
+	switch {
+	case err != nil:
+		return err
+	case retired:
+		return &KeyRetired{Key: key.ID, Active: instead}
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE encryption_keys SET active = false WHERE active`); err != nil {
+		return err
+	}
+	result, err := tx.ExecContext(ctx, `
+		INSERT INTO encryption_keys (key_id, check_value, active) VALUES ($1, $2, true)
+		ON CONFLICT (key_id) DO UPDATE SET active = true WHERE encryption_keys.check_value = excluded.check_value`,
+		key.ID, key.CheckValue)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(err, errors.New("the database knows another key by the id "+key.ID))
+	}
+	return nil
 }
 
 // CheckKey returns a [*KeyMismatch] when the database is sealed with a key that is not among held.

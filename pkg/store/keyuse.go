@@ -27,7 +27,8 @@ func (s *Store) CountSealed(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// VerifyTokens opens the tokens of up to limit merchants after the given one, and says which do not open. Nothing that was opened is
+// VerifyTokens opens the tokens of up to limit merchants after the given one, and says which do not open; once bindings were demanded, also
+// which have none. Nothing that was opened is
 // kept, nor is anybody alarmed: whoever asks is told.
 func (s *Store) VerifyTokens(ctx context.Context, after billing.MerchantID, limit int) (VerifiedPage, error) {
 	rows, err := s.readTokens(ctx, `(access_token IS NOT NULL OR refresh_token IS NOT NULL) AND id > $1 ORDER BY id LIMIT $2`,
@@ -35,10 +36,14 @@ func (s *Store) VerifyTokens(ctx context.Context, after billing.MerchantID, limi
 	if err != nil || len(rows) == 0 {
 		return VerifiedPage{Last: after}, err
 	}
+	demanded, err := s.db.BindingsDemanded(ctx)
+	if err != nil {
+		return VerifiedPage{}, err
+	}
 	refusals := make([][]RefusedToken, len(rows))
 	_ = inParallel(len(rows), func(i int) error { // it returns what we return: nothing
 		for _, field := range rows[i].fields() {
-			if _, err := s.openToken(rows[i].id, field.column, field.token); err != nil {
+			if _, err := s.openToken(rows[i].id, field.column, field.token, demanded); err != nil {
 				refusals[i] = append(refusals[i], refused(rows[i].id, field.column, field.token, err))
 			}
 		}
@@ -74,7 +79,8 @@ type KeyUse struct {
 	Known     bool      `db:"known"` // recorded as one that some process sealed with
 	Active    bool      `db:"active"`
 	CreatedAt time.Time `db:"created_at"` // zero unless known
-	Sealings  int64     `db:"sealings"`   // at most
+	Sealings  int64     `db:"sealings"`   // since version 9 of the schema, at most
+	Retired   bool      `db:"retired"`    // a rotation to another key has ended
 	Tokens    int       `db:"tokens"`     // that it has sealed, of those stored now
 	Unbound   int       `db:"unbound"`    // of these, those without a binding
 }
@@ -96,7 +102,7 @@ func (db *DB) KeyUses(ctx context.Context) (uses []KeyUse, err error) {
 		)
 		SELECT n.key_id, k.key_id IS NOT NULL AS known, coalesce(k.active, false) AS active,
 			coalesce(k.created_at, '0001-01-01 00:00:00+00') AS created_at, coalesce(k.sealings, 0) AS sealings,
-			coalesce(c.tokens, 0) AS tokens, coalesce(c.unbound, 0) AS unbound
+			k.retired_at IS NOT NULL AS retired, coalesce(c.tokens, 0) AS tokens, coalesce(c.unbound, 0) AS unbound
 		FROM named AS n
 		LEFT JOIN encryption_keys AS k ON k.key_id = n.key_id
 		LEFT JOIN counted AS c ON c.key_id = n.key_id
@@ -107,7 +113,7 @@ func (db *DB) KeyUses(ctx context.Context) (uses []KeyUse, err error) {
 	return uses, nil
 }
 
-// Sealings returns how often a key has sealed, at most.
+// Sealings returns how often a key has sealed since version 9 of the schema, at most: what was sealed before nobody has counted.
 func (db *DB) Sealings(ctx context.Context, keyID string) (n int64, err error) {
 	err = db.sqlx.GetContext(ctx, &n, `SELECT coalesce(sum(sealings), 0)::bigint FROM encryption_keys WHERE key_id = $1`, keyID)
 	if err != nil {
@@ -124,12 +130,24 @@ func (m *BindingsMissing) Error() string {
 	return fmt.Sprintf("%d tokens are bound to no place; `billctl keys rotate` binds them", m.Tokens)
 }
 
+// BindingsDemanded reports whether a process that demands bindings has once found none missing, so that one which is missing now was
+// taken away.
+func (db *DB) BindingsDemanded(ctx context.Context) (demanded bool, err error) {
+	err = db.sqlx.GetContext(ctx, &demanded, demandedQuery)
+	if err != nil {
+		return false, translate("read whether bindings are demanded", err)
+	}
+	return demanded, nil
+}
+
+const demandedQuery = `SELECT EXISTS (SELECT FROM encryption_keys WHERE bound_at IS NOT NULL)`
+
 // DemandBindings returns a [*BindingsMissing] when tokens are bound to no place, until it has once found none. From then on one whose
 // binding was taken away is the fault of its merchant alone, and keeps no process from starting.
 func (db *DB) DemandBindings(ctx context.Context) error {
 	return db.inTx(ctx, "demand bindings", func(tx *sqlx.Tx) error {
 		var done bool
-		err := tx.GetContext(ctx, &done, `SELECT EXISTS (SELECT FROM encryption_keys WHERE bound_at IS NOT NULL)`)
+		err := tx.GetContext(ctx, &done, demandedQuery)
 		if err != nil || done {
 			return err
 		}

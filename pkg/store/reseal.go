@@ -51,11 +51,20 @@ func (s *Store) CountOutdated(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
+// BindUnbound lets [Store.Reseal] bind tokens that have no binding even after bindings were demanded. It is called before anything else.
+func (s *Store) BindUnbound() { s.bindUnbound = true }
+
 // Reseal seals the tokens of up to limit merchants, those after the given one that are not up to date, with the present key, and binds
-// them. A token that is changed meanwhile stays as it was changed to. It may be repeated and run beside anything. Once the database is
+// them. Once bindings were demanded, a token without one is refused, whatever the cipher accepts: it may have been moved here. A token
+// that is changed meanwhile stays as it was changed to. It may be repeated and run beside anything. Once the database is
 // sealed with another key it changes nothing and returns a [*KeyMismatch].
 func (s *Store) Reseal(ctx context.Context, after billing.MerchantID, limit int) (ResealedPage, error) {
 	id, checkValue := s.cipher.SealingKey()
+	demanded, err := s.db.BindingsDemanded(ctx) // before the rows: what is read now had its binding when they were demanded
+	if err != nil {
+		return ResealedPage{}, err
+	}
+	demanded = demanded && !s.bindUnbound
 	rows, err := s.readTokens(ctx, outdatedPage, id, orBeginning(after), limit)
 	if err != nil || len(rows) == 0 {
 		return ResealedPage{Last: after}, err
@@ -66,7 +75,7 @@ func (s *Store) Reseal(ctx context.Context, after billing.MerchantID, limit int)
 	page := ResealedPage{Found: len(rows), Last: rows[len(rows)-1].id}
 	fresh, refusals := make([]tokenRow, len(rows)), make([][]RefusedToken, len(rows))
 	if err := inParallel(len(rows), func(i int) (err error) {
-		fresh[i], refusals[i], err = s.resealRow(rows[i], id)
+		fresh[i], refusals[i], err = s.resealRow(rows[i], id, demanded)
 		return err
 	}); err != nil {
 		return ResealedPage{}, fmt.Errorf("reseal tokens: %w", err)
@@ -88,7 +97,7 @@ func (s *Store) Reseal(ctx context.Context, after billing.MerchantID, limit int)
 }
 
 // resealRow returns the row with each token sealed anew that needs it and opens.
-func (s *Store) resealRow(row tokenRow, keyID string) (fresh tokenRow, refusals []RefusedToken, err error) {
+func (s *Store) resealRow(row tokenRow, keyID string, demanded bool) (fresh tokenRow, refusals []RefusedToken, err error) {
 	fresh = row
 	for _, field := range []struct {
 		column string
@@ -97,7 +106,7 @@ func (s *Store) resealRow(row tokenRow, keyID string) (fresh tokenRow, refusals 
 		if field.token.Sealed == nil || field.token.KeyID == keyID && len(field.token.Binding) > 0 {
 			continue
 		}
-		text, err := s.openToken(row.id, field.column, *field.token)
+		text, err := s.openToken(row.id, field.column, *field.token, demanded)
 		if err != nil {
 			refusals = append(refusals, refused(row.id, field.column, *field.token, err))
 			continue

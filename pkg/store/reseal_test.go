@@ -109,13 +109,17 @@ func TestARefreshedTokenIsNeverUndone(t *testing.T) {
 	}
 	refreshed := db.Merchant(t)
 	gone := db.Merchant(t)
+	half := db.Merchant(t)
 	s, _, _ := holding(t, db, key, db.Key)
 	other, _, _ := holding(t, db, key, db.Key)
-	token := secret.New("sk_test_refreshed")
+	token, refresh := secret.New("sk_test_refreshed"), secret.New("rt_refreshed")
 	between := make(chan struct{})
 	s.BeforeResealing(func() {
 		defer close(between)
 		if _, err := other.UpdateMerchant(ctx, refreshed.ID, billing.MerchantChange{AccessToken: &token}); err != nil {
+			t.Error(err)
+		}
+		if _, err := other.UpdateMerchant(ctx, half.ID, billing.MerchantChange{RefreshToken: &refresh}); err != nil {
 			t.Error(err)
 		}
 		if _, err := other.DisconnectMerchant(ctx, gone.ID); err != nil {
@@ -123,18 +127,21 @@ func TestARefreshedTokenIsNeverUndone(t *testing.T) {
 		}
 	})
 	page, err := s.Reseal(ctx, "", 100)
-	if err != nil || page.Found != 42 || page.Resealed != 40 || page.Changed != 2 {
+	if err != nil || page.Found != 43 || page.Resealed != 40 || page.Changed != 3 {
 		t.Fatalf("%+v, %v", page, err)
 	}
 	<-between
 	if got, err := other.GetMerchant(ctx, refreshed.ID); err != nil || got.AccessToken.Reveal() != token.Reveal() {
 		t.Errorf("the refreshed token was undone: %v", err)
 	}
+	if got, err := other.GetMerchant(ctx, half.ID); err != nil || got.RefreshToken.Reveal() != refresh.Reveal() || got.AccessToken.Empty() {
+		t.Errorf("a refresh token was undone: %v", err)
+	}
 	if got, err := other.GetMerchant(ctx, gone.ID); err != nil || got.HasAccessToken || got.HasRefreshToken {
 		t.Errorf("a merchant that left has a token again: %+v, %v", got, err)
 	}
 	s.BeforeResealing(nil)
-	if rest := reseal(t, s, 100); rest.Found != 1 || rest.Resealed != 1 { // its refresh token
+	if rest := reseal(t, s, 100); rest.Found != 2 || rest.Resealed != 2 { // the other token of each
 		t.Errorf("%+v", rest)
 	}
 	var again int
@@ -219,6 +226,43 @@ func TestBindingsAreDemandedWhenAllAreThere(t *testing.T) {
 	strip()
 	if err := db.DB.DemandBindings(ctx); err != nil {
 		t.Errorf("whoever takes a binding away keeps every process from starting: %v", err)
+	}
+}
+
+// TestNothingIsBoundOnceBindingsWereDemanded: a token whose binding was taken away may have been moved, and a rotation by a process that
+// does not demand bindings itself would make it the merchant's own.
+func TestNothingIsBoundOnceBindingsWereDemanded(t *testing.T) {
+	t.Parallel()
+	ctx, db, key := t.Context(), storetest.Open(t), newKey(t)
+	victim, rich := db.Merchant(t), db.Merchant(t)
+	if err := db.DB.AdoptKey(ctx, db.Vault, record(db.Key)); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.DB.DemandBindings(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s, v, _ := holding(t, db, key, db.Key) // which accepts what is not bound
+	if err := db.DB.AdoptKey(ctx, v, record(key), record(db.Key)); err != nil {
+		t.Fatal(err)
+	}
+	db.SQL.MustExec(`UPDATE merchants SET access_token = (SELECT access_token FROM merchants WHERE id = $2), access_token_key_id = NULL,
+		access_token_binding = NULL WHERE id = $1`, victim.ID, rich.ID)
+	want := []store.RefusedToken{{MerchantID: victim.ID, Column: "access_token", Fault: billing.TokenUnbound}}
+	done := reseal(t, s, 10)
+	if diff := cmp.Diff(want, done.Refused); diff != "" || done.Resealed != 2 {
+		t.Errorf("%d resealed; %s", done.Resealed, diff)
+	}
+	found, err := s.VerifyTokens(ctx, "", 10)
+	if diff := cmp.Diff(want, found.Refused); diff != "" || err != nil {
+		t.Errorf("%v; %s", err, diff)
+	}
+	alone, _, _ := holding(t, db, key)
+	if got, err := alone.GetMerchant(ctx, victim.ID); err == nil {
+		t.Errorf("another's token opens as that of %s", got.ID)
+	}
+	s.BindUnbound()
+	if done := reseal(t, s, 10); done.Resealed != 1 || len(done.Refused) != 0 {
+		t.Errorf("it was asked for, and not done: %+v", done)
 	}
 }
 

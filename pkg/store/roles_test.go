@@ -72,6 +72,8 @@ func TestEachRoleIsRefused(t *testing.T) {
 		`DELETE FROM merchants`:                                                                                  everybody,
 		`SELECT key FROM development_key`:                                                                        {store.RoleRead, store.RoleRotate},
 		`UPDATE development_key SET key = 'x'`:                                                                   everybody,
+		`UPDATE encryption_keys SET retired_at = NULL`:                                                           {store.RoleAPI, store.RoleWorker, store.RoleRead},
+		`UPDATE encryption_keys SET check_value = 'x'`:                                                           everybody,
 		`DELETE FROM encryption_keys`:                                                                            everybody,
 		`INSERT INTO encryption_keys (key_id, check_value, active) VALUES ('a', 'b', false)`:                     {store.RoleRead},
 		`INSERT INTO scheduled_tasks (id, merchant_id, kind) VALUES (gen_random_uuid(), gen_random_uuid(), 'k')`: {store.RoleWorker, store.RoleRead, store.RoleRotate},

@@ -31,6 +31,8 @@ type Alarm interface {
 	TokenRefused(ctx context.Context, refused RefusedToken)
 	// SealingsCounted: the present key has sealed so often, at most. It is told now and then.
 	SealingsCounted(ctx context.Context, keyID string, sealings int64)
+	// TokenOpenedUnbound: a stored token was opened that is bound to no place.
+	TokenOpenedUnbound()
 }
 
 // SetAlarm tells the store whom to alarm. It is called before anything else.
@@ -96,12 +98,17 @@ func (s *Store) seal(ctx context.Context, id billing.MerchantID, column string, 
 	return sealedToken{&sealed}, nil
 }
 
-// openToken opens a token; an error is not reported to anybody but the caller.
-func (s *Store) openToken(id billing.MerchantID, column string, token sealedToken) (secret.Text, error) {
+// openToken opens a token; an error is not reported to anybody but the caller. demanded says that it must be bound, whatever the cipher
+// accepts.
+func (s *Store) openToken(id billing.MerchantID, column string, token sealedToken, demanded bool) (text secret.Text, err error) {
 	if token.Sealed == nil {
 		return secret.Text{}, nil
 	}
-	text, err := s.cipher.Open(tokenAt(id, column), *token.Sealed)
+	if demanded && len(token.Binding) == 0 {
+		err = billing.ErrUnbound
+	} else {
+		text, err = s.cipher.Open(tokenAt(id, column), *token.Sealed)
+	}
 	if err == nil {
 		return text, nil
 	}
@@ -125,12 +132,15 @@ func (s *Store) open(ctx context.Context, row merchantRow) (billing.Merchant, er
 		{accessToken, tokenOf(row.AccessToken, row.AccessKeyID, row.AccessBinding), &merchant.AccessToken},
 		{refreshToken, tokenOf(row.RefreshToken, row.RefreshKeyID, row.RefreshBinding), &merchant.RefreshToken},
 	} {
-		text, err := s.openToken(merchant.ID, field.column, field.token)
+		text, err := s.openToken(merchant.ID, field.column, field.token, false) // the cipher demands it where it is to be
 		if err != nil {
 			if s.alarm != nil {
 				s.alarm.TokenRefused(ctx, refused(merchant.ID, field.column, field.token, err))
 			}
 			return billing.Merchant{}, err
+		}
+		if s.alarm != nil && field.token.Sealed != nil && len(field.token.Binding) == 0 {
+			s.alarm.TokenOpenedUnbound()
 		}
 		*field.into = text
 	}

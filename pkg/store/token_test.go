@@ -19,6 +19,13 @@ type listener struct {
 	mu       sync.Mutex
 	refused  []store.RefusedToken
 	sealings []int64
+	unbound  int
+}
+
+func (l *listener) TokenOpenedUnbound() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unbound++
 }
 
 func (l *listener) TokenRefused(_ context.Context, refused store.RefusedToken) {
@@ -158,21 +165,25 @@ func TestTokensOfOlderReleases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	refresh, err := db.Vault.Encrypt("rt_by_an_older_api")
+	if err != nil {
+		t.Fatal(err)
+	}
 	conn, err := db.SQL.Connx(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
 	for _, statement := range []string{`SET application_name = 'billonce-api'`, `UPDATE merchants SET access_token = '` + token + `', updated_at = now()
+		WHERE id = '` + string(merchant.ID) + `'`, `UPDATE merchants SET refresh_token = '` + refresh + `', updated_at = now()
 		WHERE id = '` + string(merchant.ID) + `'`} {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
 			t.Fatal(err)
 		}
 	}
-	db.SQL.MustExec(`UPDATE merchants SET refresh_token_key_id = NULL, refresh_token_binding = NULL WHERE id = $1`, merchant.ID)
 	got, err := s.GetMerchant(ctx, merchant.ID)
-	if err != nil || got.AccessToken.Reveal() != "sk_test_by_an_older_api" || got.RefreshToken.Empty() {
-		t.Fatalf("%v", err)
+	if err != nil || got.AccessToken.Reveal() != "sk_test_by_an_older_api" || got.RefreshToken.Reveal() != "rt_by_an_older_api" || alarm.unbound != 2 {
+		t.Fatalf("%d unbound, %v", alarm.unbound, err)
 	}
 
 	strict, v, _ := holding(t, db, newKey(t), db.Key)

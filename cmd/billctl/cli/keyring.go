@@ -18,6 +18,7 @@ const scanPatience = 5 * time.Minute
 type keyRing struct {
 	db    *store.DB
 	vault *vault.Vault // nil: there is no ENCRYPTION_KEY
+	bound bool         // ENCRYPTION_BINDING demands bindings
 }
 
 // withKeyRing opens the database with the keys that the environment names, and names everything that is wrong with it at once.
@@ -28,26 +29,27 @@ func (p *program) withKeyRing(ctx context.Context, needed bool, run func(ring ke
 	if err != nil {
 		faults = append(faults, err)
 	}
-	sealer, err := p.vault(needed)
-	if err != nil {
+	ring := keyRing{}
+	if ring.vault, ring.bound, err = p.vault(needed); err != nil {
 		faults = append(faults, err)
 	}
 	if len(faults) > 0 {
 		return configError{errors.Join(faults...)}
 	}
-	db, err := store.Open(store.Options{URL: url, MaxConns: 2, Name: "billctl keys", Patience: scanPatience})
+	ring.db, err = store.Open(store.Options{URL: url, MaxConns: 2, Name: "billctl keys", Patience: scanPatience})
 	if err != nil {
 		return configError{err}
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := db.RequireSchema(ctx); err != nil {
+	defer func() { err = errors.Join(err, ring.db.Close()) }()
+	if err := ring.db.RequireSchema(ctx); err != nil {
 		return err
 	}
-	return run(keyRing{db: db, vault: sealer})
+	return run(ring)
 }
 
-// vault reads ENCRYPTION_KEY, ENCRYPTION_KEYS_PREVIOUS and ENCRYPTION_BINDING as the services do.
-func (p *program) vault(needed bool) (*vault.Vault, error) {
+// vault reads ENCRYPTION_KEY, ENCRYPTION_KEYS_PREVIOUS and ENCRYPTION_BINDING as the services do. bound says that the last demands
+// bindings.
+func (p *program) vault(needed bool) (sealer *vault.Vault, bound bool, err error) {
 	var faults []error
 	text, found, err := p.variable("ENCRYPTION_KEY")
 	primary := vault.Key{}
@@ -81,14 +83,8 @@ func (p *program) vault(needed bool) (*vault.Vault, error) {
 		faults = append(faults, errors.New("ENCRYPTION_BINDING must be optional or required"))
 	}
 	if len(faults) > 0 || !found {
-		return nil, errors.Join(faults...)
+		return nil, false, errors.Join(faults...)
 	}
-	sealer, err := vault.New(primary, previous...)
-	if err != nil {
-		return nil, err
-	}
-	if binding == config.BindingRequired {
-		sealer.RequireBinding()
-	}
-	return sealer, nil
+	sealer, err = vault.New(primary, previous...)
+	return sealer, binding == config.BindingRequired, err
 }

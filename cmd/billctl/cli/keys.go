@@ -19,7 +19,7 @@ const serviceID = "65532:65532"
 
 func (p *program) keys() *cobra.Command {
 	return group("keys", "Make the secrets of an installation, and rotate the encryption key",
-		p.keysGenerate(), p.keysInit(), p.keysShow(), p.keysStatus(), p.keysRotate(), p.keysVerify())
+		p.keysGenerate(), p.keysInit(), p.keysShow(), p.keysStatus(), p.keysRotate(), p.keysVerify(), p.keysReinstate())
 }
 
 func (p *program) keysGenerate() *cobra.Command {

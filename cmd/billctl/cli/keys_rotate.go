@@ -23,6 +23,12 @@ func (f *workFlags) add(command *cobra.Command) {
 	command.Flags().BoolVar(&f.quiet, "quiet", false, "say nothing about the progress")
 }
 
+type rotateFlags struct {
+	workFlags
+	rate        float64
+	bindUnbound bool
+}
+
 func (p *program) keysRotate() *cobra.Command {
 	command := &cobra.Command{
 		Use: "rotate", Short: "Seal every stored token with ENCRYPTION_KEY, and bind it to its place", Args: exactly(0, "no arguments"),
@@ -30,41 +36,56 @@ func (p *program) keysRotate() *cobra.Command {
 			"  1. Give every process the new key as one more of ENCRYPTION_KEYS_PREVIOUS, so that all can open what it seals.\n" +
 			"  2. Make it ENCRYPTION_KEY, and the old one a previous key, everywhere. New tokens are sealed with it from now on.\n" +
 			"  3. Run this, with the same variables and DATABASE_URL.\n" +
+			"     When it ends with nothing left the old key is retired: no service can be started any more that seals with it.\n" +
 			"  4. When keys status says that the old key has sealed nothing that is stored, and keys verify that every token opens,\n" +
 			"     take the old key away.\n\n" +
 			"It may be stopped at any moment and run again; it goes on where it was. A token that is stored meanwhile is never undone.\n" +
-			"A token that does not open stays as it is, is listed, and makes the exit code 3.",
+			"A token that does not open stays as it is, is listed, and makes the exit code 3. Once a service was\n" +
+			"started with ENCRYPTION_BINDING=required, that goes for a token that is bound to no place as well, whatever this shell says:\n" +
+			"somebody may have moved it there. --bind-unbound binds such tokens where they are. Look at each before you use it.",
 	}
-	var flags workFlags
+	var flags rotateFlags
 	flags.add(command)
-	rate := command.Flags().Float64("rate", 0, "merchants a second at most; 0: as fast as it goes")
+	command.Flags().Float64Var(&flags.rate, "rate", 0, "merchants a second at most; 0: as fast as it goes")
+	command.Flags().BoolVar(&flags.bindUnbound, "bind-unbound", false, "bind what is bound to no place, even where bindings are demanded")
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		if *rate < 0 || math.IsNaN(*rate) {
+		if flags.rate < 0 || math.IsNaN(flags.rate) {
 			return usageError{errors.New("--rate must not be less than 0")}
 		}
 		return p.withKeyRing(command.Context(), true, func(ring keyRing) error {
-			return p.rotate(command.Context(), ring, flags, *rate)
+			return p.rotate(command.Context(), ring, flags)
 		})
 	}
 	return command
 }
 
-func (p *program) rotate(ctx context.Context, ring keyRing, flags workFlags, rate float64) error {
+func (p *program) rotate(ctx context.Context, ring keyRing, flags rotateFlags) error {
 	id, checkValue := ring.vault.SealingKey()
-	if err := ring.db.CheckKey(ctx, store.KeyRecord{ID: id, CheckValue: checkValue}); err != nil {
+	key := store.KeyRecord{ID: id, CheckValue: checkValue}
+	if err := ring.db.CheckKey(ctx, key); err != nil {
 		return otherKey(err, id)
 	}
-	if err := ring.db.NoteRotation(billing.WithActor(ctx, operator.Actor()), id); err != nil {
+	ctx = billing.WithActor(ctx, operator.Actor())
+	if err := ring.db.NoteRotation(ctx, id, flags.bindUnbound); err != nil {
 		return err
+	}
+	tokens := store.New(ring.db, ring.vault)
+	switch {
+	case flags.bindUnbound:
+		tokens.BindUnbound()
+	case ring.bound:
+		ring.vault.RequireBinding()
 	}
 	began := p.Now()
 	meter := p.meter(flags.quiet, progress.Words{Doing: "sealing the tokens of", Things: "merchants", Done: "sealed"})
-	done, err := rotation.Rotate(ctx, store.New(ring.db, ring.vault), rotation.Options{Rate: rate, Now: p.Now}, meter)
+	done, err := rotation.Rotate(ctx, tokens, rotation.Options{Rate: flags.rate, Now: p.Now}, meter)
 	if err != nil {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			err = errors.New("interrupted")
+		return fmt.Errorf("%w; the tokens of %d merchants were sealed: run it again to go on", otherKey(interrupted(ctx, err), id), done.Resealed)
+	}
+	if done.Left == 0 {
+		if err := ring.db.RetireOthers(ctx, key); err != nil {
+			return otherKey(err, id)
 		}
-		return fmt.Errorf("%w; the tokens of %d merchants were sealed: run it again to go on", otherKey(err, id), done.Resealed)
 	}
 	if flags.json {
 		err = p.printJSON(struct {
@@ -98,11 +119,38 @@ func otherKey(err error, id string) error {
 		mismatch.Database, id)}
 }
 
+// interrupted says so in place of whatever failed when the person at the terminal ended it.
+func interrupted(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return errors.New("interrupted")
+	}
+	return err
+}
+
+func (p *program) keysReinstate() *cobra.Command {
+	command := &cobra.Command{
+		Use: "reinstate ID", Short: "Allow services to seal with a retired encryption key again", Args: exactly(1, "the id of one key"),
+		Long: "Allow services to seal with a retired encryption key again, to go back to it: then exchange ENCRYPTION_KEY and the previous key\n" +
+			"everywhere, and run keys rotate. keys status shows the ids.",
+	}
+	command.RunE = func(command *cobra.Command, args []string) error {
+		return p.withKeyRing(command.Context(), false, func(ring keyRing) error {
+			if err := ring.db.ReinstateKey(billing.WithActor(command.Context(), operator.Actor()), args[0]); err != nil {
+				return err
+			}
+			p.printf("key %s may seal again\n", args[0])
+			return nil
+		})
+	}
+	return command
+}
+
 func (p *program) keysVerify() *cobra.Command {
 	command := &cobra.Command{
 		Use: "verify", Short: "Open every stored token and list those that do not open", Args: exactly(0, "no arguments"),
 		Long: "Open every stored token with ENCRYPTION_KEY and ENCRYPTION_KEYS_PREVIOUS, and list those that do not open. No token is shown.\n\n" +
-			"The exit code is 3 when one does not open. ENCRYPTION_BINDING=required also lists those that are bound to no place.",
+			"The exit code is 3 when one does not open. Those that are bound to no place are listed as well with\n" +
+			"ENCRYPTION_BINDING=required, and once a service was started like that.",
 	}
 	var flags workFlags
 	flags.add(command)
@@ -115,10 +163,13 @@ func (p *program) keysVerify() *cobra.Command {
 }
 
 func (p *program) verify(ctx context.Context, ring keyRing, flags workFlags) error {
+	if ring.bound {
+		ring.vault.RequireBinding()
+	}
 	meter := p.meter(flags.quiet, progress.Words{Doing: "opening the tokens of", Things: "merchants", Done: "in order"})
 	found, err := rotation.Verify(ctx, store.New(ring.db, ring.vault), meter)
 	if err != nil {
-		return err
+		return interrupted(ctx, err)
 	}
 	if flags.json {
 		err := p.printJSON(struct {

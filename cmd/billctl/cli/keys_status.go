@@ -31,6 +31,7 @@ type shownKey struct {
 	ID        *string    `json:"key_id"` // null: what older releases sealed, without naming a key
 	Held      *string    `json:"held"`   // "seals", "opens", or null
 	Active    bool       `json:"active"`
+	Retired   bool       `json:"retired"` // no service can be started that seals with it
 	Tokens    int        `json:"tokens"`
 	Unbound   int        `json:"unbound"`
 	Sealings  int64      `json:"sealings"`
@@ -77,7 +78,7 @@ func (p *program) keyStatus(ctx context.Context, ring keyRing, asJSON bool) erro
 }
 
 func showKey(use store.KeyUse, held string) shownKey {
-	shown := shownKey{Active: use.Active, Tokens: use.Tokens, Unbound: use.Unbound, Sealings: use.Sealings}
+	shown := shownKey{Active: use.Active, Retired: use.Retired, Tokens: use.Tokens, Unbound: use.Unbound, Sealings: use.Sealings}
 	if use.ID != "" {
 		shown.ID = &use.ID
 	}
@@ -95,8 +96,11 @@ func (p *program) printKeys(status shownStatus) {
 	rows := [][]string{{"KEY", "GIVEN", "ACTIVE", "TOKENS", "NOT BOUND", "SEALINGS", "SINCE"}}
 	for _, key := range status.Keys {
 		active, since := "no", "–"
-		if key.Active {
+		switch {
+		case key.Active:
 			active = "yes"
+		case key.Retired:
+			active = "retired"
 		}
 		if key.CreatedAt != nil {
 			since = p.when(*key.CreatedAt)

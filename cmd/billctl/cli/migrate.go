@@ -20,8 +20,8 @@ func (p *program) migrate() *cobra.Command {
 	return command
 }
 
-// withSchema adds --wait to a command and runs it with an open migrator.
-func (p *program) withSchema(command *cobra.Command, run func(context.Context, *schema.Migrator) error) *cobra.Command {
+// withSchema adds --wait to a command and runs it with an open migrator; lose lets it delete the audit log.
+func (p *program) withSchema(command *cobra.Command, lose *bool, run func(context.Context, *schema.Migrator) error) *cobra.Command {
 	wait := command.Flags().Duration("wait", 0, "wait this long for the database to answer, as 60s")
 	command.Args = exactly(0, "no arguments")
 	command.RunE = func(command *cobra.Command, _ []string) error {
@@ -29,7 +29,7 @@ func (p *program) withSchema(command *cobra.Command, run func(context.Context, *
 		if err != nil {
 			return err
 		}
-		migrator, err := schema.Open(url)
+		migrator, err := schema.Open(url, *lose)
 		if err != nil {
 			return configError{err}
 		}
@@ -50,7 +50,7 @@ func (p *program) migrateUp() *cobra.Command {
 		Long: "Apply every migration that is missing. Where the schema belongs to billonce_migrate, renew what the roles may do as well;\n" +
 			"see billctl roles apply.",
 	}
-	return p.withSchema(command, func(ctx context.Context, migrator *schema.Migrator) error {
+	return p.withSchema(command, new(bool), func(ctx context.Context, migrator *schema.Migrator) error {
 		steps, err := migrator.Up(ctx)
 		for _, step := range steps {
 			p.printf("applied %s (%s)\n", filepath.Base(step.Name), step.Took.Round(time.Millisecond))
@@ -68,9 +68,11 @@ func (p *program) migrateUp() *cobra.Command {
 func (p *program) migrateDown() *cobra.Command {
 	command := &cobra.Command{
 		Use: "down", Short: "Roll the last migration back",
-		Long: "Roll the last migration back. What its tables held is lost.",
+		Long: "Roll the last migration back. What its tables held is lost.\n\n" +
+			"The one that made the audit log is rolled back only while the log is empty, or with --lose-audit-log.",
 	}
-	return p.withSchema(command, func(ctx context.Context, migrator *schema.Migrator) error {
+	lose := command.Flags().Bool("lose-audit-log", false, "delete the audit log, if its migration is the last")
+	return p.withSchema(command, lose, func(ctx context.Context, migrator *schema.Migrator) error {
 		step, found, err := migrator.Down(ctx)
 		if err != nil {
 			return err
@@ -86,7 +88,7 @@ func (p *program) migrateDown() *cobra.Command {
 
 func (p *program) migrateStatus() *cobra.Command {
 	command := &cobra.Command{Use: "status", Short: "Show which migrations the database has"}
-	return p.withSchema(command, func(ctx context.Context, migrator *schema.Migrator) error {
+	return p.withSchema(command, new(bool), func(ctx context.Context, migrator *schema.Migrator) error {
 		states, err := migrator.Status(ctx)
 		if err != nil {
 			return err

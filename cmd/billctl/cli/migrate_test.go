@@ -108,12 +108,21 @@ func TestMigrateDownAndStatus(t *testing.T) {
 		entry, fmt.Sprintf(`billctl schema.migrate_up %d {"versions": [1, 2, `, schema.Required)) {
 		t.Errorf("recorded as %s", entry)
 	}
+	kept := 0 // how often it took more to go on, because the log has entries
 	for range migrationNames(t) {
-		if got := run(t, env, "migrate", "down"); got.code != 0 || !strings.HasPrefix(got.out, "rolled back ") {
+		got := run(t, env, "migrate", "down")
+		if got.code == 1 && strings.Contains(got.err, "the audit log has entries") {
+			kept++
+			got = run(t, env, "migrate", "down", "--lose-audit-log")
+		}
+		if got.code != 0 || !strings.HasPrefix(got.out, "rolled back ") {
 			t.Errorf("%+v", got)
 		}
 	}
 	status("The database is at version 0; ")
+	if kept != 1 {
+		t.Errorf("the audit log was kept %d times", kept)
+	}
 	if left := tables(t, env["DATABASE_URL"]); left != 0 {
 		t.Errorf("%d tables are left", left)
 	}

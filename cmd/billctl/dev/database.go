@@ -108,7 +108,7 @@ func execute(ctx context.Context, server secret.Text, statement string) error {
 
 // migrate brings the schema up to date and returns how many migrations that took.
 func (d *database) migrate(ctx context.Context) (int, error) {
-	migrator, err := schema.Open(d.url)
+	migrator, err := schema.Open(d.url, false)
 	if err != nil {
 		return 0, err
 	}

@@ -46,9 +46,14 @@ type Migrator struct {
 	provider *goose.Provider
 }
 
-// Open prepares a migrator; it does not connect. The error never holds the URL.
-func Open(url secret.Text) (*Migrator, error) {
-	db, err := store.Open(store.Options{URL: url, MaxConns: 2, Name: "billctl migrate", Patience: -1})
+// Open prepares a migrator; it does not connect. loseAuditLog lets it roll the migration back that made the audit log while the log has
+// entries. The error never holds the URL.
+func Open(url secret.Text, loseAuditLog bool) (*Migrator, error) {
+	options := store.Options{URL: url, MaxConns: 2, Name: "billctl migrate", Patience: -1}
+	if loseAuditLog {
+		options.Settings = map[string]string{"billonce.lose_audit_log": "yes"}
+	}
+	db, err := store.Open(options)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
