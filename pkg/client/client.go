@@ -1,4 +1,5 @@
-// Package client speaks to the billonce API for an operator.
+// Package client speaks to the billonce API. Its types, and a method for each operation, are made from the API's description,
+// pkg/httpapi/openapi.yaml, by tools/apigen.
 //
 // It promises bounded calls, an answer kept as the server wrote it, and errors that a person can read: a problem document
 // becomes a [Problem]. It follows no redirect, which would carry the key to another place, and never puts the key into
@@ -181,24 +182,6 @@ func unwrapURL(err error) error {
 	return err
 }
 
-// Problem is an answer of the API that is not a success.
-type Problem struct {
-	Status    int     `json:"status"`
-	Title     string  `json:"title"`
-	Detail    string  `json:"detail"`
-	Code      string  `json:"code"`
-	RequestID string  `json:"request_id"`
-	Errors    []Fault `json:"errors"`
-}
-
-// Fault is one thing wrong with the request.
-type Fault struct {
-	Pointer string `json:"pointer"` // into the body
-	Query   string `json:"query"`   // or the query parameter
-	Code    string `json:"code"`
-	Detail  string `json:"detail"`
-}
-
 // Error tells it in one line, and one more for each fault.
 func (p *Problem) Error() string {
 	var text strings.Builder
@@ -208,7 +191,7 @@ func (p *Problem) Error() string {
 	}
 	fmt.Fprintf(&text, " (HTTP %d", p.Status)
 	if p.Code != "" {
-		text.WriteString(", " + p.Code)
+		text.WriteString(", " + string(p.Code))
 	}
 	if p.RequestID != "" {
 		text.WriteString(", request " + p.RequestID)
