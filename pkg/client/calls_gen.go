@@ -216,8 +216,8 @@ func (c *Client) RescheduleTask(ctx context.Context, id string, body Reschedule)
 // RetryTask sends POST /v1/tasks/{id}/retry. Schedule the operation of a failed or canceled task anew. The key needs the scope
 // tasks:write.
 //
-// It becomes a new task, with a key of its own at Stripe, due now. Asking twice gets the same task again, marked
-// `Idempotent-Replayed: true`.
+// It becomes a new task, with a key of its own at Stripe, due when the first one was to run, or now if that is past. Asking
+// twice gets the same task again, marked `Idempotent-Replayed: true`.
 func (c *Client) RetryTask(ctx context.Context, id string) (Task, error) {
 	var answer Task
 	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/retry"}, &answer)

@@ -35,8 +35,16 @@ type Client struct {
 	http *http.Client
 }
 
+// Option changes how a client works.
+type Option func(*Client)
+
+// Through sends every call through the transport, instead of one that the client makes for itself.
+func Through(transport http.RoundTripper) Option {
+	return func(c *Client) { c.http.Transport = transport }
+}
+
 // New returns a client for the API at base, an http or https URL without credentials.
-func New(base string, key secret.Text) (*Client, error) {
+func New(base string, key secret.Text, options ...Option) (*Client, error) {
 	address, err := url.Parse(base)
 	if err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" || address.User != nil {
 		return nil, errors.New("the API's URL must look like https://host:port")
@@ -45,10 +53,14 @@ func New(base string, key secret.Text) (*Client, error) {
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 8, IdleConnTimeout: 30 * time.Second,
 		TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
 	}
-	return &Client{base: address, key: key, http: &http.Client{
+	c := &Client{base: address, key: key, http: &http.Client{
 		Transport: transport, Timeout: callTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}}
+	for _, option := range options {
+		option(c)
+	}
+	return c, nil
 }
 
 // Call is one request to the API.
