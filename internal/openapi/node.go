@@ -133,14 +133,14 @@ func (n Node) Value() any {
 	if n.at == nil {
 		return nil
 	}
-	switch n.at.Kind {
-	case yaml.MappingNode:
+	if n.at.Kind == yaml.MappingNode {
 		object := map[string]any{}
 		for name, value := range n.Fields() {
 			object[name] = value.Value()
 		}
 		return object
-	case yaml.SequenceNode:
+	}
+	if n.at.Kind == yaml.SequenceNode {
 		list := []any{}
 		for _, element := range n.Elements() {
 			list = append(list, element.Value())

@@ -2,7 +2,6 @@ package client_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -105,7 +104,7 @@ func answering(t *testing.T, operation openapi.Operation, answer openapi.Answer,
 // argumentsOf makes a call's arguments from the examples.
 func argumentsOf(t *testing.T, method reflect.Type, operation openapi.Operation) []reflect.Value {
 	t.Helper()
-	arguments := []reflect.Value{reflect.ValueOf(context.Context(t.Context()))}
+	arguments := []reflect.Value{reflect.ValueOf(t.Context())}
 	var texts []string
 	for _, parameter := range operation.Parameters {
 		if parameter.In != "query" {
