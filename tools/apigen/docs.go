@@ -78,15 +78,48 @@ func prose(text string) template.HTML {
 	return template.HTML(out.String()) //nolint:gosec // escaped above, and written by us
 }
 
+// indent writes an example as JSON, its fields in the order of the description; what has no fields stands on one line.
 func indent(node openapi.Node) (string, error) {
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(node.Value()); err != nil {
-		return "", fmt.Errorf("write an example: %w", err)
+	var out strings.Builder
+	err := writeJSON(&out, node, "\n")
+	return out.String(), err
+}
+
+func writeJSON(out *strings.Builder, node openapi.Node, newline string) error {
+	switch value := node.Value().(type) {
+	case map[string]any:
+		between := newline + "  "
+		out.WriteString("{")
+		for name, field := range node.Fields() {
+			fmt.Fprintf(out, "%s%q: ", between, name)
+			if err := writeJSON(out, field, newline+"  "); err != nil {
+				return err
+			}
+			between = "," + newline + "  "
+		}
+		if len(value) > 0 {
+			out.WriteString(newline)
+		}
+		out.WriteString("}")
+	case []any:
+		out.WriteString("[")
+		for i, element := range node.Elements() {
+			if i > 0 {
+				out.WriteString(", ")
+			}
+			if err := writeJSON(out, element, newline); err != nil {
+				return err
+			}
+		}
+		out.WriteString("]")
+	default:
+		scalar, err := json.Marshal(value)
+		if err != nil {
+			return fmt.Errorf("write an example: %w", err)
+		}
+		out.Write(scalar)
 	}
-	return strings.TrimSpace(out.String()), nil
+	return nil
 }
 
 // schemaName is the name of the schema that a node refers to, "" when it refers to none.
