@@ -62,13 +62,14 @@ compose-up: ## Build the images and run them with docker-compose
 .PHONY: test
 test: needs-go needs-cc needs-curl build vet fmt-check tidy-check lint openapi-check clients-check bench-check test-race ## Everything that CI runs
 
+# -count=1: go does not see that the programs which a test starts have changed, and would call an old result valid.
 .PHONY: test-race
 test-race: needs-go needs-cc needs-curl build ## All tests under the race detector, against a PostgreSQL of their own
-	CGO_ENABLED=1 bin/billctl dev exec -- go test -race -timeout $(TEST_TIMEOUT) $(PKG)
+	CGO_ENABLED=1 bin/billctl dev exec -- go test -race -count=1 -timeout $(TEST_TIMEOUT) $(PKG)
 
 .PHONY: test-fast
 test-fast: needs-curl build ## The tests of PKG without the race detector
-	bin/billctl dev exec -- go test -timeout $(TEST_TIMEOUT) $(PKG)
+	bin/billctl dev exec -- go test -count=1 -timeout $(TEST_TIMEOUT) $(PKG)
 
 .PHONY: chaos
 chaos: needs-go needs-cc build ## Everything goes wrong at once, and the books are audited: make chaos SEEDS=100
@@ -121,6 +122,10 @@ tidy-check: needs-go
 .PHONY: fuzz
 fuzz: needs-go ## Run every fuzz target for FUZZTIME (60s)
 	FUZZTIME=$(FUZZTIME) tools/fuzz.sh
+
+.PHONY: audit
+audit: needs-go ## Licences of the dependencies, and known vulnerabilities; GOVULNDB=/path for a database without a network
+	@$(GO) build $(BUILDFLAGS) -o bin/audit ./tools/audit && bin/audit $(ARGS)
 
 .PHONY: bench
 bench: needs-go ## Benchmark beside the peers, with a PostgreSQL of its own: about 50 minutes; ARGS='-only a,b'

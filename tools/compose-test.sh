@@ -99,6 +99,10 @@ say "the operator's command"
 compose build billctl >/dev/null 2>&1
 compose run --rm -T billctl merchants list </dev/null 2>/dev/null | grep -q "Merchant 0" || fail "billctl does not list the merchants"
 
+say "a role for each"
+users=$(sql "SELECT string_agg(DISTINCT usename, ' ' ORDER BY usename) FROM pg_stat_activity WHERE application_name IN ('billonce-api', 'billonce-worker')")
+[[ $users == "billonce_api billonce_worker" ]] || fail "the services are in the database as $users"
+
 say "no token in clear"
 if compose exec -T postgres pg_dump --username=billonce billonce </dev/null | grep -q sk_test_acct_compose; then
   fail "a token is in clear in the database"

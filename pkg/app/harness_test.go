@@ -25,9 +25,14 @@ func newClient(t testing.TB, base, key string) *client {
 	return &client{&programtest.Client{T: t, Base: base, Key: key}}
 }
 
+// spawn starts a program; it comes into the database by its own role, whoever's URL it is given.
 func spawn(t *testing.T, name string, env map[string]string, args ...string) *programtest.Process {
 	t.Helper()
-	return programtest.Spawn(t, name, env, args...)
+	program := name
+	if name == "billctl" && len(args) > 0 {
+		program += " " + args[0]
+	}
+	return programtest.Spawn(t, name, storetest.EnvironOf(t, program, env), args...)
 }
 
 func TestMain(m *testing.M) {

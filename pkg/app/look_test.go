@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"billonce/internal/kindtest"
 	"billonce/pkg/billing"
 	"billonce/pkg/gateway"
 	"billonce/pkg/secret"
@@ -35,7 +36,7 @@ func newLookRig(t *testing.T, config stripesim.Config) *lookRig {
 	}
 	t.Cleanup(func() { gate.Close(); server.Close(); sim.Close() })
 	objects := []stripesim.Object{}
-	for _, fixture := range kindFixtures() {
+	for _, fixture := range kindtest.Fixtures() {
 		text, err := json.Marshal(fixture)
 		if err != nil {
 			t.Fatal(err)
@@ -57,24 +58,24 @@ func (r *lookRig) credential() billing.Credential {
 }
 
 // claim is a first send of a sample of the kind.
-func (r *lookRig) claim(kind billing.Kind, sample kindTask) billing.Claim {
+func (r *lookRig) claim(kind billing.Kind, sample kindtest.Sample) billing.Claim {
 	r.t.Helper()
 	params := json.RawMessage(`{}`)
-	if sample.params != nil {
-		text, err := json.Marshal(sample.params)
+	if sample.Params != nil {
+		text, err := json.Marshal(sample.Params)
 		if err != nil {
 			r.t.Fatal(err)
 		}
 		params = text
 	}
 	id := billing.TaskID(uuid.Must(uuid.NewV7()).String())
-	request, err := r.freezer.Freeze(id, kind, sample.target, params)
+	request, err := r.freezer.Freeze(id, kind, sample.Target, params)
 	if err != nil {
 		r.t.Fatal(billing.FaultsOf(err))
 	}
 	hash := request.Hash()
 	return billing.Claim{
-		ID: id, Kind: kind, Target: sample.target, Request: request, RequestHash: hash[:], Attempt: 1, MaxAttempts: 5,
+		ID: id, Kind: kind, Target: sample.Target, Request: request, RequestHash: hash[:], Attempt: 1, MaxAttempts: 5,
 		Auth: billing.AuthToken, Account: lookAccount, ScheduledFor: time.Now(), ClaimedAt: time.Now(),
 	}
 }
@@ -107,7 +108,7 @@ var stateTells = []billing.Kind{
 // holds what a look makes of it against the simulator's ledger.
 func TestALookFindsWhatHappened(t *testing.T) {
 	t.Parallel()
-	for kind, sample := range kindTasks() {
+	for kind, sample := range kindtest.Samples() {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			t.Run("DoneByUs", func(t *testing.T) {
@@ -161,7 +162,7 @@ func TestALookFindsWhatHappened(t *testing.T) {
 }
 
 // unknown sends a task whose answer is a fault, and wants the outcome to be unknown.
-func (r *lookRig) unknown(kind billing.Kind, sample kindTask, fault stripesim.Fault) billing.Claim {
+func (r *lookRig) unknown(kind billing.Kind, sample kindtest.Sample, fault stripesim.Fault) billing.Claim {
 	r.t.Helper()
 	if err := r.sim.Script(fault); err != nil {
 		r.t.Fatal(err)
@@ -173,11 +174,11 @@ func (r *lookRig) unknown(kind billing.Kind, sample kindTask, fault stripesim.Fa
 	return claim
 }
 
-func (r *lookRig) wantFound(claim billing.Claim, sample kindTask, finding billing.Finding) {
+func (r *lookRig) wantFound(claim billing.Claim, sample kindtest.Sample, finding billing.Finding) {
 	r.t.Helper()
 	effects := r.effects(claim.ID.IdempotencyKey())
 	if len(effects) != 1 || finding.Outcome != billing.OutcomeSucceeded || finding.Reason != billing.ReasonReconciled || finding.Result == nil ||
-		finding.Result.Object != sample.object || finding.Result.ID != effects[0].Object {
+		finding.Result.Object != sample.Type || finding.Result.ID != effects[0].Object {
 		r.t.Errorf("%+v %+v, effects %+v", finding, finding.Result, effects)
 	}
 }
@@ -189,9 +190,9 @@ func TestALookTellsAnotherHand(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			r := newLookRig(t, stripesim.Config{})
-			sample := kindTasks()[kind]
+			sample := kindtest.Samples()[kind]
 			claim := r.unknown(kind, sample, stripesim.Fault{Kind: stripesim.ErrorRolledBack})
-			if err := r.sim.External(lookAccount, false, string(kind), sample.target, ""); err != nil {
+			if err := r.sim.External(lookAccount, false, string(kind), sample.Target, ""); err != nil {
 				t.Fatal(err)
 			}
 			finding := r.look(claim)
@@ -210,10 +211,10 @@ func TestALookTellsAnotherHand(t *testing.T) {
 // TestALookTellsADecline plays payments that were declined, with the answer lost.
 func TestALookTellsADecline(t *testing.T) {
 	t.Parallel()
-	for kind, sample := range map[billing.Kind]kindTask{
-		billing.InvoicePay:           {"in_pay", "invoice", params{"payment_method": "pm_decline_insufficient_funds"}},
-		billing.PaymentIntentConfirm: {"pi_confirm", "payment_intent", params{"payment_method": "pm_decline_insufficient_funds"}},
-		billing.PaymentIntentCreate: {"", "payment_intent", params{
+	for kind, sample := range map[billing.Kind]kindtest.Sample{
+		billing.InvoicePay:           {Target: "in_pay", Type: "invoice", Params: kindtest.Object{"payment_method": "pm_decline_insufficient_funds"}},
+		billing.PaymentIntentConfirm: {Target: "pi_confirm", Type: "payment_intent", Params: kindtest.Object{"payment_method": "pm_decline_insufficient_funds"}},
+		billing.PaymentIntentCreate: {Type: "payment_intent", Params: kindtest.Object{
 			"amount": 900, "currency": "usd", "customer": "cus_ok", "payment_method": "pm_decline_insufficient_funds", "confirm": true,
 		}},
 	} {
@@ -234,7 +235,7 @@ func TestALookTellsADecline(t *testing.T) {
 // own event tells at once; without it, nothing is called absent, neither while the debit is under way nor after it has cleared.
 func TestALookFindsADebitThatIsUnderWay(t *testing.T) {
 	t.Parallel()
-	sample := kindTask{"in_pay", "invoice", params{"payment_method": "pm_processing"}}
+	sample := kindtest.Sample{Target: "in_pay", Type: "invoice", Params: kindtest.Object{"payment_method": "pm_processing"}}
 	t.Run("ByItsEvent", func(t *testing.T) {
 		t.Parallel()
 		r := newLookRig(t, stripesim.Config{})
@@ -287,7 +288,7 @@ func TestARestoredCancelIsNotCalledAnothers(t *testing.T) {
 	t.Parallel()
 	for bare, want := range map[bool]billing.Outcome{true: billing.OutcomeUnknown, false: billing.OutcomeSucceeded} {
 		r := newLookRig(t, stripesim.Config{BareDeleteEvents: bare})
-		claim := r.claim(billing.SubscriptionCancel, kindTasks()[billing.SubscriptionCancel])
+		claim := r.claim(billing.SubscriptionCancel, kindtest.Samples()[billing.SubscriptionCancel])
 		first := r.gate.Execute(t.Context(), claim, r.credential())
 		again := r.gate.Execute(t.Context(), claim, r.credential()) // the restored row knows of no send
 		if first.Outcome != billing.OutcomeSucceeded || again.Outcome != want || len(r.effects(claim.ID.IdempotencyKey())) != 1 {

@@ -13,6 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"billonce/internal/programtest"
+	"billonce/pkg/store/storetest"
 )
 
 const residentLimit = 80 << 20 // bytes
@@ -28,9 +29,9 @@ func TestMemory(t *testing.T) {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	s := newStack(t)
-	api := programtest.SpawnAt(t, filepath.Join(dir, "api"), s.env)
+	api := programtest.SpawnAt(t, filepath.Join(dir, "api"), storetest.EnvironOf(t, "api", s.env))
 	c := newClient(t, "http://"+api.Attr("api listening", "address"), adminKey)
-	worker := programtest.SpawnAt(t, filepath.Join(dir, "worker"), s.env)
+	worker := programtest.SpawnAt(t, filepath.Join(dir, "worker"), storetest.EnvironOf(t, "worker", s.env))
 	worker.Line(`"msg":"worker registered"`)
 	merchant := c.merchant()
 	batch := make([]map[string]any, tasks)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"billonce/pkg/config"
+	"billonce/pkg/secret"
 	"billonce/pkg/worker"
 )
 
@@ -75,17 +76,18 @@ func sideJob(service Service, args, environ []string, stdout, stderr io.Writer) 
 	return ExitUsage
 }
 
-// exitCode prints what the log cannot have said, and tells how the process ends.
+// exitCode prints what the log cannot have said, and tells how the process ends. An address that cannot be listened on may be
+// a credential in the wrong variable.
 func exitCode(err error, stderr io.Writer) int {
 	var misconfigured *config.Error
 	switch {
 	case errors.As(err, &misconfigured):
-		_, _ = fmt.Fprintln(stderr, err)
+		_, _ = fmt.Fprintln(stderr, secret.Scrub(err.Error()))
 		return ExitConfig
 	case errors.Is(err, worker.ErrForced), errors.Is(err, errOverdue):
 		return ExitFailure
 	}
-	_, _ = fmt.Fprintln(stderr, err)
+	_, _ = fmt.Fprintln(stderr, secret.Scrub(err.Error()))
 	return ExitFailure
 }
 

@@ -132,13 +132,21 @@ func (b *foundation) waitForDatabase(ctx context.Context) error {
 // checks are what the configuration cannot judge by itself.
 func checks() config.Checks { return config.Checks{Key: checkKey, Database: checkDatabase} }
 
-// checkDatabase judges whether the URL can be read, without connecting.
-func checkDatabase(url secret.Text) error {
+// checkDatabase judges whether the URL can be read and, if connections to other machines must be encrypted, is sure to make such; it
+// does not connect.
+func checkDatabase(url secret.Text, encrypted bool) error {
 	db, err := store.Open(store.Options{URL: url})
 	if err != nil {
 		return errors.New("is not a PostgreSQL URL that can be used")
 	}
-	return db.Close()
+	if err := db.Close(); err != nil {
+		return err
+	}
+	if plain, err := store.MayGoInClear(url); err != nil || encrypted && plain {
+		return errors.New("must name sslmode=verify-full (or require, which checks no certificate), unless the server is on this machine; " +
+			"DATABASE_ALLOW_PLAINTEXT=true allows connections without TLS")
+	}
+	return nil
 }
 
 // healthcheck asks the running service whether it lives.

@@ -19,6 +19,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"billonce/internal/programtest"
+	"billonce/pkg/store/storetest"
 )
 
 const (
@@ -100,9 +101,10 @@ func TestFourThousandCallsInFlight(t *testing.T) {
 		}
 	}
 	c.Must(201, "POST", "/v1/tasks/batch", map[string]any{"tasks": batch})
-	worker := programtest.SpawnAt(t, filepath.Join(dir, "worker"), s.with("STRIPE_API_URL", stripe.URL, "SSL_CERT_FILE", stripe.trust(t),
+	worker := programtest.SpawnAt(t, filepath.Join(dir, "worker"), storetest.EnvironOf(t, "worker", s.with(
+		"STRIPE_API_URL", stripe.URL, "SSL_CERT_FILE", stripe.trust(t),
 		"WORKER_CONCURRENCY", strconv.Itoa(manySlots), "MERCHANT_RATE", "0", "MERCHANT_CONCURRENCY", "0",
-		"STRIPE_TIMEOUT", "2m", "WORKER_LEASE", "30s"))
+		"STRIPE_TIMEOUT", "2m", "WORKER_LEASE", "30s")))
 	select {
 	case <-stripe.full:
 	case <-time.After(2 * time.Minute):

@@ -42,6 +42,7 @@ type Common struct {
 	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY" envDefault:"0s"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"30s"`
 	AllowPayouts    bool          `env:"ALLOW_PAYOUTS" envDefault:"false"`
+	AllowPlaintext  bool          `env:"DATABASE_ALLOW_PLAINTEXT" envDefault:"false"` // to PostgreSQL on another machine, in production
 
 	MerchantRate        float64 `env:"MERCHANT_RATE" envDefault:"20"`        // calls per second, 0: no limit
 	MerchantConcurrency int     `env:"MERCHANT_CONCURRENCY" envDefault:"10"` // calls at once, 0: no limit
@@ -109,7 +110,7 @@ func (e *Error) Error() string {
 // Checks judge what only other rooms can read. Each returns why a value cannot be used, or nil, and never shows the value.
 type Checks struct {
 	Key      func(key secret.Text, environment Environment) error
-	Database func(url secret.Text) error
+	Database func(url secret.Text, encrypted bool) error // encrypted: connections to other machines must be
 }
 
 // LoadAPI reads the api's configuration from "NAME=value" pairs. The error is an [*Error].
@@ -191,7 +192,7 @@ func read(environ []string, conf any) *faultList {
 var meaning = map[string]string{
 	"LOG_LEVEL": "debug, info, warn or error", "SHUTDOWN_DELAY": duration, "SHUTDOWN_TIMEOUT": duration,
 	"STRIPE_TIMEOUT": duration, "STRIPE_IDEMPOTENCY_WINDOW": duration, "WORKER_POLL_INTERVAL": duration, "WORKER_LEASE": duration,
-	"RETRY_BASE": duration, "RETRY_MAX": duration, "RECONCILE_DELAYS": "a list of durations such as 1m,5m,1h", "TASK_RETENTION": "a number of days such as 400d, a duration such as 36h, or 0", "ALLOW_PAYOUTS": boolean, "API_REQUIRE_IDEMPOTENCY_KEY": boolean,
+	"RETRY_BASE": duration, "RETRY_MAX": duration, "RECONCILE_DELAYS": "a list of durations such as 1m,5m,1h", "TASK_RETENTION": "a number of days such as 400d, a duration such as 36h, or 0", "ALLOW_PAYOUTS": boolean, "DATABASE_ALLOW_PLAINTEXT": boolean, "API_REQUIRE_IDEMPOTENCY_KEY": boolean,
 	"API_TRUSTED_PROXIES": "a list of addresses and networks such as 10.0.0.7,192.168.0.0/16",
 	"MERCHANT_RATE":       "a number", "MERCHANT_CONCURRENCY": "a whole number", "WORKER_CONCURRENCY": "a whole number",
 }

@@ -18,7 +18,7 @@ import (
 func anything() config.Checks {
 	return config.Checks{
 		Key:      func(secret.Text, config.Environment) error { return nil },
-		Database: func(secret.Text) error { return nil },
+		Database: func(secret.Text, bool) error { return nil },
 	}
 }
 
@@ -57,6 +57,7 @@ func TestDefaults(t *testing.T) {
 		"ALLOW_PAYOUTS":               {api.AllowPayouts, false},
 		"ENCRYPTION_BINDING":          {api.Binding, config.BindingOptional},
 		"ENCRYPTION_BINDING's effect": {worker.RequiresBinding(), false},
+		"DATABASE_ALLOW_PLAINTEXT":    {api.AllowPlaintext, false},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s: got %v, want %v", name, pair[0], pair[1])
@@ -83,12 +84,13 @@ func TestEachFaultIsNamed(t *testing.T) {
 		"STRIPE_IDEMPOTENCY_WINDOW": {"canary", "24h", "1s"},
 		"WORKER_CONCURRENCY":        {"canary", "0", "100000"}, "WORKER_POLL_INTERVAL": {"canary", "1ms"}, "WORKER_LEASE": {"canary", "10ms"},
 		"RETRY_BASE": {"canary", "0s"}, "RETRY_MAX": {"canary", "1s"}, "RECONCILE_DELAYS": {"canary", "1m,canary", "0s", ","}, "TASK_RETENTION": {"canary", "-1h", "-1d", "1.5d", "d", "99999d", "1ms", "400"}, "MERCHANT_RATE": {"canary", "-1"}, "MERCHANT_CONCURRENCY": {"canary", "-1"},
-		"ALLOW_PAYOUTS": {"canary"}, "ENCRYPTION_KEY_FILE": {"/canary/nowhere"}, "ENCRYPTION_KEY": {"bad canary"},
+		"ALLOW_PAYOUTS": {"canary"}, "DATABASE_ALLOW_PLAINTEXT": {"canary"}, "ENCRYPTION_KEY_FILE": {"/canary/nowhere"}, "ENCRYPTION_KEY": {"bad canary"},
 		"ENCRYPTION_KEYS_PREVIOUS": {"canary"}, "ENCRYPTION_BINDING": {"canary", "Required", "true"}, "DATABASE_URL": {"bad canary"},
 	} {
 		for _, value := range values {
 			_, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", variable + "=" + value}, config.Checks{
-				Key: func(key secret.Text, _ config.Environment) error { return bad(key) }, Database: bad,
+				Key:      func(key secret.Text, _ config.Environment) error { return bad(key) },
+				Database: func(url secret.Text, _ bool) error { return bad(url) },
 			})
 			var faults *config.Error
 			if !errors.As(err, &faults) || len(faults.Faults) != 1 || !strings.HasPrefix(faults.Faults[0], variable+" ") {
@@ -167,6 +169,32 @@ func TestRetention(t *testing.T) {
 		worker, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", "ENCRYPTION_KEY=k", "APP_ENV=" + tc.env, "TASK_RETENTION=" + tc.value}, anything())
 		if (err == nil) != tc.ok || tc.ok && time.Duration(worker.Retention) != tc.want {
 			t.Errorf("%s %s: %v, %v", tc.env, tc.value, worker.Retention, err)
+		}
+	}
+}
+
+// TestProductionAsksForEncryptedConnections unless it is told otherwise.
+func TestProductionAsksForEncryptedConnections(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		env, allow string
+		want       bool
+	}{
+		{"production", "", true},
+		{"production", "false", true},
+		{"production", "true", false},
+		{"development", "", false},
+	} {
+		asked := !tc.want
+		checks := anything()
+		checks.Database = func(_ secret.Text, encrypted bool) error {
+			asked = encrypted
+			return nil
+		}
+		if _, err := config.LoadAPI([]string{
+			"DATABASE_URL=postgres://db/b", "ENCRYPTION_KEY=k", "APP_ENV=" + tc.env, "DATABASE_ALLOW_PLAINTEXT=" + tc.allow,
+		}, checks); err != nil || asked != tc.want {
+			t.Errorf("%+v: %t, %v", tc, asked, err)
 		}
 	}
 }

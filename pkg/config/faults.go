@@ -43,7 +43,7 @@ func (f *faultList) common(c Common, checks Checks) {
 	}
 	if c.DatabaseURL.Empty() {
 		f.add("DATABASE_URL", "is required")
-	} else if err := checks.Database(c.DatabaseURL); err != nil {
+	} else if err := checks.Database(c.DatabaseURL, c.Env == Production && !c.AllowPlaintext); err != nil {
 		f.add("DATABASE_URL", err.Error())
 	}
 	if c.LogFormat != "json" && c.LogFormat != "text" {
@@ -74,7 +74,7 @@ func (f *faultList) common(c Common, checks Checks) {
 	if c.ShutdownDelay >= c.ShutdownTimeout && !f.judged["SHUTDOWN_TIMEOUT"] {
 		f.add("SHUTDOWN_DELAY", "must be less than SHUTDOWN_TIMEOUT")
 	}
-	if c.MerchantRate < 0 || c.MerchantRate > 10_000 {
+	if !(c.MerchantRate >= 0 && c.MerchantRate <= 10_000) { // so that NaN, which is neither, is refused
 		f.add("MERCHANT_RATE", "must be between 0 and 10000")
 	}
 	f.between("MERCHANT_CONCURRENCY", c.MerchantConcurrency, 0, 10_000)

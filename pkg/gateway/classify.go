@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"billonce/pkg/billing"
+	"billonce/pkg/secret"
 )
 
 // object is the part of any of Stripe's objects that is looked at.
@@ -39,7 +40,9 @@ func readAnswer(body []byte) (object, bool) {
 	}
 	var read object
 	read.Object, read.Status = plain(fields.Object), plain(fields.Status)
-	read.ID, _ = fields.ID.(string)
+	if id, ok := fields.ID.(string); ok && isID(id) {
+		read.ID = id
+	}
 	read.CanceledAt = seconds(fields.CanceledAt)
 	read.Captured, _ = fields.Captured.(bool)
 	read.Charge = plain(fields.Charge)
@@ -57,7 +60,7 @@ func readAnswer(body []byte) (object, bool) {
 	if verdict, ok := fields.Outcome.(map[string]any); ok && read.Decline == "" {
 		read.Decline = declineOf(verdict["reason"], fields.FailureCode)
 	}
-	return read, isID(read.ID)
+	return read, read.ID != ""
 }
 
 // seconds are those of a moment, 0 for none.
@@ -103,13 +106,22 @@ func readRefusal(body []byte) (refusal, bool) {
 }
 
 // plain returns a short identifier as it is and "" for anything else: what is kept of an answer must not hold a
-// customer's data.
+// customer's data, nor a secret that stands where an identifier should.
 func plain(field any) string {
 	text, ok := field.(string)
-	if !ok || len(text) > 100 || !isMadeOf(text, "_-.[]") {
+	if !ok || len(text) > 100 || !isMadeOf(text, "_-.[]") || secret.Resembles(text) {
 		return ""
 	}
 	return text
+}
+
+// plainID is plain for the ids of objects, where they are kept. It never decides what an answer proves: merchants choose ids of
+// their own for some objects, and one may look like anything.
+func plainID(id string) string {
+	if !isID(id) || secret.Resembles(id) {
+		return ""
+	}
+	return id
 }
 
 // verdict is what an answer proves.
@@ -213,7 +225,7 @@ func done(seen observation, found object) billing.Answer {
 	return billing.Answer{
 		Outcome: billing.OutcomeSucceeded, Reason: billing.ReasonDone,
 		Result: &billing.Result{
-			Object: found.Object, ID: found.ID, Status: found.Status, RequestID: plain(seen.requestID), Replayed: seen.replayed,
+			Object: found.Object, ID: plainID(found.ID), Status: found.Status, RequestID: plain(seen.requestID), Replayed: seen.replayed,
 		},
 	}
 }

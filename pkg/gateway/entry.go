@@ -115,7 +115,7 @@ func (e entry) decline() string {
 
 func (e entry) evidence(note string) billing.Evidence {
 	found := billing.Evidence{
-		Source: "events", HTTPStatus: 200, Object: plain(e.Type), ID: e.Data.Object.ID, EventID: plain(e.ID), Status: e.Data.Object.Status,
+		Source: "events", HTTPStatus: 200, Object: plain(e.Type), ID: plainID(e.Data.Object.ID), EventID: plain(e.ID), Status: e.Data.Object.Status,
 		RequestID: plain(e.Request.id), At: moment(e.Created), Note: note,
 	}
 	if isTaskKey(e.Request.key) {
@@ -126,7 +126,7 @@ func (e entry) evidence(note string) billing.Evidence {
 
 func (e entry) objectEvidence(source string, of list, note string) billing.Evidence {
 	return billing.Evidence{
-		Source: source, HTTPStatus: of.status, Object: plain(e.Object), ID: e.ID, Status: string(e.Status), RequestID: plain(of.requestID),
+		Source: source, HTTPStatus: of.status, Object: plain(e.Object), ID: plainID(e.ID), Status: string(e.Status), RequestID: plain(of.requestID),
 		At: moment(e.Created), Note: note,
 	}
 }
@@ -134,7 +134,7 @@ func (e entry) objectEvidence(source string, of list, note string) billing.Evide
 // evidence of the read of an object.
 func (seen observation) evidence(found object, note string) billing.Evidence {
 	return billing.Evidence{
-		Source: "object", HTTPStatus: seen.status, Object: found.Object, ID: found.ID, Status: found.Status,
+		Source: "object", HTTPStatus: seen.status, Object: found.Object, ID: plainID(found.ID), Status: found.Status,
 		RequestID: plain(seen.requestID), Note: note,
 	}
 }

@@ -292,7 +292,7 @@ func (l *look) attribute(doubt billing.Doubt, known trace, found object, events 
 func foundLook(found object, requestID string, evidence []billing.Evidence) billing.Finding {
 	return billing.Finding{
 		Outcome: billing.OutcomeSucceeded, Reason: billing.ReasonReconciled, Evidence: evidence,
-		Result: &billing.Result{Object: found.Object, ID: found.ID, Status: found.Status, RequestID: plain(requestID)},
+		Result: &billing.Result{Object: found.Object, ID: plainID(found.ID), Status: found.Status, RequestID: plain(requestID)},
 	}
 }
 

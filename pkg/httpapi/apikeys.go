@@ -115,7 +115,7 @@ func (s *Server) rotateAPIKey(c echo.Context) error {
 
 func (s *Server) answerMadeKey(c echo.Context, created billing.APIKey, made madeKey) error {
 	s.log.InfoContext(c.Request().Context(), "api key made", slog.String("request_id", requestID(c)),
-		slog.String("api_key_id", string(created.ID)), slog.String("hint", created.Hint))
+		slog.String("key_id", string(created.ID)))
 	c.Response().Header().Set(echo.HeaderLocation, "/v1/api_keys/"+string(created.ID))
 	return s.answer(c, http.StatusCreated, madeKeyAnswer{showAPIKey(created), made.text.Reveal()})
 }

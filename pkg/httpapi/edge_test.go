@@ -94,7 +94,7 @@ func TestAPanicIsA500AndLogged(t *testing.T) {
 	a.tasks.GetFunc = func(context.Context, billing.TaskID) (billing.Task, error) { panic("at the disco") }
 	got := a.call(t, "GET", "/v1/tasks/"+taskID, "")
 	wantProblem(t, got, 500)
-	if strings.Contains(got.Body.String(), "disco") || !strings.Contains(a.log.String(), "at the disco") {
+	if strings.Contains(got.Body.String()+a.log.String(), "disco") || !strings.Contains(a.log.String(), `"panic":"string"`) {
 		t.Errorf("shown or not logged: %s\n%s", got.Body, a.log)
 	}
 	if n := len(regexp.MustCompile(`goroutine \d+ \[`).FindAllString(a.log.String(), -1)); n != 1 {
@@ -102,6 +102,25 @@ func TestAPanicIsA500AndLogged(t *testing.T) {
 	}
 	if strings.Join(a.metrics.requests, ",") != "GET /v1/tasks/{id} 500" {
 		t.Errorf("measured %v", a.metrics.requests)
+	}
+}
+
+func TestAPanicOfTheRuntimeSaysWhatItWas(t *testing.T) {
+	t.Parallel()
+	a := newAPI()
+	a.tasks.GetFunc = func(context.Context, billing.TaskID) (billing.Task, error) { return *(*billing.Task)(nil), nil } //nolint:govet // it is to panic
+	wantProblem(t, a.call(t, "GET", "/v1/tasks/"+taskID, ""), 500)
+	if !strings.Contains(a.log.String(), "nil pointer dereference") {
+		t.Error(a.log)
+	}
+}
+
+func TestARequestIDThatLooksLikeACredentialIsReplaced(t *testing.T) {
+	t.Parallel()
+	a := newAPI()
+	got := a.call(t, "GET", "/v1/tasks/"+taskID, "", "X-Request-Id: sk_live_canary1234567890")
+	if id := got.Header().Get("X-Request-Id"); id == "" || strings.Contains(id+a.log.String(), "canary") {
+		t.Errorf("%q\n%s", id, a.log)
 	}
 }
 

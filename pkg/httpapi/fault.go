@@ -23,6 +23,7 @@ const (
 	faultCharacter    = "bad_character"
 	faultMode         = "mode_mismatch"
 	faultPast         = "in_the_past"
+	faultFar          = "too_far"
 	faultKeyTwice     = "duplicate_key"
 	faultMerchant     = "unknown_merchant"
 )

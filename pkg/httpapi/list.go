@@ -55,7 +55,7 @@ func (q *query) limit() int {
 		return defaultLimit
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > maxLimit {
+	if err != nil || n < 1 || n > maxLimit || !isDigit(text[0]) {
 		q.fault("limit", faultRange, fmt.Sprintf("must be 1 to %d", maxLimit))
 		return defaultLimit
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -14,12 +15,13 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"billonce/pkg/billing"
+	"billonce/pkg/secret"
 )
 
 const headerRequestID = "X-Request-Id"
 
 // acceptableRequestID is what a client's own id may look like; anything else is replaced, because it goes into logs and back
-// out in a header.
+// out in a header. So is one that looks like a credential: somebody has mixed up two headers.
 var acceptableRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 var knownMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
@@ -33,8 +35,11 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		header.Set(headerRequestID, acceptOrMakeID(c.Request().Header))
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Content-Type-Options", "nosniff")
-		if s.draining.Load() {
-			header.Set("Connection", "close") // the next request had better go to a server that stays
+		if s.draining.Load() || len(c.Request().TransferEncoding) > 0 {
+			// The next request had better go to a server that stays. After a body in chunks there is to be none: had the request a
+			// length as well, a proxy in front may have gone by that, and have passed on somebody's bytes, not a request. net/http
+			// does not tell the two cases apart.
+			header.Set("Connection", "close")
 		}
 		defer func() { s.record(c, time.Since(began)) }()
 		if err := next(c); err != nil {
@@ -56,7 +61,7 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 				panic(value)
 			}
 			s.log.ErrorContext(c.Request().Context(), "handler panicked", slog.String("request_id", requestID(c)),
-				slog.String("route", s.routeOf(c)), slog.String("panic", fmt.Sprint(value)), slog.String("stack", string(debug.Stack())))
+				slog.String("route", s.routeOf(c)), slog.String("panic", panicText(value)), slog.String("stack", string(debug.Stack())))
 			if c.Response().Committed {
 				panic(http.ErrAbortHandler) // half an answer must not pass for a whole one
 			}
@@ -64,6 +69,14 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		}()
 		return next(c)
 	}
+}
+
+// panicText says what panicked. Of a value that is not the runtime's own only the type: it may hold anything of the request.
+func panicText(value any) string {
+	if failure, ok := value.(runtime.Error); ok {
+		return failure.Error()
+	}
+	return fmt.Sprintf("%T", value)
 }
 
 var errPanicked = errors.New("the handler panicked")
@@ -91,7 +104,7 @@ func isHealth(route string) bool {
 }
 
 func acceptOrMakeID(header http.Header) string {
-	if given := header.Values(headerRequestID); len(given) == 1 && acceptableRequestID.MatchString(given[0]) {
+	if given := header.Values(headerRequestID); len(given) == 1 && acceptableRequestID.MatchString(given[0]) && !secret.Resembles(given[0]) {
 		return given[0]
 	}
 	return uuid.NewString()

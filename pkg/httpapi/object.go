@@ -162,7 +162,8 @@ func fits(text, form string) (rest string, ok bool) {
 	return text[len(form):], true
 }
 
-// moment reads an RFC 3339 time. ok is false when raw is nil or wrong. The zero time, which means "now" within, is refused.
+// moment reads an RFC 3339 time. ok is false when raw is nil or wrong. Refused are the zero time, which means "now" within, what
+// lies before it, which the database reads as no time, and what has five digits to its year in UTC, which no answer could show.
 func (o *object) moment(name string, raw []byte) (at time.Time, ok bool) {
 	if raw == nil {
 		return time.Time{}, false
@@ -177,11 +178,16 @@ func (o *object) moment(name string, raw []byte) (at time.Time, ok bool) {
 		o.fault(name, faultFormat, "must be a time as in RFC 3339, like 2030-01-31T09:00:00Z")
 		return time.Time{}, false
 	}
-	if at.IsZero() {
+	at = at.UTC()
+	switch {
+	case !at.After(time.Time{}):
 		o.fault(name, faultPast, "must not lie in the past")
 		return time.Time{}, false
+	case at.Year() > 9999:
+		o.fault(name, faultFar, "must not lie after the year 9999")
+		return time.Time{}, false
 	}
-	return at.UTC(), true
+	return at, true
 }
 
 func isNull(raw []byte) bool { return len(raw) > 0 && raw[0] == 'n' }

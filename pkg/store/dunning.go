@@ -27,18 +27,11 @@ func successors(settlements []billing.Settlement) map[billing.TaskID]billing.Suc
 }
 
 // insertSuccessor schedules the task that follows up the decline of another one, which the same transaction has declared
-// failed. If somebody has retried that one already, their repetition stands.
+// failed. If somebody has retried that one already, their repetition stands. The database makes the new task out of the old one: a
+// worker has no right to insert tasks.
 func insertSuccessor(ctx context.Context, tx *sqlx.Tx, of billing.TaskID, next billing.Successor) error {
 	hash := next.Request.Hash()
-	_, err := tx.ExecContext(ctx, `
-		INSERT INTO scheduled_tasks (id, merchant_id, kind, target, params, metadata, retry_of, intent, on_decline, declines,
-			request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts)
-		SELECT $2, t.merchant_id, t.kind, t.target, t.params, t.metadata, t.id, t.intent, t.on_decline, t.declines + 1,
-			$3, $4, $5, $6, $7, now() + make_interval(secs => $8), now() + make_interval(secs => $8), t.max_attempts
-		FROM scheduled_tasks AS t
-		WHERE t.id = $1 AND t.status = 'failed'
-		ON CONFLICT (retry_of) WHERE retry_of IS NOT NULL DO NOTHING`,
-		of, next.ID, next.Request.Method, next.Request.Path, next.Request.Body, next.Request.APIVersion, hash[:], next.After.Seconds())
+	_, err := tx.ExecContext(ctx, `SELECT schedule_after_decline($1, $2, $3, $4)`, of, next.ID, hash[:], next.After.Seconds())
 	if err != nil {
 		return fmt.Errorf("schedule what follows the decline of task %s: %w", of, err)
 	}

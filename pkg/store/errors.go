@@ -37,10 +37,35 @@ func translate(operation string, err error) error {
 		return fmt.Errorf("%s: %w", operation, err)
 	}
 	if refusesContent(err) {
-		err = fmt.Errorf("%w: %w", billing.ErrContent, err)
+		err = contentError{err}
 	}
 	return &billing.Error{Code: codeOf(err), Err: fmt.Errorf("%s: %w", operation, err)}
 }
+
+// contentError is a statement's refusal for the values in it. PostgreSQL's sentence quotes them, customers' data among
+// them, so its text says where it happened instead.
+type contentError struct{ cause error }
+
+// Error implements error.
+func (e contentError) Error() string {
+	text := billing.ErrContent.Error()
+	var failure *pq.Error
+	if !errors.As(e.cause, &failure) {
+		return text
+	}
+	text += ": SQLSTATE " + string(failure.Code)
+	for _, place := range []struct{ is, name string }{
+		{"table", failure.Table}, {"column", failure.Column}, {"constraint", failure.Constraint}, {"type", failure.DataTypeName},
+	} {
+		if place.name != "" {
+			text += ", " + place.is + " " + place.name
+		}
+	}
+	return text
+}
+
+// Unwrap keeps [billing.ErrContent] and the driver's error in the chain.
+func (e contentError) Unwrap() []error { return []error{billing.ErrContent, e.cause} }
 
 // unconnected is translate for an error that came before any statement: whatever it says, the database cannot be had now.
 func unconnected(operation string, err error) error {

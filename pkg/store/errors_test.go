@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lib/pq"
+
 	"billonce/pkg/billing"
 	"billonce/pkg/secret"
 	"billonce/pkg/store"
@@ -97,5 +99,18 @@ func TestWhatIsRefusedForItsContentSaysSo(t *testing.T) {
 		if _, err := db.Store.Settle(context.Background(), []billing.Settlement{settled}); !errors.Is(err, billing.ErrContent) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestWhatIsRefusedForItsContentDoesNotQuoteIt: PostgreSQL's own sentence does, and it would end in a log.
+func TestWhatIsRefusedForItsContentDoesNotQuoteIt(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	_, err := db.Store.GetTask(context.Background(), "ann@canary.example")
+	if err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "SQLSTATE 22P02") {
+		t.Errorf("%v", err)
+	}
+	if failure := (*pq.Error)(nil); !errors.As(err, &failure) || !errors.Is(err, billing.ErrContent) {
+		t.Errorf("the cause is not in the chain: %v", err)
 	}
 }

@@ -171,12 +171,18 @@ func TestADeclineIsFollowedUp(t *testing.T) {
 	}
 }
 
+// planned gives a task a plan for its first decline.
+func planned(db *storetest.DB, id billing.TaskID) {
+	db.SQL.MustExec(`UPDATE scheduled_tasks SET on_decline = '{"retry_after": ["1h"], "stop_codes": []}' WHERE id = $1`, id)
+}
+
 // TestALookThatFindsADeclineIsFollowedUp does the same for a decline that only a look at Stripe told.
 func TestALookThatFindsADeclineIsFollowedUp(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t)
 	merchant, worker := db.Merchant(t), register(t, db, time.Minute)
 	id := inDoubt(t, db, merchant.ID, worker)
+	planned(db, id)
 	due(db)
 	doubt := looks(t, db, worker)[0]
 	next := billing.TaskID(storetest.NewID(t))

@@ -103,10 +103,24 @@ func (db *DB) DevelopmentKey(ctx context.Context, candidate secret.Text) (secret
 	return secret.New(stored), err
 }
 
-// proveKey opens one sealed token of the database, if there is any.
+// proveKey opens one sealed token of the database, if there is any. A role that may not read tokens cannot prove a key: it has to wait
+// for a worker, whose role may.
 func proveKey(ctx context.Context, tx *sqlx.Tx, cipher Cipher, primary KeyRecord) error {
+	var allowed, sealedAny bool
+	err := tx.QueryRowxContext(ctx, `
+		SELECT has_column_privilege('merchants', 'access_token', 'SELECT') AND has_column_privilege('merchants', 'refresh_token', 'SELECT'),
+			EXISTS (SELECT FROM merchants WHERE has_access_token OR has_refresh_token)`).Scan(&allowed, &sealedAny)
+	switch {
+	case err != nil:
+		return err
+	case !sealedAny:
+		return nil
+	case !allowed:
+		return &billing.Error{Code: billing.CodeUnavailable, Message: "the database holds tokens and names no key that opens them: " +
+			"a worker has to prove its key first"}
+	}
 	row := merchantRow{}
-	err := tx.GetContext(ctx, &row, `
+	err = tx.GetContext(ctx, &row, `
 		SELECT id, `+tokenColumns+` FROM merchants WHERE access_token IS NOT NULL OR refresh_token IS NOT NULL LIMIT 1`)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil

@@ -135,8 +135,8 @@ func (db *DB) DemandBindings(ctx context.Context) error {
 		}
 		missing := &BindingsMissing{}
 		err = tx.GetContext(ctx, &missing.Tokens, `
-			SELECT count(*) FILTER (WHERE access_token IS NOT NULL AND access_token_binding IS NULL)
-				+ count(*) FILTER (WHERE refresh_token IS NOT NULL AND refresh_token_binding IS NULL)
+			SELECT count(*) FILTER (WHERE has_access_token AND access_token_binding IS NULL)
+				+ count(*) FILTER (WHERE has_refresh_token AND refresh_token_binding IS NULL)
 			FROM merchants`)
 		if err != nil {
 			return err

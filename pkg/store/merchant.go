@@ -16,9 +16,9 @@ import (
 
 const oneConnected = "merchants_one_connected"
 
-// merchantProfile are the columns that say everything of a merchant but the tokens.
-const merchantProfile = `id, name, stripe_connect_id, livemode, access_token IS NOT NULL AS has_access_token,
-	refresh_token IS NOT NULL AS has_refresh_token, coalesce(pause_reason, '') AS pause_reason, pause_detail,
+// merchantProfile are the columns that say everything of a merchant but the tokens: all that the api's role may read.
+const merchantProfile = `id, name, stripe_connect_id, livemode, has_access_token, has_refresh_token,
+	coalesce(pause_reason, '') AS pause_reason, pause_detail,
 	disconnected_at IS NOT NULL AS disconnected, created_at, updated_at`
 
 // merchantRow is a merchant as stored. The token columns hold ciphertext and are filled by the Get methods alone.

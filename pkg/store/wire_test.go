@@ -128,6 +128,7 @@ func writes() map[string]func(t *testing.T, db *storetest.DB) written {
 		"SettleADeclineWithASuccessor": func(t *testing.T, db *storetest.DB) written {
 			t.Helper()
 			claims := running(t, db)
+			planned(db, claims[0].ID)
 			declined := settlement(claims[0], billing.Failed, billing.OutcomeRefused, billing.ReasonDeclined)
 			declined.Next = &billing.Successor{ID: billing.TaskID(storetest.NewID(t)), Request: claims[0].Request, After: time.Hour}
 			return written{func(ctx context.Context, s *store.Store) error {

@@ -3,7 +3,6 @@ package telemetry
 import (
 	"io"
 	"log/slog"
-	"regexp"
 	"strings"
 
 	"billonce/pkg/secret"
@@ -21,11 +20,6 @@ func NewLogger(w io.Writer, level slog.Level, format, service, version string) *
 
 // confidential are parts of attribute names whose values are never shown.
 var confidential = []string{"authorization", "token", "secret", "password", "api_key", "apikey", "cookie", "signature"}
-
-// secretShapes are texts that look like credentials: Stripe's keys, tokens and client secrets, bearer headers, and passwords
-// in URLs.
-var secretShapes = regexp.MustCompile(`\b(?:sk|rk|rt|ac|whsec|pi|seti)_(?:live|test)?_?[A-Za-z0-9_]{8,}_?(?:secret_[A-Za-z0-9]+)?|` +
-	`(?i:bearer)\s+\S+|://[^/\s:@]*:[^/\s@]+@`)
 
 func redact(_ []string, attr slog.Attr) slog.Attr {
 	name := strings.ToLower(attr.Key)
@@ -49,20 +43,5 @@ func redact(_ []string, attr slog.Attr) slog.Attr {
 	default:
 		return attr
 	}
-	return slog.String(attr.Key, redactText(text))
-}
-
-func redactText(text string) string {
-	return secretShapes.ReplaceAllStringFunc(text, func(found string) string {
-		switch {
-		case strings.HasPrefix(found, "://"):
-			return "://" + secret.Redacted + "@"
-		case strings.HasPrefix(found, "pi_") || strings.HasPrefix(found, "seti_"):
-			if id, _, ok := strings.Cut(found, "_secret_"); ok {
-				return id + "_secret_" + secret.Redacted
-			}
-			return found // the id of an object is no secret
-		}
-		return secret.Redacted
-	})
+	return slog.String(attr.Key, secret.Scrub(text))
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"billonce/pkg/secret"
 )
 
 const opsShutdown = 2 * time.Second
@@ -76,7 +78,7 @@ func (h *Health) serve(w http.ResponseWriter, r *http.Request) {
 	status, answer := http.StatusOK, map[string]any{"status": "ready"}
 	if err := h.Ready(r.Context()); err != nil {
 		status, answer["status"] = http.StatusServiceUnavailable, "not ready"
-		answer["reason"] = redactText(err.Error())
+		answer["reason"] = secret.Scrub(err.Error())
 	}
 	if r.URL.Query().Has("verbose") {
 		checks, results, _ := h.look(r.Context())
@@ -84,7 +86,7 @@ func (h *Health) serve(w http.ResponseWriter, r *http.Request) {
 		for i, check := range checks {
 			list[check.Name] = "ok"
 			if results[i] != nil {
-				list[check.Name] = redactText(results[i].Error())
+				list[check.Name] = secret.Scrub(results[i].Error())
 			}
 		}
 		answer["checks"] = list

@@ -10,8 +10,7 @@ import (
 
 	"billonce/cmd/billctl/dev/postgres"
 	"billonce/internal/programtest"
-	"billonce/pkg/secret"
-	"billonce/pkg/store"
+	"billonce/pkg/store/storetest"
 )
 
 // What the runs take from the environment; the Makefile sets them.
@@ -83,20 +82,7 @@ func newServer(t *testing.T) *server {
 	s.start()
 	t.Cleanup(s.stop)
 	s.create(template, "")
-	db, err := store.Open(store.Options{URL: secret.New(s.url(template))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	migrations, err := db.Migrations()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := migrations.Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := migrations.Close(); err != nil {
-		t.Fatal(err)
-	}
+	storetest.Build(t, s.url(template))
 	return s
 }
 

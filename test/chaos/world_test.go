@@ -17,6 +17,7 @@ import (
 
 	"billonce/internal/netfault"
 	"billonce/internal/programtest"
+	"billonce/pkg/store/storetest"
 )
 
 const (
@@ -118,7 +119,7 @@ func (w *world) node(name, program string, more ...string) *node {
 
 func (w *world) start(n *node) {
 	w.t.Helper()
-	n.process = programtest.Spawn(w.t, n.program, n.env)
+	n.process = programtest.Spawn(w.t, n.program, storetest.EnvironOf(w.t, n.program, n.env))
 }
 
 // end kills a node or, with another signal, waits until it has gone by itself.

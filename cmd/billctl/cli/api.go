@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -96,4 +97,58 @@ func decode[T any](item json.RawMessage) (T, error) {
 		return value, fmt.Errorf("read the answer: %w", err)
 	}
 	return value, nil
+}
+
+// showOne makes command show the object under path whose id it is given: as JSON, or through show.
+func showOne[T any](p *program, command *cobra.Command, path string, show func(T)) *cobra.Command {
+	var flags apiFlags
+	flags.add(command)
+	command.RunE = func(command *cobra.Command, args []string) error {
+		api, err := p.connect(flags)
+		if err != nil {
+			return err
+		}
+		raw, err := api.Do(command.Context(), client.Call{Method: http.MethodGet, Path: path + "/" + url.PathEscape(args[0])})
+		if err != nil {
+			return err
+		}
+		return tell(p, flags, raw, show)
+	}
+	return command
+}
+
+// postEach makes command post verb to each object under path whose id it is given. The first refusal ends it.
+func postEach[T any](p *program, command *cobra.Command, path, verb string, show func(T)) *cobra.Command {
+	var flags apiFlags
+	flags.add(command)
+	command.RunE = func(command *cobra.Command, args []string) error {
+		api, err := p.connect(flags)
+		if err != nil {
+			return err
+		}
+		for _, id := range args {
+			raw, err := api.Do(command.Context(), client.Call{Method: http.MethodPost, Path: path + "/" + url.PathEscape(id) + "/" + verb})
+			if err != nil {
+				return fmt.Errorf("%s %s: %w", verb, plain(id), err)
+			}
+			if err := tell(p, flags, raw, show); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return command
+}
+
+// tell prints an answer: as JSON, or through show.
+func tell[T any](p *program, flags apiFlags, raw json.RawMessage, show func(T)) error {
+	if flags.json {
+		return p.printJSON(raw)
+	}
+	value, err := decode[T](raw)
+	if err != nil {
+		return err
+	}
+	show(value)
+	return nil
 }

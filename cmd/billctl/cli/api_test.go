@@ -241,6 +241,10 @@ func TestProblemsAreReadable(t *testing.T) {
 				"errors":[{"pointer":"","query":"status","code":"unknown","detail":"is not a status"},{"pointer":"/a","code":"x","detail":"is wrong"}]}`),
 			"The request is not valid (HTTP 422, invalid, request r)\n  ?status: is not a status\n  /a: is wrong\n",
 		},
+		"one that would move the cursor": {
+			answer(422, "application/problem+json", `{"title":"\u001b[2JGone","detail":"a\nb\u009b","errors":[{"pointer":"/\u001b[0m","detail":"\r!"}]}`),
+			"·[2JGone: a\nb· (HTTP 422)\n  /·[0m: ·!\n",
+		},
 		"an answer of something else": {
 			answer(http.StatusBadGateway, "text/html", "<h1>nginx</h1>"),
 			"Bad Gateway: the answer is not from the billonce API (HTTP 502)\n",

@@ -182,24 +182,7 @@ func (p *program) apiKeysList() *cobra.Command {
 
 func (p *program) apiKeysShow() *cobra.Command {
 	command := &cobra.Command{Use: "show ID", Short: "Show one key, but for the key itself", Args: exactly(1, "the id of one key")}
-	var flags apiFlags
-	flags.add(command)
-	command.RunE = func(command *cobra.Command, args []string) error {
-		api, err := p.connect(flags)
-		if err != nil {
-			return err
-		}
-		raw, err := api.Do(command.Context(), client.Call{Method: http.MethodGet, Path: keysPath + "/" + url.PathEscape(args[0])})
-		if err != nil {
-			return err
-		}
-		if flags.json {
-			return p.printJSON(raw)
-		}
-		key, err := decode[client.APIKey](raw)
-		if err != nil {
-			return err
-		}
+	return showOne(p, command, keysPath, func(key client.APIKey) {
 		p.table([][]string{
 			{"id", key.ID},
 			{"name", key.Name},
@@ -214,42 +197,14 @@ func (p *program) apiKeysShow() *cobra.Command {
 			{"revoked", p.whenSet(key.RevokedAt)},
 			{"replaced by", dash(dereference(key.ReplacedBy))},
 		})
-		return nil
-	}
-	return command
+	})
 }
 
 func (p *program) apiKeysRevoke() *cobra.Command {
 	command := &cobra.Command{
 		Use: "revoke ID…", Short: "End keys for ever, within seconds everywhere", Args: atLeastOne("the id of one key or more"),
 	}
-	var flags apiFlags
-	flags.add(command)
-	command.RunE = func(command *cobra.Command, args []string) error {
-		api, err := p.connect(flags)
-		if err != nil {
-			return err
-		}
-		for _, id := range args {
-			raw, err := api.Do(command.Context(), client.Call{Method: http.MethodPost, Path: keysPath + "/" + url.PathEscape(id) + "/revoke"})
-			if err != nil {
-				return fmt.Errorf("revoke %s: %w", plain(id), err)
-			}
-			if flags.json {
-				if err := p.printJSON(raw); err != nil {
-					return err
-				}
-				continue
-			}
-			key, err := decode[client.APIKey](raw)
-			if err != nil {
-				return err
-			}
-			p.printf("%s is %s\n", plain(key.ID), plain(string(key.Status)))
-		}
-		return nil
-	}
-	return command
+	return postEach(p, command, keysPath, "revoke", func(key client.APIKey) { p.printf("%s is %s\n", plain(key.ID), plain(string(key.Status))) })
 }
 
 func (p *program) endOf(key client.APIKey) string {

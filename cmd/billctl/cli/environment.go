@@ -6,7 +6,9 @@ import (
 	"os"
 	"strings"
 
+	"billonce/pkg/config"
 	"billonce/pkg/secret"
+	"billonce/pkg/store"
 )
 
 // variable returns a secret from the variable or from the file that its _FILE form names. found is false when neither is
@@ -52,7 +54,21 @@ func (p *program) databaseURL() (secret.Text, error) {
 	if !found {
 		return secret.Text{}, configError{errors.New("DATABASE_URL is not set, nor is DATABASE_URL_FILE")}
 	}
-	return url, nil
+	return url, p.checkEncrypted(url)
+}
+
+// checkEncrypted refuses, as the services do, to leave the machine without TLS in production.
+func (p *program) checkEncrypted(url secret.Text) error {
+	environment, _ := p.lookup("APP_ENV")
+	allowed, _ := p.lookup("DATABASE_ALLOW_PLAINTEXT")
+	if environment != string(config.Production) || allowed == "true" {
+		return nil
+	}
+	if plain, err := store.MayGoInClear(url); err == nil && plain { // what cannot be read, whoever opens it says
+		return configError{errors.New("DATABASE_URL must name sslmode=verify-full (or require, which checks no certificate), unless the " +
+			"server is on this machine; DATABASE_ALLOW_PLAINTEXT=true allows connections without TLS")}
+	}
+	return nil
 }
 
 // apiKey returns the first of BILLONCE_API_KEY and ADMIN_API_KEY that is set.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"net/http"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -53,24 +52,7 @@ func (p *program) merchantTable(items []json.RawMessage) error {
 
 func (p *program) merchantsShow() *cobra.Command {
 	command := &cobra.Command{Use: "show ID", Short: "Show one merchant", Args: exactly(1, "the id of one merchant")}
-	var flags apiFlags
-	flags.add(command)
-	command.RunE = func(command *cobra.Command, args []string) error {
-		api, err := p.connect(flags)
-		if err != nil {
-			return err
-		}
-		raw, err := api.Do(command.Context(), client.Call{Method: http.MethodGet, Path: merchantsPath + "/" + url.PathEscape(args[0])})
-		if err != nil {
-			return err
-		}
-		if flags.json {
-			return p.printJSON(raw)
-		}
-		merchant, err := decode[client.Merchant](raw)
-		if err != nil {
-			return err
-		}
+	return showOne(p, command, merchantsPath, func(merchant client.Merchant) {
 		rows := [][]string{
 			{"id", merchant.ID},
 			{"name", merchant.Name},
@@ -83,9 +65,7 @@ func (p *program) merchantsShow() *cobra.Command {
 		}
 		p.table(append(rows, []string{"served with", servedWith(merchant)}, []string{"created", p.when(merchant.CreatedAt)},
 			[]string{"updated", p.when(merchant.UpdatedAt)}))
-		return nil
-	}
-	return command
+	})
 }
 
 func mode(merchant client.Merchant) string {

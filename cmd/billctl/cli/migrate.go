@@ -45,7 +45,11 @@ func (p *program) withSchema(command *cobra.Command, run func(context.Context, *
 }
 
 func (p *program) migrateUp() *cobra.Command {
-	command := &cobra.Command{Use: "up", Short: "Apply every migration that is missing"}
+	command := &cobra.Command{
+		Use: "up", Short: "Apply every migration that is missing",
+		Long: "Apply every migration that is missing. Where the schema belongs to billonce_migrate, renew what the roles may do as well;\n" +
+			"see billctl roles apply.",
+	}
 	return p.withSchema(command, func(ctx context.Context, migrator *schema.Migrator) error {
 		steps, err := migrator.Up(ctx)
 		for _, step := range steps {
@@ -53,6 +57,9 @@ func (p *program) migrateUp() *cobra.Command {
 		}
 		if err == nil && len(steps) == 0 {
 			p.printf("nothing to apply\n")
+		}
+		if err == nil {
+			_, err = migrator.RenewGrants(ctx)
 		}
 		return err
 	})

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"billonce/pkg/secret"
 )
 
 // Version is the build's version; the Makefile sets it through the linker.
@@ -53,7 +55,7 @@ func Main(ctx context.Context, args []string, streams Streams) int {
 
 func (p *program) root() *cobra.Command {
 	root := group("billctl", "Operate billonce: tasks, merchants, API keys, the audit log, schema, keys, and a whole stack on this machine",
-		p.tasks(), p.merchants(), p.apiKeys(), p.audit(), p.migrate(), p.keys(), p.dev(), p.healthcheck(), p.version())
+		p.tasks(), p.merchants(), p.apiKeys(), p.audit(), p.migrate(), p.roles(), p.keys(), p.dev(), p.healthcheck(), p.version())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root
@@ -117,29 +119,34 @@ type exitError struct{ code int }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
-// exitCode prints the error, once, and chooses the exit code.
+// exitCode prints the error, once, and chooses the exit code. Arguments may be quoted in it, and a key among them by mistake.
 func (p *program) exitCode(command *cobra.Command, err error) int {
 	var usage usageError
 	var config configError
 	var exit exitError
+	text := func() string { return secret.Scrub(err.Error()) }
 	switch {
 	case err == nil:
 		return ExitOK
 	case errors.As(err, &exit):
 		return exit.code
 	case errors.As(err, &usage):
-		p.sayf("%s: %v\nTry '%s --help'.\n", command.CommandPath(), err, command.CommandPath())
+		p.sayf("%s: %s\nTry '%s --help'.\n", command.CommandPath(), text(), command.CommandPath())
 		return ExitUsage
 	case errors.As(err, &config):
-		p.sayf("%s: %v\n", command.CommandPath(), err)
+		p.sayf("%s: %s\n", command.CommandPath(), text())
 		return ExitConfig
 	}
-	p.sayf("%s: %v\n", command.CommandPath(), err)
+	p.sayf("%s: %s\n", command.CommandPath(), text())
 	return ExitFailure
 }
 
 // sayf tells the person at the terminal something that is not the result.
-func (p *program) sayf(format string, args ...any) { _, _ = fmt.Fprintf(p.err, format, args...) }
+func (p *program) sayf(format string, args ...any) {
+	for line := range strings.Lines(fmt.Sprintf(format, args...)) { // errors too may hold what came over the network
+		_, _ = fmt.Fprintln(p.err, plain(strings.TrimSuffix(line, "\n")))
+	}
+}
 
 // printf writes a part of the result.
 func (p *program) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.out, format, args...) }

@@ -74,25 +74,14 @@ func (p *program) taskChange(of taskVerb) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%s %s: %w", of.verb, plain(id), err)
 			}
-			if err := p.tellChange(of, flags, id, answer); err != nil {
+			err = tell(p, flags, answer.Body, func(task client.Task) { of.say(plain(id), task, answer.Replayed) })
+			if err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	return command
-}
-
-func (p *program) tellChange(of taskVerb, flags apiFlags, id string, answer client.Answer) error {
-	if flags.json {
-		return p.printJSON(answer.Body)
-	}
-	task, err := decode[client.Task](answer.Body)
-	if err != nil {
-		return err
-	}
-	of.say(plain(id), task, answer.Replayed)
-	return nil
 }
 
 func (p *program) tasksCancel() *cobra.Command {
@@ -154,34 +143,10 @@ func (p *program) tasksResolve() *cobra.Command {
 	return command
 }
 
-// merchantChange returns a command that posts one verb to each merchant named. The first refusal ends it.
+// merchantChange returns a command that posts one verb to each merchant named.
 func (p *program) merchantChange(verb, short string) *cobra.Command {
 	command := &cobra.Command{Use: verb + " ID…", Short: short, Args: atLeastOne("the id of one merchant or more")}
-	var flags apiFlags
-	flags.add(command)
-	command.RunE = func(command *cobra.Command, args []string) error {
-		api, err := p.connect(flags)
-		if err != nil {
-			return err
-		}
-		for _, id := range args {
-			raw, err := api.Do(command.Context(), client.Call{Method: http.MethodPost, Path: merchantsPath + "/" + url.PathEscape(id) + "/" + verb})
-			if err != nil {
-				return fmt.Errorf("%s %s: %w", verb, plain(id), err)
-			}
-			if flags.json {
-				if err := p.printJSON(raw); err != nil {
-					return err
-				}
-				continue
-			}
-			merchant, err := decode[client.Merchant](raw)
-			if err != nil {
-				return err
-			}
-			p.printf("%s is %s\n", plain(merchant.ID), plain(merchantStatus(merchant)))
-		}
-		return nil
-	}
-	return command
+	return postEach(p, command, merchantsPath, verb, func(merchant client.Merchant) {
+		p.printf("%s is %s\n", plain(merchant.ID), plain(merchantStatus(merchant)))
+	})
 }

@@ -14,8 +14,10 @@ import (
 	"github.com/lib/pq"
 
 	"billonce/cmd/billctl/dev/postgres"
+	"billonce/cmd/billctl/roles"
 	"billonce/cmd/billctl/schema"
 	"billonce/pkg/secret"
+	"billonce/pkg/store"
 )
 
 const databaseName = "billonce"
@@ -23,7 +25,8 @@ const databaseName = "billonce"
 // database is the stack's database, and how to be rid of it.
 type database struct {
 	url    secret.Text
-	server *postgres.Server // nil: somebody else's
+	server *postgres.Server           // nil: somebody else's
+	roles  map[store.Role]secret.Text // URLs; none for somebody else's
 	drop   func(context.Context) error
 }
 
@@ -111,6 +114,41 @@ func (d *database) migrate(ctx context.Context) (int, error) {
 	}
 	steps, err := migrator.Up(ctx)
 	return len(steps), errors.Join(err, migrator.Close())
+}
+
+// separate makes the roles of a private server, each with a password that lasts as long as this process.
+func (d *database) separate(ctx context.Context) (err error) {
+	if d.server == nil {
+		return nil
+	}
+	db, err := roles.Open(d.url)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := db.ApplyRoles(ctx); err != nil {
+		return err
+	}
+	d.roles = make(map[store.Role]secret.Text)
+	for _, role := range []store.Role{store.RoleAPI, store.RoleWorker} {
+		address, password, err := roles.As(d.url, role)
+		if err != nil {
+			return err
+		}
+		if err := db.LetIn(ctx, role, password); err != nil {
+			return err
+		}
+		d.roles[role] = address
+	}
+	return nil
+}
+
+// as returns the URL for a role: on somebody else's server the one that was given.
+func (d *database) as(role store.Role) secret.Text {
+	if address, ok := d.roles[role]; ok {
+		return address
+	}
+	return d.url
 }
 
 // close drops a fresh database and stops a private server.

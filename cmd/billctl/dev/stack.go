@@ -15,6 +15,7 @@ import (
 	"billonce/cmd/billctl/keys"
 	"billonce/pkg/client"
 	"billonce/pkg/secret"
+	"billonce/pkg/store"
 )
 
 const (
@@ -76,6 +77,9 @@ func (s *stack) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.database.separate(ctx); err != nil {
+		return err
+	}
 	s.notef("schema up to date (%d migrations applied)", applied)
 	if s.binaries, err = s.place.binaries(ctx, s.opts.Err); err != nil {
 		return err
@@ -121,7 +125,7 @@ func (s *stack) startAPI(ctx context.Context) error {
 			return err
 		}
 	}
-	settings, err := s.settings(ctx)
+	settings, err := s.settings(ctx, store.RoleAPI)
 	if err != nil {
 		return err
 	}
@@ -135,7 +139,7 @@ func (s *stack) startAPI(ctx context.Context) error {
 }
 
 func (s *stack) startWorker(ctx context.Context, number int) error {
-	settings, err := s.settings(ctx)
+	settings, err := s.settings(ctx, store.RoleWorker)
 	if err != nil {
 		return err
 	}
@@ -149,13 +153,13 @@ func (s *stack) startWorker(ctx context.Context, number int) error {
 }
 
 // settings is what API and workers have in common. Stripe's own addresses and keys never reach them.
-func (s *stack) settings(ctx context.Context) (map[string]string, error) {
+func (s *stack) settings(ctx context.Context, role store.Role) (map[string]string, error) {
 	ops, err := proc.Address(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
 	settings := map[string]string{
-		"APP_ENV": "development", "DATABASE_URL": s.database.url.Reveal(), "OPS_ADDR": ops, "API_ADDR": "", "ADMIN_API_KEY": "",
+		"APP_ENV": "development", "DATABASE_URL": s.database.as(role).Reveal(), "OPS_ADDR": ops, "API_ADDR": "", "ADMIN_API_KEY": "",
 		"STRIPE_API_URL": s.simulator.url, "STRIPE_CONNECT_URL": s.simulator.url,
 		"STRIPE_SECRET_KEY": platformKey, "STRIPE_CLIENT_ID": "", "STRIPE_WEBHOOK_SECRET": "",
 		"SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": shutdownTimeout.String(),

@@ -101,6 +101,9 @@ func (m *Migrator) Up(ctx context.Context) ([]Step, error) {
 	return steps, errors.Join(err, m.note(ctx, billing.ActionSchemaUp, steps...))
 }
 
+// RenewGrants renews what the roles may do, where there are roles, and reports whether there are.
+func (m *Migrator) RenewGrants(ctx context.Context) (bool, error) { return m.db.RenewGrants(ctx) }
+
 // Down rolls the last migration back. false means that there was none.
 func (m *Migrator) Down(ctx context.Context) (Step, bool, error) {
 	result, err := m.provider.Down(ctx)

@@ -22,6 +22,7 @@ import (
 	_ "github.com/lib/pq" // the driver for plain connections
 
 	"billonce/db/migrations"
+	"billonce/deploy"
 	"billonce/pkg/billing"
 	"billonce/pkg/secret"
 	"billonce/pkg/store"
@@ -132,7 +133,7 @@ func template(t testing.TB) string {
 			t.Fatal(err)
 		}
 	}
-	Migrate(t, withDatabase(t, building))
+	Build(t, withDatabase(t, building))
 	if _, err := conn.ExecContext(ctx, "ALTER DATABASE "+building+" RENAME TO "+name); err != nil {
 		t.Fatal(err)
 	}
@@ -207,6 +208,7 @@ func withDatabase(t testing.TB, name string) string {
 func migrationsHash(t testing.TB) string {
 	t.Helper()
 	sum := sha256.New()
+	_, _ = sum.Write([]byte(deploy.Roles))
 	names, err := fs.Glob(migrations.Files, "*.sql")
 	if err != nil {
 		t.Fatal(err)

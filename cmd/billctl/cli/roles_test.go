@@ -1,0 +1,99 @@
+package cli_test
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"billonce/cmd/billctl/dev/postgres"
+	"billonce/pkg/store/storetest"
+)
+
+// TestRolesApply goes the way of a composition, on a server of its own, because roles and their passwords are the whole server's:
+// the superuser makes the roles, the owner's role migrates, and the rest logs in by the files.
+func TestRolesApply(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	server, err := postgres.Start(ctx, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(ctx)) })
+	if err := server.CreateDatabase(ctx, "billonce"); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := func(role string) string { return filepath.Join(dir, role, "database_url") }
+	for _, role := range []string{"migrate", "api", "read"} {
+		if err := os.Mkdir(filepath.Join(dir, role), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	super := map[string]string{"DATABASE_URL": server.URL("billonce").Reveal()}
+	contents := map[string]string{}
+	for _, again := range []bool{false, true} {
+		got := run(t, super, "roles", "apply", "--dir", dir)
+		if got.code != 0 || strings.Count(got.out, "logs in by ") != 3 {
+			t.Fatalf("%+v", got)
+		}
+		for _, role := range []string{"migrate", "api", "read"} {
+			content, err := os.ReadFile(file(role))
+			if err != nil || again && contents[role] != string(content) {
+				t.Errorf("%s: changed by running it again, or %v", role, err)
+			}
+			contents[role] = string(content)
+			if address, err := url.Parse(strings.TrimSpace(string(content))); err != nil || address.User.Username() != "billonce_"+role {
+				t.Errorf("the url of %s is of another role, or %v", role, err)
+			} else if password, _ := address.User.Password(); strings.Contains(got.out+got.err, password) {
+				t.Error("a password is shown")
+			}
+		}
+		if got := run(t, map[string]string{"DATABASE_URL_FILE": file("migrate")}, "migrate", "up"); got.code != 0 {
+			t.Fatalf("%+v", got)
+		}
+	}
+	if got := run(t, map[string]string{"DATABASE_URL_FILE": file("read")}, "tasks", "export"); got.code != 0 {
+		t.Errorf("the role that reads cannot export: %+v", got)
+	}
+	for _, role := range []string{"api", "read"} {
+		if got := run(t, map[string]string{"DATABASE_URL_FILE": file(role)}, "migrate", "down"); got.code != 1 {
+			t.Errorf("%s migrates: %+v", role, got)
+		}
+	}
+	if got := run(t, super, "roles", "apply", "--dir", t.TempDir()); got.code != 1 || !strings.Contains(got.err, "no folder named after a role") {
+		t.Errorf("%+v", got)
+	}
+	if err := os.WriteFile(file("read"), []byte(contents["api"]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, super, "roles", "apply", "--dir", dir); got.code != 1 || !strings.Contains(got.err, "it is no URL of the role billonce_read") {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, nil, "roles", "apply"); got.code != 78 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestProductionRefusesToMigrateInClear as the services do.
+func TestProductionRefusesToMigrateInClear(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"APP_ENV": "production", "DATABASE_URL": "postgres://u:canary@db.invalid/b?sslmode=disable"}
+	for _, command := range [][]string{{"migrate", "up"}, {"roles", "apply"}, {"tasks", "export"}} {
+		if got := run(t, env, command...); got.code != 78 || !strings.Contains(got.err, "sslmode=verify-full") || strings.Contains(got.err, "canary") {
+			t.Errorf("%v: %+v", command, got)
+		}
+	}
+	env["DATABASE_ALLOW_PLAINTEXT"] = "true"
+	if got := run(t, env, "migrate", "up"); got.code != 1 {
+		t.Errorf("told otherwise: %+v", got)
+	}
+	env["DATABASE_URL"], env["DATABASE_ALLOW_PLAINTEXT"] = storetest.Create(t, ""), ""
+	if got := run(t, env, "migrate", "up"); got.code != 0 {
+		t.Errorf("on this machine: %+v", got)
+	}
+}
