@@ -60,7 +60,7 @@ compose-up: ## Build the images and run them with docker-compose
 ## Working on it
 
 .PHONY: test
-test: needs-go needs-cc needs-curl build vet fmt-check tidy-check lint bench-check test-race ## Everything that CI runs
+test: needs-go needs-cc needs-curl build vet fmt-check tidy-check lint openapi-check clients-check bench-check test-race ## Everything that CI runs
 
 # -count=1: go does not see that the programs which a test starts have changed, and would call an old result valid.
 .PHONY: test-race
@@ -88,6 +88,23 @@ vet: needs-go
 .PHONY: lint
 lint: needs-go ## Run the pinned golangci-lint, built by Go on first use
 	tools/golangci-lint.sh run ./...
+
+.PHONY: generate
+generate: needs-go ## Make the Go client and the page at /docs from pkg/httpapi/openapi.yaml
+	$(GO) run $(BUILDFLAGS) ./tools/apigen
+
+.PHONY: openapi-check
+openapi-check: needs-go ## Lint pkg/httpapi/openapi.yaml, and refuse what would break clients of the last tag (or of BASE)
+	tools/openapi.sh lint
+	tools/openapi.sh breaking
+
+.PHONY: clients
+clients: ## Make, compile and test the TypeScript client
+	tools/clients.sh make
+
+.PHONY: clients-check
+clients-check: ## The same, without making: fails when it would come out otherwise
+	tools/clients.sh check
 
 .PHONY: fmt
 fmt: needs-go ## Format the source

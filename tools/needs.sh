@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that this machine has a tool, or says what to do: needs.sh go | cc | curl
+# Makes sure that this machine has a tool, or says what to do: needs.sh go | cc | curl | npm
 set -euo pipefail
 
 case ${1:?which tool} in
@@ -32,6 +32,18 @@ case ${1:?which tool} in
       exit 0
     fi
     echo "curl is missing, with which a test runs the README's session: install it with your package manager." >&2
+    exit 1
+    ;;
+  npm)
+    command -v npm >/dev/null && exit 0
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+      echo "installing Node.js and npm: the TypeScript client is compiled" >&2
+      export DEBIAN_FRONTEND=noninteractive
+      apt-get update -qq </dev/null
+      apt-get install -y -qq --no-install-recommends nodejs npm </dev/null >/dev/null
+      exit 0
+    fi
+    echo "npm is missing, which makes and compiles the TypeScript client: install Node.js 18 or later with npm." >&2
     exit 1
     ;;
   *)

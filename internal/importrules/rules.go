@@ -42,6 +42,8 @@ const (
 	metrics = "github.com/prometheus/"
 	cobra   = "github.com/spf13/"
 
+	yaml = "go.yaml.in/yaml/v3"
+
 	isatty      = "github.com/mattn/go-isatty"
 	progressbar = "github.com/schollz/progressbar/v3"
 )
@@ -56,6 +58,7 @@ var rooms = []room{
 	{dir: "pkg/gateway", may: []string{std, billing, secret, stripe}, never: []string{"database/sql/"}},
 	{dir: "pkg/worker", may: []string{std, billing, secret}, never: []string{"net/http/", "database/sql/"}},
 	{dir: "pkg/httpapi", may: []string{std, billing, secret, echo, uuid}, never: []string{"database/sql/"}},
+	{dir: "pkg/client", may: []string{std, billing, secret}, never: []string{"database/sql/"}},
 	{dir: "pkg/stripesim", may: []string{std, billing, uuid}, never: []string{"database/sql/"}},
 	{dir: "pkg/config", may: []string{std, billing, secret, env}},
 	{dir: "pkg/telemetry", may: []string{std, billing, secret, metrics}},
@@ -68,6 +71,8 @@ var rooms = []room{
 	{dir: "deploy", may: []string{std}},
 	{dir: "internal/importrules", may: []string{std}},
 	{dir: "internal/kindtest", may: []string{std, billing}},
+	{dir: "internal/openapi", may: []string{std, yaml}},
+	{dir: "internal/openapitest", may: []string{std}},
 	{dir: "internal/netfault", may: []string{std}},
 	{dir: "internal/programtest", may: []string{std}},
 	{dir: "internal/protocol", may: []string{std, billing}},
@@ -90,6 +95,8 @@ var homes = []home{
 	{technology: echo, dirs: []string{"pkg/httpapi"}, testsOf: []string{"pkg/httpapi"}},
 	{technology: sqlx, dirs: []string{"pkg/store", "test"}},
 	{technology: pq, dirs: []string{"pkg/store", "cmd/billctl", "test"}},
+	{technology: yaml, dirs: []string{"internal/openapi"}, testsOf: []string{"nowhere"}},
+	{technology: "github.com/santhosh-tekuri/jsonschema/", dirs: nil, testsOf: []string{"internal/openapitest"}},
 	{technology: "github.com/stretchr/testify/", dirs: nil, testsOf: []string{"nowhere"}},
 }
 

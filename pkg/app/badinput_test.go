@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"billonce/internal/openapitest"
 	"billonce/pkg/gateway"
 	"billonce/pkg/httpapi"
 	"billonce/pkg/secret"
@@ -126,7 +127,7 @@ func post(t *testing.T, url, body, key string) (int, map[string]any) {
 func send(t *testing.T, request *http.Request, key string) (int, map[string]any) {
 	t.Helper()
 	request.Header.Set("Authorization", "Bearer "+key)
-	response, err := (&http.Client{}).Do(request)
+	response, err := (&http.Client{Transport: openapitest.Transport{}}).Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

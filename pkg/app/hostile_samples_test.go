@@ -61,6 +61,9 @@ var (
 		"GET /healthz": {status: 200},
 		"GET /livez":   {status: 200},
 		"GET /readyz":  {status: 200},
+
+		"GET /openapi.yaml": {status: 200},
+		"GET /docs":         {status: 200},
 	}
 )
 

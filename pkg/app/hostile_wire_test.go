@@ -142,6 +142,10 @@ func (w *wire) read(h hostile) (r reply, ends bool, err error) {
 		}
 		body, err := io.ReadAll(response.Body)
 		_ = response.Body.Close()
+		if h.wire && isReset(err) { // a long answer, at the end of which net/http hangs up on what it has not read
+			r.cut = true
+			return r, true, nil
+		}
 		if err != nil {
 			return r, true, fmt.Errorf("the answer breaks off after %q: %w", body, err)
 		}

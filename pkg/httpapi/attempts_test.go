@@ -13,7 +13,7 @@ func TestAttemptsPage(t *testing.T) {
 		var attempts []billing.Attempt
 		for n := 1; n <= 3; n++ {
 			attempts = append(attempts, billing.Attempt{
-				Number: n, WorkerID: "w", StartedAt: noon, FinishedAt: noon,
+				Number: n, Kind: billing.AttemptSend, WorkerID: "w", StartedAt: noon, FinishedAt: noon,
 				Outcome: billing.OutcomeUnknown, Reason: billing.ReasonNoAnswer,
 			})
 		}

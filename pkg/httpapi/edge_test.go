@@ -41,7 +41,7 @@ func TestEveryCodeHasOneAnswer(t *testing.T) {
 		a.tasks.GetFunc = func(context.Context, billing.TaskID) (billing.Task, error) {
 			return billing.Task{}, fmt.Errorf("get: %w", &billing.Error{Code: code, Err: errors.New(canary)})
 		}
-		got := a.call(t, "GET", "/v1/tasks/"+taskID, "")
+		_, got := a.send(t, "GET", "/v1/tasks/"+taskID, "")
 		p := wantProblem(t, got, status)
 		if p.Code != string(code) || p.Type != "urn:billonce:problem:"+string(code) || strings.Contains(got.Body.String(), canary) {
 			t.Errorf("%s: %s", code, got.Body)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"billonce/internal/openapitest"
 	"billonce/pkg/billing"
 	"billonce/pkg/httpapi"
 	"billonce/pkg/secret"
@@ -305,8 +306,16 @@ func newAPI(change ...func(*httpapi.Deps, *httpapi.Config)) *api {
 
 func (a *api) writes() int64 { return a.tasks.writes.Load() + a.merchants.writes.Load() }
 
-// call sends one request with the admin key. headers are "Name: value"; an empty value removes what is there by default.
+// call sends one request with the admin key, and holds it and its answer against openapi.yaml. headers are "Name: value"; an empty value removes what is there by default.
 func (a *api) call(t *testing.T, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	request, recorder := a.send(t, method, path, body, headers...)
+	openapitest.CheckRecorded(t, request, body, recorder)
+	return recorder
+}
+
+// send is call for answers that no route can give, but which the fakes bring about.
+func (a *api) send(t *testing.T, method, path, body string, headers ...string) (*http.Request, *httptest.ResponseRecorder) {
 	t.Helper()
 	var reader io.Reader
 	if body != "" {
@@ -327,7 +336,7 @@ func (a *api) call(t *testing.T, method, path, body string, headers ...string) *
 	}
 	recorder := httptest.NewRecorder()
 	a.Handler().ServeHTTP(recorder, request)
-	return recorder
+	return request, recorder
 }
 
 type fault struct{ Pointer, Query, Code, Detail string }

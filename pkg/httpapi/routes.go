@@ -29,6 +29,7 @@ type Route struct {
 	Method, Path string // Path as in the contract: /v1/tasks/{id}
 	Open         bool
 	Scope        billing.Scope
+	Query        []string // the parameters that it knows
 }
 
 // Changes reports whether the route may change something, and so writes to the audit log.
@@ -71,11 +72,14 @@ func (s *Server) addRoutes() {
 		{method: "GET", path: "/healthz", handle: s.alive, open: true},
 		{method: "GET", path: "/livez", handle: s.alive, open: true},
 		{method: "GET", path: "/readyz", handle: s.ready, open: true},
+
+		{method: "GET", path: "/openapi.yaml", handle: fixed(description, "application/yaml", ""), open: true},
+		{method: "GET", path: "/docs", handle: fixed(docs, "text/html; charset=utf-8", docsPolicy(docs)), open: true},
 	}
 	s.templates = map[string]string{}
 	for _, r := range table {
 		s.templates[r.path] = strings.ReplaceAll(r.path, ":id", "{id}")
-		s.routes = append(s.routes, Route{Method: r.method, Path: s.templates[r.path], Open: r.open, Scope: r.scope})
+		s.routes = append(s.routes, Route{Method: r.method, Path: s.templates[r.path], Open: r.open, Scope: r.scope, Query: r.query})
 		if r.timeout == 0 {
 			r.timeout = s.config.RequestTimeout
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"billonce/internal/openapitest"
 	"billonce/pkg/billing"
 	"billonce/pkg/httpapi"
 )
@@ -62,7 +63,7 @@ func (r *running) get(path string) reply {
 	request.Header.Set("Authorization", "Bearer "+adminKey)
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport, Timeout: 15 * time.Second}).Do(request)
+	response, err := (&http.Client{Transport: openapitest.Transport{Base: transport}, Timeout: 15 * time.Second}).Do(request)
 	if err != nil {
 		return reply{err: err}
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"billonce/cmd/billctl/client"
+	"billonce/pkg/client"
 )
 
 const defaultURL = "http://127.0.0.1:8080"

@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"billonce/cmd/billctl/client"
 	"billonce/cmd/billctl/keys"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 	"billonce/pkg/secret"
 )
 
@@ -147,7 +147,7 @@ func (p *program) makeAPIKey(command *cobra.Command, flags placeFlags, path stri
 		return fmt.Errorf("key %s was made and is lost, revoke it: %w", plain(made.ID), err)
 	}
 	p.sayf("made key %s, %q, with %s; it ends %s. It is not shown again.\n", plain(made.ID), plain(made.Name),
-		plain(strings.Join(made.Scopes, ", ")), p.endOf(made.APIKey))
+		plain(joinScopes(made.Scopes, ", ")), p.endOf(made.APIKey))
 	return nil
 }
 
@@ -169,7 +169,7 @@ func (p *program) apiKeysList() *cobra.Command {
 					return err
 				}
 				rows = append(rows, []string{
-					key.ID, key.Name, key.Hint, strings.Join(key.Scopes, ","), dash(dereference(key.MerchantID)), key.Status, p.endOf(key),
+					key.ID, key.Name, key.Hint, joinScopes(key.Scopes, ","), dash(dereference(key.MerchantID)), string(key.Status), p.endOf(key),
 					p.whenSet(key.LastUsedAt),
 				})
 			}
@@ -187,9 +187,9 @@ func (p *program) apiKeysShow() *cobra.Command {
 			{"id", key.ID},
 			{"name", key.Name},
 			{"begins with", key.Hint},
-			{"scopes", strings.Join(key.Scopes, ", ")},
+			{"scopes", joinScopes(key.Scopes, ", ")},
 			{"merchant", dash(dereference(key.MerchantID))},
-			{"status", key.Status},
+			{"status", string(key.Status)},
 			{"created", p.when(key.CreatedAt)},
 			{"created by", dash(dereference(key.CreatedBy))},
 			{"ends", p.endOf(key)},
@@ -204,7 +204,7 @@ func (p *program) apiKeysRevoke() *cobra.Command {
 	command := &cobra.Command{
 		Use: "revoke ID…", Short: "End keys for ever, within seconds everywhere", Args: atLeastOne("the id of one key or more"),
 	}
-	return postEach(p, command, keysPath, "revoke", func(key client.APIKey) { p.printf("%s is %s\n", plain(key.ID), plain(key.Status)) })
+	return postEach(p, command, keysPath, "revoke", func(key client.APIKey) { p.printf("%s is %s\n", plain(key.ID), plain(string(key.Status))) })
 }
 
 func (p *program) endOf(key client.APIKey) string {
@@ -220,4 +220,12 @@ func scopeNames() []string {
 		names = append(names, string(scope))
 	}
 	return names
+}
+
+func joinScopes(list []billing.Scope, between string) string {
+	texts := make([]string, len(list))
+	for i, scope := range list {
+		texts[i] = string(scope)
+	}
+	return strings.Join(texts, between)
 }

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"billonce/cmd/billctl/client"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 )
 
 func (p *program) audit() *cobra.Command {
@@ -55,7 +55,7 @@ func (p *program) auditTable(items []json.RawMessage) error {
 			detail = ""
 		}
 		rows = append(rows, []string{
-			p.when(entry.At), actor, entry.Action, entry.Object.ID, dash(dereference(entry.Address)), dash(dereference(entry.RequestID)), detail,
+			p.when(entry.At), actor, string(entry.Action), entry.Object.ID, dash(dereference(entry.Address)), dash(dereference(entry.RequestID)), detail,
 		})
 	}
 	p.table(rows)

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"billonce/cmd/billctl/client"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 )
 
 const merchantsPath = "/v1/merchants"
@@ -77,13 +77,13 @@ func mode(merchant client.Merchant) string {
 
 func merchantStatus(merchant client.Merchant) string {
 	if reason := dereference(merchant.PauseReason); reason != "" {
-		return merchant.Status + " (" + reason + ")"
+		return string(merchant.Status) + " (" + reason + ")"
 	}
-	return merchant.Status
+	return string(merchant.Status)
 }
 
 func servedWith(merchant client.Merchant) string {
-	if merchant.Status == string(billing.MerchantDisconnected) {
+	if merchant.Status == billing.MerchantDisconnected {
 		return "nothing"
 	}
 	if merchant.HasAccessToken {

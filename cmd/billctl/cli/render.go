@@ -8,8 +8,8 @@ import (
 	"time"
 	"unicode"
 
-	"billonce/cmd/billctl/client"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 )
 
 // table prints rows in aligned columns; the first one is the heading.
@@ -121,9 +121,9 @@ func dash(text string) string {
 	return text
 }
 
-func dereference(text *string) string {
+func dereference[T ~string](text *T) string {
 	if text == nil {
 		return ""
 	}
-	return *text
+	return string(*text)
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"billonce/cmd/billctl/client"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 )
 
 const tasksPath = "/v1/tasks"

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"billonce/cmd/billctl/client"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 )
 
 // tasksChain shows the tasks that repeat one another.

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"billonce/cmd/billctl/client"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 )
 
 func (p *program) showTask(task client.Task) {
@@ -109,7 +109,7 @@ func (p *program) attemptTable(items []json.RawMessage) error {
 		}
 		rows = append(rows, []string{
 			fmt.Sprint(attempt.Attempt), string(attempt.Kind), p.when(attempt.StartedAt),
-			attempt.FinishedAt.Sub(attempt.StartedAt).Round(1e6).String(), said, string(attempt.Reason), dash(attempt.RequestID), fault,
+			attempt.FinishedAt.Sub(attempt.StartedAt).Round(1e6).String(), said, string(attempt.Reason), dash(dereference(attempt.RequestID)), fault,
 		})
 		for _, one := range attempt.Evidence {
 			read = append(read, p.evidence(attempt.Attempt, one))

@@ -5,8 +5,8 @@ import (
 	"maps"
 	"slices"
 
-	"billonce/cmd/billctl/client"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 )
 
 // audit compares tasks with the effects that the simulator recorded: one for each that succeeded, none for any other, and

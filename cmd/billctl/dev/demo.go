@@ -11,9 +11,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"billonce/cmd/billctl/client"
 	"billonce/cmd/billctl/dev/proc"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 )
 
 const (

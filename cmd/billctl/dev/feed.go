@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"billonce/cmd/billctl/client"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 )
 
 const (

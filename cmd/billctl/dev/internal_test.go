@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"billonce/cmd/billctl/client"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 	"billonce/pkg/secret"
 	"billonce/pkg/store/storetest"
 )

@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"billonce/cmd/billctl/client"
 	"billonce/cmd/billctl/dev/postgres"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 )
 
 // Database runs the private PostgreSQL of the checkout alone, prints its URL and stays until ctx ends.

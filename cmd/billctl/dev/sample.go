@@ -4,13 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
 	"time"
 
-	"billonce/cmd/billctl/client"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 )
 
 // sampleMerchant is a merchant that a stack begins with. The simulator knows the token sk_test_acct_x for acct_x.
@@ -38,25 +37,21 @@ func runMark() string {
 
 // ensureMerchant returns the connected merchant of the account, after creating it if there is none.
 func (s *stack) ensureMerchant(ctx context.Context, want sampleMerchant) (client.Merchant, error) {
-	var found struct {
-		Data []client.Merchant `json:"data"`
-	}
-	query := url.Values{"stripe_connect_id": {want.account}}
-	if err := s.api.Get(ctx, "/v1/merchants", query, &found); err != nil {
+	found, err := s.api.ListMerchants(ctx, client.ListMerchantsQuery{StripeConnectID: want.account})
+	if err != nil {
 		return client.Merchant{}, fmt.Errorf("look for the merchant %s: %w", want.name, err)
 	}
 	for _, merchant := range found.Data {
-		if merchant.Status != string(billing.MerchantDisconnected) && !merchant.Livemode {
+		if merchant.Status != billing.MerchantDisconnected && !merchant.Livemode {
 			return merchant, nil
 		}
 	}
-	body := map[string]any{"name": want.name, "stripe_connect_id": want.account}
+	body := client.NewMerchant{Name: want.name, StripeConnectID: want.account}
 	if want.token {
-		body["access_token"] = accessToken(want.account)
-		body["refresh_token"] = refreshToken(want.account)
+		access, refresh := accessToken(want.account), refreshToken(want.account)
+		body.AccessToken, body.RefreshToken = &access, &refresh
 	}
-	var created client.Merchant
-	err := s.api.Into(ctx, client.Call{Method: http.MethodPost, Path: "/v1/merchants", Body: body}, &created)
+	created, err := s.api.CreateMerchant(ctx, body)
 	if err != nil {
 		return created, fmt.Errorf("create the merchant %s: %w", want.name, err)
 	}
@@ -82,29 +77,26 @@ func (s *stack) ensureMerchants(ctx context.Context, list []sampleMerchant) (map
 // schedule posts the samples as one batch and returns their tasks, in order. Each has a key, so that the batch may be sent
 // again.
 func (s *stack) schedule(ctx context.Context, mark string, merchants map[string]client.Merchant, samples []sample) ([]client.Task, error) {
-	type task struct {
-		MerchantID     string         `json:"merchant_id"`
-		Kind           billing.Kind   `json:"kind"`
-		Target         string         `json:"target,omitempty"`
-		Params         map[string]any `json:"params,omitempty"`
-		RunAt          *time.Time     `json:"run_at,omitempty"`
-		IdempotencyKey string         `json:"idempotency_key"`
-	}
-	batch := make([]task, len(samples))
+	batch := make([]client.BatchTask, len(samples))
 	for i, one := range samples {
-		batch[i] = task{
-			MerchantID: merchants[one.account].ID, Kind: one.kind, Target: one.target, Params: one.params,
-			IdempotencyKey: fmt.Sprintf("sample-%s-%d", mark, i),
+		key := fmt.Sprintf("sample-%s-%d", mark, i)
+		batch[i] = client.BatchTask{MerchantID: merchants[one.account].ID, Kind: one.kind, IdempotencyKey: &key}
+		if one.target != "" {
+			batch[i].Target = &one.target
+		}
+		if one.params != nil {
+			params, err := json.Marshal(one.params)
+			if err != nil {
+				return nil, fmt.Errorf("write the parameters of sample %d: %w", i, err)
+			}
+			batch[i].Params = params
 		}
 		if one.delay > 0 {
 			at := s.opts.Now().Add(one.delay).UTC().Truncate(time.Millisecond)
 			batch[i].RunAt = &at
 		}
 	}
-	var answer struct {
-		Data []client.Task `json:"data"`
-	}
-	err := s.api.Into(ctx, client.Call{Method: http.MethodPost, Path: "/v1/tasks/batch", Body: map[string]any{"tasks": batch}}, &answer)
+	answer, err := s.api.CreateTasks(ctx, "", client.NewTasks{Tasks: batch})
 	if err != nil {
 		return nil, fmt.Errorf("schedule the sample tasks: %w", err)
 	}

@@ -11,9 +11,9 @@ import (
 	"syscall"
 	"time"
 
-	"billonce/cmd/billctl/client"
 	"billonce/cmd/billctl/dev/proc"
 	"billonce/cmd/billctl/keys"
+	"billonce/pkg/client"
 	"billonce/pkg/secret"
 	"billonce/pkg/store"
 )

@@ -12,9 +12,9 @@ import (
 	"fmt"
 	"io"
 
-	"billonce/cmd/billctl/client"
 	"billonce/cmd/billctl/progress"
 	"billonce/pkg/billing"
+	"billonce/pkg/client"
 	"billonce/pkg/store"
 )
 
@@ -75,13 +75,7 @@ func Run(ctx context.Context, source Source, filter store.HistoryFilter, after b
 // line is one task as the API shows it, with its attempts.
 type line struct {
 	client.Task
-	Attempts []attempt `json:"attempts"`
-}
-
-// attempt is one as the API shows it: without a request id where there is none.
-type attempt struct {
-	client.Attempt
-	RequestID *string `json:"request_id"`
+	Attempts []client.Attempt `json:"attempts"`
 }
 
 func appendLine(out io.Writer, found store.HistoryTask) error {
@@ -89,9 +83,9 @@ func appendLine(out io.Writer, found store.HistoryTask) error {
 	if err != nil {
 		return fmt.Errorf("show task %s: %w", found.Task.ID, err)
 	}
-	attempts := make([]attempt, len(found.Attempts))
+	attempts := make([]client.Attempt, len(found.Attempts))
 	for i, one := range found.Attempts {
-		attempts[i] = attempt{showAttempt(one), orNull(one.RequestID)}
+		attempts[i] = showAttempt(one)
 	}
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
@@ -128,7 +122,8 @@ func show(task billing.Task) (client.Task, error) {
 func showAttempt(one billing.Attempt) client.Attempt {
 	shown := client.Attempt{
 		Attempt: one.Number, Kind: one.Kind, WorkerID: string(one.WorkerID), StartedAt: one.StartedAt, FinishedAt: one.FinishedAt,
-		Outcome: one.Outcome, Reason: one.Reason, Replayed: one.Replayed, Error: one.Error, Evidence: one.Evidence,
+		Outcome: one.Outcome, Reason: one.Reason, Replayed: one.Replayed, RequestID: orNull(one.RequestID),
+		Error: one.Error, Evidence: one.Evidence,
 	}
 	if shown.Evidence == nil {
 		shown.Evidence = []billing.Evidence{}

@@ -1,4 +1,5 @@
-// Package client speaks to the billonce API for an operator.
+// Package client speaks to the billonce API. Its types, and a method for each operation, are made from the API's description,
+// pkg/httpapi/openapi.yaml, by tools/apigen.
 //
 // It promises bounded calls, an answer kept as the server wrote it, and errors that a person can read: a problem document
 // becomes a [Problem]. It follows no redirect, which would carry the key to another place, and never puts the key into
@@ -34,8 +35,16 @@ type Client struct {
 	http *http.Client
 }
 
+// Option changes how a client works.
+type Option func(*Client)
+
+// Through sends every call through the transport, instead of one that the client makes for itself.
+func Through(transport http.RoundTripper) Option {
+	return func(c *Client) { c.http.Transport = transport }
+}
+
 // New returns a client for the API at base, an http or https URL without credentials.
-func New(base string, key secret.Text) (*Client, error) {
+func New(base string, key secret.Text, options ...Option) (*Client, error) {
 	address, err := url.Parse(base)
 	if err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" || address.User != nil {
 		return nil, errors.New("the API's URL must look like https://host:port")
@@ -44,10 +53,14 @@ func New(base string, key secret.Text) (*Client, error) {
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 8, IdleConnTimeout: 30 * time.Second,
 		TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
 	}
-	return &Client{base: address, key: key, http: &http.Client{
+	c := &Client{base: address, key: key, http: &http.Client{
 		Transport: transport, Timeout: callTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}}
+	for _, option := range options {
+		option(c)
+	}
+	return c, nil
 }
 
 // Call is one request to the API.
@@ -181,24 +194,6 @@ func unwrapURL(err error) error {
 	return err
 }
 
-// Problem is an answer of the API that is not a success.
-type Problem struct {
-	Status    int     `json:"status"`
-	Title     string  `json:"title"`
-	Detail    string  `json:"detail"`
-	Code      string  `json:"code"`
-	RequestID string  `json:"request_id"`
-	Errors    []Fault `json:"errors"`
-}
-
-// Fault is one thing wrong with the request.
-type Fault struct {
-	Pointer string `json:"pointer"` // into the body
-	Query   string `json:"query"`   // or the query parameter
-	Code    string `json:"code"`
-	Detail  string `json:"detail"`
-}
-
 // Error tells it in one line, and one more for each fault.
 func (p *Problem) Error() string {
 	var text strings.Builder
@@ -208,7 +203,7 @@ func (p *Problem) Error() string {
 	}
 	fmt.Fprintf(&text, " (HTTP %d", p.Status)
 	if p.Code != "" {
-		text.WriteString(", " + p.Code)
+		text.WriteString(", " + string(p.Code))
 	}
 	if p.RequestID != "" {
 		text.WriteString(", request " + p.RequestID)

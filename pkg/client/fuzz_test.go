@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"billonce/cmd/billctl/client"
+	"billonce/pkg/client"
 	"billonce/pkg/secret"
 )
 

@@ -1,0 +1,67 @@
+package openapitest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+)
+
+// Transport checks what passes through it. What is not as described comes back as an error of the round trip.
+type Transport struct {
+	Base http.RoundTripper // nil: a transport without proxies
+}
+
+var plain = sync.OnceValue(func() http.RoundTripper { return &http.Transport{} })
+
+// RoundTrip implements [http.RoundTripper].
+func (t Transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	base := t.Base
+	if base == nil {
+		base = plain()
+	}
+	exchange := Exchange{Method: request.Method, URL: request.URL, Request: request.Header}
+	if request.Body != nil && request.Body != http.NoBody {
+		sent, err := io.ReadAll(request.Body)
+		if err != nil {
+			return nil, fmt.Errorf("read the request: %w", err)
+		}
+		_ = request.Body.Close()
+		request = request.Clone(request.Context())
+		exchange.Sent, request.Body = sent, io.NopCloser(bytes.NewReader(sent))
+	}
+	response, err := base.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	exchange.Status, exchange.Answer = response.StatusCode, response.Header
+	exchange.Got, err = io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	response.Body = io.NopCloser(bytes.NewReader(exchange.Got))
+	if err := Check(exchange); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMismatch, err)
+	}
+	return response, nil
+}
+
+// ErrMismatch is in the chain of an error that is about the description.
+var ErrMismatch = errors.New("not as openapi.yaml says")
+
+// CheckRecorded fails the test when what a handler answered is not as described.
+func CheckRecorded(t testing.TB, request *http.Request, sent string, got *httptest.ResponseRecorder) {
+	t.Helper()
+	err := Check(Exchange{
+		Method: request.Method, URL: request.URL, Request: request.Header, Sent: []byte(sent),
+		Status: got.Code, Answer: got.Header(), Got: got.Body.Bytes(),
+	})
+	if err != nil {
+		t.Errorf("%v: %v", ErrMismatch, err)
+	}
+}
