@@ -58,6 +58,17 @@ func (g *generator) framing(p place) {
 		m := message{method: p.Method, target: g.nowhere(p), headers: c.lines, body: c.body}
 		g.add(hostile{name: "framing: " + name + " " + p.name(), refused: c.refused, half: c.half, wire: true}, m)
 	}
+	kept := func(rest string) string {
+		return p.Method + " " + g.nowhere(p) + " HTTP/1.0\r\nConnection: keep-alive\r\nAuthorization: Bearer " + adminKey +
+			"\r\nContent-Type: application/json\r\n" + rest
+	}
+	for name, smuggler := range map[string]string{
+		"the length covers the size of a chunk": kept(fmt.Sprintf("%s\r\n%s\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", length(4), chunked, len(hidden), hidden)),
+		"chunks, and a length of none":          kept(length(0) + "\r\n" + chunked + "\r\n\r\n" + hidden),
+		"a second request":                      kept(length(len(body)) + "\r\n\r\n" + body + hidden),
+	} {
+		g.made = append(g.made, hostile{name: "framing: HTTP/1.0, " + name + " " + p.name(), raw: []byte(smuggler), method: p.Method, wire: true})
+	}
 	for name, raw := range map[string]string{
 		"another protocol":   "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 		"HTTP/2":             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",

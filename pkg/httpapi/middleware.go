@@ -21,7 +21,7 @@ import (
 const headerRequestID = "X-Request-Id"
 
 // acceptableRequestID is what a client's own id may look like; anything else is replaced, because it goes into logs and back
-// out in a header. So is one that looks like a credential: somebody has mixed up two headers.
+// out in a header. So is one that looks like a credential: somebody has mixed up two headers. Numbers are ids that clients do use.
 var acceptableRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 var knownMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"}
@@ -35,10 +35,10 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		header.Set(headerRequestID, acceptOrMakeID(c.Request().Header))
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Content-Type-Options", "nosniff")
-		if s.draining.Load() || len(c.Request().TransferEncoding) > 0 {
+		if s.draining.Load() || len(c.Request().TransferEncoding) > 0 || !c.Request().ProtoAtLeast(1, 1) {
 			// The next request had better go to a server that stays. After a body in chunks there is to be none: had the request a
 			// length as well, a proxy in front may have gone by that, and have passed on somebody's bytes, not a request. net/http
-			// does not tell the two cases apart.
+			// does not tell the two cases apart. Of HTTP/1.0 it goes by the length itself, and does not show that there were chunks.
 			header.Set("Connection", "close")
 		}
 		defer func() { s.record(c, time.Since(began)) }()
@@ -104,7 +104,7 @@ func isHealth(route string) bool {
 }
 
 func acceptOrMakeID(header http.Header) string {
-	if given := header.Values(headerRequestID); len(given) == 1 && acceptableRequestID.MatchString(given[0]) && !secret.Resembles(given[0]) {
+	if given := header.Values(headerRequestID); len(given) == 1 && acceptableRequestID.MatchString(given[0]) && !secret.ResemblesCredential(given[0]) {
 		return given[0]
 	}
 	return uuid.NewString()
