@@ -68,6 +68,27 @@ func (db *DB) RenewGrants(ctx context.Context) (bool, error) {
 	return true, db.ApplyRoles(ctx)
 }
 
+// RequireSuccession returns an error with code [billing.CodeUnavailable], saying what to do, when the user may not schedule what follows
+// a decline, as a worker must.
+func (db *DB) RequireSuccession(ctx context.Context) error {
+	var found struct {
+		User string `db:"name"`
+		May  bool   `db:"may"`
+	}
+	err := db.sqlx.GetContext(ctx, &found, `
+		SELECT current_user AS name, coalesce(has_function_privilege(
+			to_regprocedure('schedule_after_decline(uuid,uuid,bytea,double precision)'), 'EXECUTE'), false) AS may`)
+	if err != nil {
+		return translate("find out what the user may do", err)
+	}
+	if !found.May {
+		return &billing.Error{Code: billing.CodeUnavailable, Message: fmt.Sprintf(
+			"the database's user %s may not call schedule_after_decline: run billctl roles apply and let the worker log in as %s, or "+
+				"GRANT EXECUTE ON FUNCTION schedule_after_decline TO %[1]s", pq.QuoteIdentifier(found.User), RoleWorker)}
+	}
+	return nil
+}
+
 // LetIn lets a role log in with a password, and with no other. The server gets to know a hash of it alone, which its log may show.
 func (db *DB) LetIn(ctx context.Context, role Role, password secret.Text) error {
 	verifier, err := scramVerifier(password)
