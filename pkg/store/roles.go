@@ -42,6 +42,10 @@ func (db *DB) ApplyRoles(ctx context.Context) error {
 		_, err := conn.ExecContext(ctx, deploy.Roles)
 		if err != nil { // the script has begun a transaction
 			_, rollbackErr := conn.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`)
+			if hasState(err, stateLockNotAvailable) {
+				err = &billing.Error{Code: billing.CodeUnavailable, Err: err,
+					Message: "somebody is using the tables for long, nothing was changed: run it again, not beside an export or a dump"}
+			}
 			return errors.Join(err, rollbackErr)
 		}
 		return nil
@@ -57,7 +61,7 @@ func (db *DB) RenewGrants(ctx context.Context) (bool, error) {
 	}
 	var owned bool
 	err = db.sqlx.GetContext(ctx, &owned, `
-		SELECT pg_get_userbyid(relowner) = $1 AND pg_has_role(relowner, 'MEMBER') FROM pg_class WHERE oid = 'goose_db_version'::regclass`,
+		SELECT pg_get_userbyid(relowner) = $1 AND pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'goose_db_version'::regclass`,
 		string(RoleMigrate))
 	if err != nil {
 		return false, translate("find the owner of the schema", err)
