@@ -6,10 +6,10 @@
 --   billonce_read     reads everything but tokens and keys
 --   billonce_rotate   reads and writes sealed tokens, for billctl keys
 --
--- Run it with psql -v ON_ERROR_STOP=1 -f or billctl roles apply: once as a superuser (or as one who owns the database and may create roles), which makes
--- the roles and hands the schema over to billonce_migrate; then after each migration, as billonce_migrate or again as that user, which
--- renews the grants. billctl migrate up does the second by itself. It may be run at any time and as often as wanted: each run takes
--- away whatever is not granted here. The database is billonce's alone: everybody else loses access to it.
+-- Run it with psql -v ON_ERROR_STOP=1 -f or billctl roles apply: once as a superuser (or as one who owns the database and may create
+-- roles), which makes the roles and hands the schema over to billonce_migrate; then after each migration, as billonce_migrate or again as
+-- that user, which renews the grants. billctl migrate up does the second by itself. It may be run at any time and as often as wanted: each
+-- run takes away whatever is not granted here. The database is billonce's alone: everybody else loses access to it.
 --
 -- The roles are made without a login. Either give each one (ALTER ROLE billonce_api LOGIN PASSWORD ...), or make users of your own that
 -- are members (CREATE ROLE api_2027 LOGIN PASSWORD ... IN ROLE billonce_api); one that migrates then needs

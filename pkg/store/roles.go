@@ -36,8 +36,17 @@ const (
 func Roles() []Role { return []Role{RoleMigrate, RoleAPI, RoleWorker, RoleRead, RoleRotate} }
 
 // ApplyRoles runs deploy/roles.sql, whole or not at all. The first run on a database takes a superuser, or one who owns the database
-// and may create roles.
+// and may create roles. It refuses a schema newer than this build, whose grants would take away what newer services need.
 func (db *DB) ApplyRoles(ctx context.Context) error {
+	version, err := db.SchemaVersion(ctx)
+	if err != nil {
+		return err
+	}
+	if version > migrations.Required {
+		return &billing.Error{Code: billing.CodeUnavailable, Message: fmt.Sprintf(
+			"the database schema is at version %d and this build knows the roles of version %d: run billctl roles apply of a newer build",
+			version, migrations.Required)}
+	}
 	return db.onConn(ctx, "apply the roles", func(conn *sqlx.Conn) error {
 		_, err := conn.ExecContext(ctx, deploy.Roles)
 		if err != nil { // the script has begun a transaction
@@ -70,6 +79,19 @@ func (db *DB) RenewGrants(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return true, db.ApplyRoles(ctx)
+}
+
+// HasRoles reports whether somebody has run deploy/roles.sql on this database.
+func (db *DB) HasRoles(ctx context.Context) (found bool, err error) {
+	err = db.sqlx.GetContext(ctx, &found, `
+		SELECT EXISTS (
+			SELECT FROM pg_shdepend AS d JOIN pg_database AS here ON here.datname = current_database()
+			WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid IN (SELECT oid FROM pg_roles WHERE rolname = ANY ($1))
+				AND (d.dbid = here.oid OR d.classid = 'pg_database'::regclass AND d.objid = here.oid))`, pq.Array(Roles()))
+	if err != nil {
+		return false, translate("look for the roles", err)
+	}
+	return found, nil
 }
 
 // RequireSuccession returns an error with code [billing.CodeUnavailable], saying what to do, when the user may not schedule what follows

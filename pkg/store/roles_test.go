@@ -298,7 +298,9 @@ func TestWhoMayScheduleMayScheduleWhatFollows(t *testing.T) {
 	services, reader := "Services "+suffix, "reader_"+suffix
 	for _, role := range []string{services, reader} {
 		raw.MustExec(`CREATE ROLE ` + pq.QuoteIdentifier(role))
-		t.Cleanup(func() { raw.MustExec(`DROP OWNED BY ` + pq.QuoteIdentifier(role) + `; DROP ROLE ` + pq.QuoteIdentifier(role)) })
+		t.Cleanup(func() {
+			raw.MustExec(`DROP OWNED BY ` + pq.QuoteIdentifier(role) + `; DROP ROLE ` + pq.QuoteIdentifier(role))
+		})
 	}
 	raw.MustExec(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ` + pq.QuoteIdentifier(services) + `;
 		GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA public TO ` + reader)
@@ -327,5 +329,18 @@ func TestWhoMayScheduleMayScheduleWhatFollows(t *testing.T) {
 		if may && err != nil || !may && (billing.CodeOf(err) != billing.CodeUnavailable || !strings.Contains(err.Error(), "GRANT EXECUTE")) {
 			t.Errorf("%s: %v", role, err)
 		}
+	}
+}
+
+// TestRolesOfANewerSchema are left to a build that knows them.
+func TestRolesOfANewerSchema(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	db.SQL.MustExec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES ($1, true)`, migrations.Required+1)
+	db.SQL.MustExec(`GRANT SELECT (key) ON development_key TO billonce_read`)
+	wantCode(t, db.DB.ApplyRoles(t.Context()), billing.CodeUnavailable)
+	var kept bool
+	if err := db.SQL.Get(&kept, `SELECT has_column_privilege('billonce_read', 'development_key', 'key', 'SELECT')`); err != nil || !kept {
+		t.Errorf("a newer build's grant was taken away, %v", err)
 	}
 }

@@ -93,7 +93,9 @@ func TestAWorkerThatIsDeniedStopsAllTheSame(t *testing.T) {
 	id := r.task(t, r.db.Merchant(t).ID)
 	r.queue.settles = func([]billing.Settlement) error { return billing.ErrDenied }
 	stop := r.start(t)
-	r.await(t, id, func(billing.Task) bool { return r.log.count(slog.LevelError, "settlements not written", string(id)) > 0 })
+	r.await(t, id, func(billing.Task) bool {
+		return r.log.count(slog.LevelError, "settlements not written", string(id)) > 0
+	})
 	_ = stop() // it says that it has cut something short, or not
 	if task := r.get(t, id); task.Status != billing.Running {
 		t.Errorf("the task is %s", task.Status)

@@ -114,6 +114,29 @@ func TestRolesApplyByAnOwner(t *testing.T) {
 	}
 }
 
+// TestMigrateUpSaysThatItDidNotRenewGrants: it went by a user to whom the schema was not to belong.
+func TestMigrateUpSaysThatItDidNotRenewGrants(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"DATABASE_URL": storetest.Create(t, "")}
+	const warning = "was not renewed"
+	if got := run(t, env, "roles", "apply"); got.code != 0 { // before the first migration
+		t.Fatalf("%+v", got)
+	}
+	if got := run(t, env, "migrate", "up"); got.code != 0 || !strings.Contains(got.err, warning) || !strings.Contains(got.err, "billctl roles apply") {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, env, "roles", "apply"); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	if got := run(t, env, "migrate", "up"); got.code != 0 || got.err != "" {
+		t.Errorf("%+v", got)
+	}
+	env["DATABASE_URL"] = storetest.Create(t, "") // the server has roles, this database does not use them
+	if got := run(t, env, "migrate", "up"); got.code != 0 || got.err != "" {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestRolesApplyGivesUp rather than have everybody wait behind somebody who reads for long.
 func TestRolesApplyGivesUp(t *testing.T) {
 	t.Parallel()
