@@ -6,16 +6,19 @@
 --   billonce_read     reads everything but tokens and keys
 --   billonce_rotate   reads and writes sealed tokens, for billctl keys
 --
--- Run it with psql -f or billctl roles apply: once as a superuser (or as one who owns the database and may create roles), which makes
--- the roles and hands the schema over to billonce_migrate; then after each migration, as billonce_migrate or again as that user, which
--- renews the grants. billctl migrate up does the second by itself. It may be run at any time and as often as wanted: each run takes
--- away whatever is not granted here. The database is billonce's alone: everybody else loses access to it.
+-- Run it with psql -v ON_ERROR_STOP=1 -f or billctl roles apply: once as a superuser (or as one who owns the database and may create
+-- roles), which makes the roles and hands the schema over to billonce_migrate; then after each migration, as billonce_migrate or again as
+-- that user, which renews the grants. billctl migrate up does the second by itself. It may be run at any time and as often as wanted: each
+-- run takes away whatever is not granted here. The database is billonce's alone: everybody else loses access to it.
 --
 -- The roles are made without a login. Either give each one (ALTER ROLE billonce_api LOGIN PASSWORD ...), or make users of your own that
 -- are members (CREATE ROLE api_2027 LOGIN PASSWORD ... IN ROLE billonce_api); one that migrates then needs
 -- ALTER ROLE ... SET role = billonce_migrate, so that what it creates belongs to that role.
 
 BEGIN;
+
+-- Handing a table over waits for whoever reads it, and whoever comes later waits behind that: rather give up.
+SET LOCAL lock_timeout = '5s';
 
 -- One at a time; the number is arbitrary and used for nothing else.
 DO $$ BEGIN PERFORM pg_advisory_xact_lock(7203114692); END $$;
@@ -42,8 +45,9 @@ DO $$
 DECLARE
     one record;
 BEGIN
-    IF NOT pg_has_role('billonce_migrate', 'MEMBER') THEN
-        EXECUTE format('GRANT billonce_migrate TO %I', current_user); -- who hands something over must be a member
+    -- Who hands something over must have the new owner's rights. Who has made a role in PostgreSQL 16 or later is a member without them.
+    IF NOT pg_has_role('billonce_migrate', 'USAGE') THEN
+        EXECUTE format('GRANT billonce_migrate TO %I', current_user);
     END IF;
     FOR one IN
         SELECT format('SCHEMA %I', nspname) AS name FROM pg_namespace

@@ -33,6 +33,21 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION schedule_after_decline IS 'Schedules what follows the decline of a task, and reports whether it did.';
 REVOKE EXECUTE ON FUNCTION schedule_after_decline FROM PUBLIC;
+-- Whoever may schedule tasks may call it: where deploy/roles.sql is not used, that is the services' user.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    one oid;
+BEGIN
+    FOR one IN
+        SELECT DISTINCT acl.grantee
+        FROM pg_class AS c CROSS JOIN LATERAL aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS acl
+        WHERE c.oid = 'scheduled_tasks'::regclass AND acl.privilege_type = 'INSERT'
+    LOOP
+        EXECUTE 'GRANT EXECUTE ON FUNCTION schedule_after_decline TO ' || CASE WHEN one = 0 THEN 'PUBLIC' ELSE one::regrole::text END;
+    END LOOP;
+END $$;
+-- +goose StatementEnd
 -- It finds its tables where this migration put them, whatever the caller's search_path says.
 -- +goose StatementBegin
 DO $$

@@ -48,6 +48,7 @@ const (
 
 // foundation is what both services stand on.
 type foundation struct {
+	name     string
 	conf     config.Common
 	log      *slog.Logger
 	db       *store.DB
@@ -69,7 +70,7 @@ func onFoundation(ctx context.Context, name string, conf config.Common, conns in
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	base := &foundation{
-		conf: conf, log: log, db: db,
+		name: name, conf: conf, log: log, db: db,
 		health: telemetry.NewHealth(), registry: telemetry.NewRegistry(name, Version, db.Pool()),
 	}
 	base.alarm = &keyAlarm{log: log, metrics: telemetry.NewKeyMetrics(base.registry)}
@@ -94,16 +95,29 @@ func onFoundation(ctx context.Context, name string, conf config.Common, conns in
 		telemetry.Check{Name: "database", Run: db.Ping},
 		telemetry.Check{Name: "schema", Run: db.RequireSchema},
 		telemetry.Check{Name: "encryption_key", Run: func(ctx context.Context) error { return db.CheckKey(ctx, base.keyRecords()...) }},
+		telemetry.Check{Name: "rights", Run: base.requireRights},
 	)
 	return work(ctx, base)
 }
 
-// waitForDatabase returns when the database answers, its schema is new enough and the encryption key is adopted. Only a key
+// requireRights refuses a worker whose user lacks what only its first decline would tell.
+func (b *foundation) requireRights(ctx context.Context) error {
+	if b.name != workerName {
+		return nil
+	}
+	return b.db.RequireSuccession(ctx)
+}
+
+// waitForDatabase returns when the database answers, its schema is new enough, the user may do what the service does, and the encryption
+// key is adopted. Only a key
 // that does not fit is an error that waiting cannot mend.
 func (b *foundation) waitForDatabase(ctx context.Context) error {
 	for pause := startPauseFirst; ; pause = min(2*pause, startPauseMax) {
 		attempt, cancel := context.WithTimeout(ctx, startTimeout)
 		err := b.db.RequireSchema(attempt)
+		if err == nil {
+			err = b.requireRights(attempt)
+		}
 		if err == nil {
 			err = b.adoptKey(attempt)
 		}

@@ -33,13 +33,15 @@ var (
 // retentionPause is between two looks for tasks that are to be archived, three cheap statements each.
 const retentionPause = time.Minute
 
+const workerName = "worker"
+
 // recordReserve is the part of SHUTDOWN_TIMEOUT that is kept for recording outcomes once calls have been cut off.
 const recordReserve = 0.2
 
 // Worker is the service that carries tasks out.
 func Worker() Service {
 	return Service{
-		Name: "worker",
+		Name: workerName,
 		prepare: func(environ []string, stderr io.Writer) (started, error) {
 			conf, err := config.LoadWorker(environ, checks())
 			if err != nil {
@@ -48,7 +50,7 @@ func Worker() Service {
 			collectLess(environ, conf.Concurrency)
 			log := telemetry.NewLogger(stderr, conf.LogLevel, conf.LogFormat, "worker", Version)
 			return started{log: log, patience: conf.ShutdownTimeout, run: func(ctx context.Context) error {
-				return onFoundation(ctx, "worker", conf.Common, workerConns, log, func(ctx context.Context, base *foundation) error {
+				return onFoundation(ctx, workerName, conf.Common, workerConns, log, func(ctx context.Context, base *foundation) error {
 					return runWorker(ctx, conf, base)
 				})
 			}}, nil

@@ -73,6 +73,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // else goes wrong may go right the next time.
 var ErrContent = errors.New("the content is refused")
 
+// ErrDenied is in the chain of an error that says that the database's user lacks a right. What needs none of it can be written all
+// the same, and what was refused can be once somebody has granted it.
+var ErrDenied = errors.New("the database's user lacks a right")
+
 // CodeOf returns the code of the first [Error] in err's chain, CodeInternal for any other error and "" for nil.
 func CodeOf(err error) Code {
 	if err == nil {

@@ -39,6 +39,9 @@ func translate(operation string, err error) error {
 	if refusesContent(err) {
 		err = contentError{err}
 	}
+	if hasState(err, stateNoPrivilege) {
+		err = fmt.Errorf("%w: %w", billing.ErrDenied, err)
+	}
 	return &billing.Error{Code: codeOf(err), Err: fmt.Errorf("%s: %w", operation, err)}
 }
 

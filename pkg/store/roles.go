@@ -36,12 +36,25 @@ const (
 func Roles() []Role { return []Role{RoleMigrate, RoleAPI, RoleWorker, RoleRead, RoleRotate} }
 
 // ApplyRoles runs deploy/roles.sql, whole or not at all. The first run on a database takes a superuser, or one who owns the database
-// and may create roles.
+// and may create roles. It refuses a schema newer than this build, whose grants would take away what newer services need.
 func (db *DB) ApplyRoles(ctx context.Context) error {
+	version, err := db.SchemaVersion(ctx)
+	if err != nil {
+		return err
+	}
+	if version > migrations.Required {
+		return &billing.Error{Code: billing.CodeUnavailable, Message: fmt.Sprintf(
+			"the database schema is at version %d and this build knows the roles of version %d: run billctl roles apply of a newer build",
+			version, migrations.Required)}
+	}
 	return db.onConn(ctx, "apply the roles", func(conn *sqlx.Conn) error {
 		_, err := conn.ExecContext(ctx, deploy.Roles)
 		if err != nil { // the script has begun a transaction
 			_, rollbackErr := conn.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`)
+			if hasState(err, stateLockNotAvailable) {
+				err = &billing.Error{Code: billing.CodeUnavailable, Err: err,
+					Message: "somebody is using the tables for long, nothing was changed: run it again, not beside an export or a dump"}
+			}
 			return errors.Join(err, rollbackErr)
 		}
 		return nil
@@ -57,7 +70,7 @@ func (db *DB) RenewGrants(ctx context.Context) (bool, error) {
 	}
 	var owned bool
 	err = db.sqlx.GetContext(ctx, &owned, `
-		SELECT pg_get_userbyid(relowner) = $1 AND pg_has_role(relowner, 'MEMBER') FROM pg_class WHERE oid = 'goose_db_version'::regclass`,
+		SELECT pg_get_userbyid(relowner) = $1 AND pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'goose_db_version'::regclass`,
 		string(RoleMigrate))
 	if err != nil {
 		return false, translate("find the owner of the schema", err)
@@ -66,6 +79,40 @@ func (db *DB) RenewGrants(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return true, db.ApplyRoles(ctx)
+}
+
+// HasRoles reports whether somebody has run deploy/roles.sql on this database.
+func (db *DB) HasRoles(ctx context.Context) (found bool, err error) {
+	err = db.sqlx.GetContext(ctx, &found, `
+		SELECT EXISTS (
+			SELECT FROM pg_shdepend AS d JOIN pg_database AS here ON here.datname = current_database()
+			WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid IN (SELECT oid FROM pg_roles WHERE rolname = ANY ($1))
+				AND (d.dbid = here.oid OR d.classid = 'pg_database'::regclass AND d.objid = here.oid))`, pq.Array(Roles()))
+	if err != nil {
+		return false, translate("look for the roles", err)
+	}
+	return found, nil
+}
+
+// RequireSuccession returns an error with code [billing.CodeUnavailable], saying what to do, when the user may not schedule what follows
+// a decline, as a worker must.
+func (db *DB) RequireSuccession(ctx context.Context) error {
+	var found struct {
+		User string `db:"name"`
+		May  bool   `db:"may"`
+	}
+	err := db.sqlx.GetContext(ctx, &found, `
+		SELECT current_user AS name, coalesce(has_function_privilege(
+			to_regprocedure('schedule_after_decline(uuid,uuid,bytea,double precision)'), 'EXECUTE'), false) AS may`)
+	if err != nil {
+		return translate("find out what the user may do", err)
+	}
+	if !found.May {
+		return &billing.Error{Code: billing.CodeUnavailable, Message: fmt.Sprintf(
+			"the database's user %s may not call schedule_after_decline: run billctl roles apply and let the worker log in as %s, or "+
+				"GRANT EXECUTE ON FUNCTION schedule_after_decline TO %[1]s", pq.QuoteIdentifier(found.User), RoleWorker)}
+	}
+	return nil
 }
 
 // LetIn lets a role log in with a password, and with no other. The server gets to know a hash of it alone, which its log may show.

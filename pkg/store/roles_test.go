@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -285,5 +286,61 @@ func TestLetIn(t *testing.T) {
 		`SELECT rolpassword FROM pg_authid WHERE rolname = ANY ($1) AND rolcanlogin`, pq.Array(store.Roles()))
 	if err != nil || len(kept) != len(store.Roles()) || slices.ContainsFunc(kept, func(p string) bool { return !strings.HasPrefix(p, "SCRAM-SHA-256$4096:") }) {
 		t.Errorf("%d passwords, %v", len(kept), err)
+	}
+}
+
+// TestWhoMayScheduleMayScheduleWhatFollows: an installation that has no roles of roles.sql, only a user with rights to tables, goes on
+// after the migration as before.
+func TestWhoMayScheduleMayScheduleWhatFollows(t *testing.T) {
+	t.Parallel()
+	_, provider, raw := migratedTo(t, migrations.Required-1)
+	suffix := strings.ReplaceAll(storetest.NewID(t), "-", "_")
+	services, reader := "Services "+suffix, "reader_"+suffix
+	for _, role := range []string{services, reader} {
+		raw.MustExec(`CREATE ROLE ` + pq.QuoteIdentifier(role))
+		t.Cleanup(func() {
+			raw.MustExec(`DROP OWNED BY ` + pq.QuoteIdentifier(role) + `; DROP ROLE ` + pq.QuoteIdentifier(role))
+		})
+	}
+	raw.MustExec(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ` + pq.QuoteIdentifier(services) + `;
+		GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA public TO ` + reader)
+	if _, err := provider.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var address string
+	if err := raw.Get(&address, `SELECT current_database()`); err != nil {
+		t.Fatal(err)
+	}
+	for role, may := range map[string]bool{services: true, reader: false} {
+		parsed, err := url.Parse(storetest.ServerURL(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed.Path = "/" + address
+		query := parsed.Query()
+		query.Set("options", "-c role="+strings.ReplaceAll(role, " ", `\ `))
+		parsed.RawQuery = query.Encode()
+		db, err := store.Open(store.Options{URL: secret.New(parsed.String())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		err = db.RequireSuccession(t.Context())
+		if may && err != nil || !may && (billing.CodeOf(err) != billing.CodeUnavailable || !strings.Contains(err.Error(), "GRANT EXECUTE")) {
+			t.Errorf("%s: %v", role, err)
+		}
+	}
+}
+
+// TestRolesOfANewerSchema are left to a build that knows them.
+func TestRolesOfANewerSchema(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	db.SQL.MustExec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES ($1, true)`, migrations.Required+1)
+	db.SQL.MustExec(`GRANT SELECT (key) ON development_key TO billonce_read`)
+	wantCode(t, db.DB.ApplyRoles(t.Context()), billing.CodeUnavailable)
+	var kept bool
+	if err := db.SQL.Get(&kept, `SELECT has_column_privilege('billonce_read', 'development_key', 'key', 'SELECT')`); err != nil || !kept {
+		t.Errorf("a newer build's grant was taken away, %v", err)
 	}
 }

@@ -30,6 +30,7 @@ type settler struct {
 
 	batch       []verdict            // of run alone, kept from one to the next
 	settlements []billing.Settlement // the same
+	aside       aside
 }
 
 func newSettler(deps Deps, flight *flight) *settler {
@@ -79,22 +80,28 @@ func (s *settler) finish(giveUp context.CancelFunc) {
 func (s *settler) run(ctx context.Context) {
 	defer close(s.done)
 	for {
-		batch, open := s.gather()
+		batch, open := s.gather(s.aside.due())
 		if len(batch) > 0 {
 			s.write(ctx, batch, map[billing.TaskID]bool{})
 			clear(batch) // what it points to need not wait for the next batch
 		}
+		s.retry(ctx)
 		if !open {
+			s.insist(ctx)
 			return
 		}
 	}
 }
 
-// gather waits for a settlement and then a moment for others. What it returns is valid until the next call. The last batch is
-// the one that is returned with false.
-func (s *settler) gather() (batch []verdict, open bool) {
+// gather waits for a settlement and then a moment for others, or until enough time has passed. What it returns is valid until the next
+// call. The last batch is the one that is returned with false.
+func (s *settler) gather(until <-chan time.Time) (batch []verdict, open bool) {
 	for !s.any() {
-		<-s.stir
+		select {
+		case <-s.stir:
+		case <-until:
+			return nil, true
+		}
 	}
 	timer := time.NewTimer(settlePause)
 	defer timer.Stop()
@@ -135,9 +142,10 @@ func (s *settler) take() (batch []verdict, open bool) {
 	return s.batch, !s.closed || rest > 0
 }
 
-// write writes a batch, however often it takes. A batch that the database refuses for its content is split, so that one
-// bad settlement holds back no other; what cannot be written even alone is put in doubt with nothing but its reason. written are
-// the tasks of the batch that earlier tries have settled: they are no longer running, and yet not lost.
+// write writes a batch, however often it takes. A batch that the database refuses for its content, or for a right that its user lacks,
+// is split, so that one bad settlement holds back no other. What has content that cannot be written even alone is put in doubt with
+// nothing but its reason; what is denied alone is put aside. written are the tasks of the batch that earlier tries have settled: they
+// are no longer running, and yet not lost.
 func (s *settler) write(ctx context.Context, batch []verdict, written map[billing.TaskID]bool) {
 	pause := errorPauseFirst
 	for ctx.Err() == nil {
@@ -145,15 +153,20 @@ func (s *settler) write(ctx context.Context, batch []verdict, written map[billin
 		if err == nil {
 			return
 		}
-		s.deps.Log.ErrorContext(ctx, "settlements not written", slog.Int("tasks", len(batch)), slog.Any("error", err),
-			slog.Duration("pause", pause))
-		if errors.Is(err, billing.ErrContent) {
-			if len(batch) > 1 {
-				s.write(ctx, batch[:len(batch)/2], written)
-				s.write(ctx, batch[len(batch)/2:], written)
-				return
-			}
+		content, denied := errors.Is(err, billing.ErrContent), errors.Is(err, billing.ErrDenied)
+		if (content || denied) && len(batch) > 1 {
+			s.write(ctx, batch[:len(batch)/2], written)
+			s.write(ctx, batch[len(batch)/2:], written)
+			return
+		}
+		s.deps.Log.ErrorContext(ctx, "settlements not written", slog.Int("tasks", len(batch)), slog.String("first", string(batch[0].ID)),
+			slog.Any("error", err), slog.Duration("pause", pause))
+		switch {
+		case content:
 			batch[0].Settlement = bare(batch[0].Settlement)
+		case denied && len(s.aside.kept) < settleQueue:
+			s.aside.put(batch[0])
+			return
 		}
 		wait(ctx, jitter(pause))
 		pause = min(2*pause, errorPauseMax)

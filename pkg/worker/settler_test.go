@@ -48,6 +48,63 @@ func TestOneSettlementThatCannotBeWrittenHoldsBackNoOther(t *testing.T) {
 	r.await(t, bad, status(billing.InDoubt))
 }
 
+// TestASettlementThatIsDeniedHoldsBackNoOther: it is kept, with all that is known, until somebody grants what is lacking.
+func TestASettlementThatIsDeniedHoldsBackNoOther(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	merchant := r.db.Merchant(t)
+	lacking := map[billing.TaskID]bool{r.task(t, merchant.ID): true, r.task(t, merchant.ID): true}
+	first := r.task(t, merchant.ID)
+	var granted atomic.Bool
+	r.queue.settles = func(settlements []billing.Settlement) error {
+		for _, one := range settlements {
+			if lacking[one.ID] && !granted.Load() {
+				return &billing.Error{Code: billing.CodeUnavailable, Err: fmt.Errorf("%w: pq: permission denied", billing.ErrDenied)}
+			}
+		}
+		return nil
+	}
+	r.start(t)
+	r.await(t, first, status(billing.Succeeded))
+	r.await(t, first, func(billing.Task) bool {
+		return r.log.count(slog.LevelError, "settlements put aside are still not written", `"tasks":2`) > 1
+	})
+	r.await(t, r.task(t, merchant.ID), status(billing.Succeeded)) // what comes later as well
+	for id := range lacking {
+		if task := r.get(t, id); task.Status != billing.Running {
+			t.Errorf("a task that cannot be settled is %s", task.Status)
+		}
+	}
+	granted.Store(true)
+	for id := range lacking {
+		if task := r.await(t, id, status(billing.Succeeded)); task.Result == nil || r.gateway.sent(id) != 1 {
+			t.Errorf("sent %d times, result %v", r.gateway.sent(id), task.Result)
+		}
+	}
+	if r.metrics.lost.Load() != 0 {
+		t.Error("a settlement counts as lost")
+	}
+}
+
+// TestAWorkerThatIsDeniedStopsAllTheSame: what it could not write goes to another worker, under the same key.
+func TestAWorkerThatIsDeniedStopsAllTheSame(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.task(t, r.db.Merchant(t).ID)
+	r.queue.settles = func([]billing.Settlement) error { return billing.ErrDenied }
+	stop := r.start(t)
+	r.await(t, id, func(billing.Task) bool {
+		return r.log.count(slog.LevelError, "settlements not written", string(id)) > 0
+	})
+	_ = stop() // it says that it has cut something short, or not
+	if task := r.get(t, id); task.Status != billing.Running {
+		t.Errorf("the task is %s", task.Status)
+	}
+	r.queue.settles = nil
+	r.start(t)
+	r.await(t, id, status(billing.Succeeded))
+}
+
 // TestATaskThatIsTakenOverForTheLastTimeIsToldOf: the dead worker cannot say that it left a doubt.
 func TestATaskThatIsTakenOverForTheLastTimeIsToldOf(t *testing.T) {
 	t.Parallel()

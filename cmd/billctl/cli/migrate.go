@@ -58,8 +58,14 @@ func (p *program) migrateUp() *cobra.Command {
 		if err == nil && len(steps) == 0 {
 			p.printf("nothing to apply\n")
 		}
-		if err == nil {
-			_, err = migrator.RenewGrants(ctx)
+		if err != nil {
+			return err
+		}
+		renewed, err := migrator.RenewGrants(ctx)
+		if err == nil && !renewed {
+			p.sayf("What the roles may do was not renewed, because the schema does not belong to billonce_migrate, this user is no member of it,\n" +
+				"or the schema is newer than this build. Services that log in as the roles may lack rights to what is new: run billctl roles apply\n" +
+				"of the newest build as a superuser, or as the owner of the database who may create roles.\n")
 		}
 		return err
 	})

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"billonce/cmd/billctl/dev/postgres"
 	"billonce/pkg/store/storetest"
 )
@@ -75,6 +77,92 @@ func TestRolesApply(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	if got := run(t, nil, "roles", "apply"); got.code != 78 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestRolesApplyByAnOwner who is no superuser and may create roles, on a server of its own where there are none yet.
+func TestRolesApplyByAnOwner(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	server, err := postgres.Start(ctx, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(ctx)) })
+	super := sqlx.MustConnect("postgres", server.URL("postgres").Reveal())
+	defer func() { _ = super.Close() }()
+	super.MustExec(`CREATE ROLE holder LOGIN CREATEROLE PASSWORD 'canary'`)
+	super.MustExec(`CREATE DATABASE held OWNER holder`)
+	address, err := url.Parse(server.URL("held").Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	address.User = url.UserPassword("holder", "canary")
+	holder := map[string]string{"DATABASE_URL": address.String()}
+	for _, command := range [][]string{{"migrate", "up"}, {"roles", "apply"}, {"roles", "apply"}, {"migrate", "up"}} {
+		if got := run(t, holder, command...); got.code != 0 {
+			t.Fatalf("%v: %+v", command, got)
+		}
+	}
+	if owner := query[string](t, address.String(), `SELECT relowner::regrole FROM pg_class WHERE oid = 'merchants'::regclass`); owner != "billonce_migrate" {
+		t.Errorf("the tables belong to %s", owner)
+	}
+	if !query[bool](t, address.String(), `SELECT has_table_privilege('billonce_read', 'audit_log', 'SELECT')`) {
+		t.Error("billonce_read cannot read the log")
+	}
+}
+
+// TestMigrateUpSaysThatItDidNotRenewGrants: it went by a user to whom the schema was not to belong.
+func TestMigrateUpSaysThatItDidNotRenewGrants(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"DATABASE_URL": storetest.Create(t, "")}
+	const warning = "was not renewed"
+	if got := run(t, env, "roles", "apply"); got.code != 0 { // before the first migration
+		t.Fatalf("%+v", got)
+	}
+	if got := run(t, env, "migrate", "up"); got.code != 0 || !strings.Contains(got.err, warning) || !strings.Contains(got.err, "billctl roles apply") {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, env, "roles", "apply"); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	if got := run(t, env, "migrate", "up"); got.code != 0 || got.err != "" {
+		t.Errorf("%+v", got)
+	}
+	env["DATABASE_URL"] = storetest.Create(t, "") // the server has roles, this database does not use them
+	if got := run(t, env, "migrate", "up"); got.code != 0 || got.err != "" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestRolesApplyGivesUp rather than have everybody wait behind somebody who reads for long.
+func TestRolesApplyGivesUp(t *testing.T) {
+	t.Parallel()
+	address := storetest.Create(t, "")
+	env := map[string]string{"DATABASE_URL": address}
+	if got := run(t, env, "migrate", "up"); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	reader := sqlx.MustConnect("postgres", address)
+	defer func() { _ = reader.Close() }()
+	reading := reader.MustBegin()
+	defer func() { _ = reading.Rollback() }()
+	reading.MustExec(`SELECT count(*) FROM scheduled_tasks`)
+	owners := `SELECT string_agg(DISTINCT relowner::regrole::text, ' ') FROM pg_class WHERE relnamespace = 'public'::regnamespace`
+	before, began := query[string](t, address, owners), time.Now()
+	got := run(t, env, "roles", "apply")
+	if got.code != 1 || !strings.Contains(got.err, "somebody is using the tables") || time.Since(began) > 30*time.Second {
+		t.Errorf("after %s: %+v", time.Since(began), got)
+	}
+	if after := query[string](t, address, owners); after != before || strings.Contains(after, "billonce_migrate") {
+		t.Errorf("the tables belonged to %s and belong to %s", before, after)
+	}
+	if err := reading.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, env, "roles", "apply"); got.code != 0 {
 		t.Errorf("%+v", got)
 	}
 }

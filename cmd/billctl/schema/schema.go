@@ -106,8 +106,15 @@ func (m *Migrator) Up(ctx context.Context) ([]Step, error) {
 	return steps, errors.Join(err, m.note(ctx, billing.ActionSchemaUp, steps...))
 }
 
-// RenewGrants renews what the roles may do, where there are roles, and reports whether there are.
-func (m *Migrator) RenewGrants(ctx context.Context) (bool, error) { return m.db.RenewGrants(ctx) }
+// RenewGrants renews what the roles may do, where there are roles. It reports false when there are and it could not.
+func (m *Migrator) RenewGrants(ctx context.Context) (bool, error) {
+	renewed, err := m.db.RenewGrants(ctx)
+	if err != nil || renewed {
+		return renewed, err
+	}
+	found, err := m.db.HasRoles(ctx)
+	return !found, err
+}
 
 // Down rolls the last migration back. false means that there was none.
 func (m *Migrator) Down(ctx context.Context) (Step, bool, error) {
