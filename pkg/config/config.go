@@ -12,6 +12,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -175,6 +176,7 @@ func read(environ []string, conf any) *faultList {
 		faults.resolveFile(values, name)
 	}
 	err := env.ParseWithOptions(conf, env.Options{Environment: values, FuncMap: map[reflect.Type]env.ParserFunc{
+		reflect.TypeFor[bool]():        func(value string) (any, error) { return ParseSwitch(value) },
 		reflect.TypeFor[secret.Text](): func(value string) (any, error) { return secret.New(value), nil },
 		reflect.TypeFor[Networks]():    func(value string) (any, error) { return parseNetworks(value) },
 		reflect.TypeFor[Age]():         func(value string) (any, error) { return parseAge(value) },
@@ -186,6 +188,14 @@ func read(environ []string, conf any) *faultList {
 		}
 	}
 	return faults
+}
+
+// ParseSwitch reads a variable that says yes or no, for programs that read only some; an empty one says no.
+func ParseSwitch(value string) (bool, error) {
+	if value == "" {
+		return false, nil
+	}
+	return strconv.ParseBool(value)
 }
 
 // meaning says what a variable that did not parse should have been.

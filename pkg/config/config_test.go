@@ -183,6 +183,8 @@ func TestProductionAsksForEncryptedConnections(t *testing.T) {
 		{"production", "", true},
 		{"production", "false", true},
 		{"production", "true", false},
+		{"production", "1", false},
+		{"production", "0", true},
 		{"development", "", false},
 	} {
 		asked := !tc.want

@@ -1,8 +1,10 @@
 package secret
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 )
 
 // FuzzScrub: where the look before says that there is no credential, no expression finds one; and Resembles and Scrub
@@ -27,4 +29,34 @@ func FuzzScrub(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTheLookMissesNothing holds [mayHoldCredential] to the expressions with texts that are put together of their own parts,
+// which a fuzzer comes upon too seldom.
+func TestTheLookMissesNothing(t *testing.T) {
+	parts := []string{
+		"sk", "rk", "ek", "rt", "ac", "bo", "whsec", "_", "_", "live_", "test_", "secret_", "abcdefgh", "12345678", "x", "9", " ", "\t", "\n", "%", "20", "%20", "%3D",
+		`\`, `\n`, `\u003d`, "u003d", ":", "//", "://", "@", "/", "authorization", "AuthoriZation: ", "bearer", "BEARER", "basic", "ba\u017fic", "Ba\u017fIc", "password",
+		"Pa\u017f\u017fWord", "=", "'", `"`, "+", "\u212a", "\xff", "\u00e9", "ſ", "",
+	}
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	found := 0
+	for range 100_000 {
+		var text strings.Builder
+		for range 1 + random.IntN(8) {
+			text.WriteString(parts[random.IntN(len(parts))])
+		}
+		scrubbed := scrubCredentials(text.String())
+		if scrubbed == text.String() {
+			continue
+		}
+		found++
+		if !mayHoldCredential(text.String()) {
+			t.Fatalf("seed %d: passed over in %q: %q", seed, text.String(), scrubbed)
+		}
+	}
+	if found < 1000 {
+		t.Errorf("seed %d: only %d texts held a credential", seed, found)
+	}
 }

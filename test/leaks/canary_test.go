@@ -96,7 +96,7 @@ func (c *canaries) encryptionKey(name string) {
 	c.add(name, "", hex.EncodeToString(raw), string(raw[:16]), string(raw[16:]), hex.EncodeToString(raw[:8]), hex.EncodeToString(raw[24:]))
 }
 
-// customer adds what is known of one person: a name, an address and a card, whose number is written in three ways.
+// customer adds what is known of one person: a name, an address and cards of three brands, whose numbers are written in three ways.
 func (c *canaries) customer(group string) {
 	owner := group
 	if owner == "" {
@@ -105,10 +105,18 @@ func (c *canaries) customer(group string) {
 	body := random(c.t, 28)
 	c.add(owner+": e-mail", group, "é.ann+"+body[:14]+"@example.com", body[:14])
 	c.add(owner+": person", group, `Ann "`+body[14:]+`" O'Brien <&>`, body[14:])
-	for _, separator := range []string{"", " ", "-"} {
-		number := card(c.t)
-		text := strings.Join([]string{number[:4], number[4:8], number[8:12], number[12:]}, separator)
-		c.add(fmt.Sprintf("%s: card with %q", owner, separator), group, text, text, number)
+	for _, brand := range []struct {
+		begin, separator string
+		groups           []int
+	}{{"424242", "", []int{16}}, {"378282", " ", []int{4, 6, 5}}, {"222300", "-", []int{4, 4, 4, 4}}} {
+		var groups []string
+		number, from := card(c.t, brand.begin, brand.groups), 0
+		for _, length := range brand.groups {
+			groups = append(groups, number[from:from+length])
+			from += length
+		}
+		text := strings.Join(groups, brand.separator)
+		c.add(fmt.Sprintf("%s: card with %q", owner, brand.separator), group, text, text, number)
 	}
 }
 
@@ -164,21 +172,25 @@ func random(t *testing.T, n int) string {
 	return string(raw)
 }
 
-// card returns a number of 16 digits with a right check digit.
-func card(t *testing.T) string {
+// card returns a number that begins and is as long as a brand's, with a right check digit.
+func card(t *testing.T, begin string, groups []int) string {
 	t.Helper()
-	raw := make([]byte, 9)
+	length := 0
+	for _, n := range groups {
+		length += n
+	}
+	raw := make([]byte, length-len(begin)-1)
 	if _, err := rand.Read(raw); err != nil {
 		t.Fatal(err)
 	}
-	number := []byte("424242")
+	number := []byte(begin)
 	for _, b := range raw {
 		number = append(number, '0'+b%10)
 	}
 	sum := 0
 	for i, digit := range number {
 		n := int(digit - '0')
-		if i%2 == 0 { // of sixteen digits, every other one from the first on
+		if (length-i)%2 == 0 { // every other one from the last but one on
 			if n *= 2; n > 9 {
 				n -= 9
 			}

@@ -60,8 +60,12 @@ func (p *program) databaseURL() (secret.Text, error) {
 // checkEncrypted refuses, as the services do, to leave the machine without TLS in production.
 func (p *program) checkEncrypted(url secret.Text) error {
 	environment, _ := p.lookup("APP_ENV")
-	allowed, _ := p.lookup("DATABASE_ALLOW_PLAINTEXT")
-	if environment != string(config.Production) || allowed == "true" {
+	given, _ := p.lookup("DATABASE_ALLOW_PLAINTEXT")
+	allowed, err := config.ParseSwitch(given)
+	if err != nil {
+		return configError{errors.New("DATABASE_ALLOW_PLAINTEXT cannot be read as true or false")}
+	}
+	if environment != string(config.Production) || allowed {
 		return nil
 	}
 	if plain, err := store.MayGoInClear(url); err == nil && plain { // what cannot be read, whoever opens it says
