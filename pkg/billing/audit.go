@@ -68,7 +68,7 @@ const (
 	ActionKeyCreate              Action = "api_key.create"
 	ActionKeyRevoke              Action = "api_key.revoke"
 	ActionKeyRotate              Action = "api_key.rotate"
-	ActionTokensReseal           Action = "encryption_key.rotate"
+	ActionEncryptionKeyRotate    Action = "encryption_key.rotate"
 	ActionEncryptionKeyRetire    Action = "encryption_key.retire"
 	ActionEncryptionKeyReinstate Action = "encryption_key.reinstate"
 	ActionSchemaUp               Action = "schema.migrate_up"
@@ -78,7 +78,7 @@ const (
 var actions = []Action{
 	ActionMerchantCreate, ActionMerchantUpdate, ActionMerchantDisconnect, ActionMerchantPause, ActionMerchantResume, ActionTaskCreate,
 	ActionTaskCancel, ActionTaskReschedule, ActionTaskRetry, ActionTaskResolve, ActionKeyCreate, ActionKeyRevoke,
-	ActionKeyRotate, ActionTokensReseal, ActionEncryptionKeyRetire, ActionEncryptionKeyReinstate, ActionSchemaUp, ActionSchemaDown,
+	ActionKeyRotate, ActionEncryptionKeyRotate, ActionEncryptionKeyRetire, ActionEncryptionKeyReinstate, ActionSchemaUp, ActionSchemaDown,
 }
 
 // Actions returns every action. The caller owns the slice.

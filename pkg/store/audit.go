@@ -66,7 +66,7 @@ func (db *DB) NoteSchema(ctx context.Context, action billing.Action, versions []
 // NoteRotation records that all tokens are about to be sealed with a key. It comes first: a rotation that is stopped has changed tokens
 // as well. bindUnbound says that it also binds what has lost its binding.
 func (db *DB) NoteRotation(ctx context.Context, keyID string, bindUnbound bool) error {
-	of := entry{action: billing.ActionTokensReseal, object: keyID}
+	of := entry{action: billing.ActionEncryptionKeyRotate, object: keyID}
 	if bindUnbound {
 		of.detail = map[string]any{"bind_unbound": true}
 	}

@@ -607,7 +607,7 @@ export interface components {
          * @description What was done to an object.
          * @enum {string}
          */
-        Action: "merchant.create" | "merchant.update" | "merchant.disconnect" | "merchant.pause" | "merchant.resume" | "task.create" | "task.cancel" | "task.reschedule" | "task.retry" | "task.resolve" | "api_key.create" | "api_key.revoke" | "api_key.rotate" | "encryption_key.rotate" | "schema.migrate_up" | "schema.migrate_down";
+        Action: "merchant.create" | "merchant.update" | "merchant.disconnect" | "merchant.pause" | "merchant.resume" | "task.create" | "task.cancel" | "task.reschedule" | "task.retry" | "task.resolve" | "api_key.create" | "api_key.revoke" | "api_key.rotate" | "encryption_key.rotate" | "encryption_key.retire" | "encryption_key.reinstate" | "schema.migrate_up" | "schema.migrate_down";
         /**
          * @description What sort of problem it is.
          * @enum {string}
