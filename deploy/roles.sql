@@ -69,16 +69,18 @@ END $$;
 -- Who comes into the database, and who creates something there. Only the database's owner can say that.
 DO $$
 BEGIN
-    IF (SELECT pg_has_role(datdba, 'MEMBER') FROM pg_database WHERE datname = current_database()) THEN
+    IF (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()) THEN
         EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
-        EXECUTE format('REVOKE ALL ON DATABASE %I FROM billonce_migrate, billonce_api, billonce_worker, billonce_read, billonce_rotate',
+        EXECUTE format('REVOKE ALL ON DATABASE %I FROM billonce_migrate, billonce_api, billonce_worker, billonce_read, billonce_rotate CASCADE',
             current_database());
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO billonce_migrate, billonce_api, billonce_worker, billonce_read, billonce_rotate',
             current_database());
         EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO billonce_migrate', current_database()); -- migration 8 wants it
+    ELSE
+        RAISE NOTICE 'the database is not this user''s: who may come into it stays as it is';
     END IF;
     -- Whoever has no right to a table shall be told so, and not that it does not exist: USAGE stays everybody's.
-    EXECUTE format('REVOKE ALL ON SCHEMA %I FROM billonce_api, billonce_worker, billonce_read, billonce_rotate', current_schema());
+    EXECUTE format('REVOKE ALL ON SCHEMA %I FROM billonce_api, billonce_worker, billonce_read, billonce_rotate CASCADE', current_schema());
     EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', current_schema());
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO billonce_api, billonce_worker, billonce_read, billonce_rotate', current_schema());
 END $$;
@@ -104,7 +106,7 @@ BEGIN
         SELECT format('ROUTINE %s', oid::regprocedure) FROM pg_proc
         WHERE pronamespace = current_schema()::regnamespace AND proowner = 'billonce_migrate'::regrole
     LOOP
-        EXECUTE format('REVOKE ALL ON %s FROM PUBLIC, billonce_api, billonce_worker, billonce_read, billonce_rotate', one.name);
+        EXECUTE format('REVOKE ALL ON %s FROM PUBLIC, billonce_api, billonce_worker, billonce_read, billonce_rotate CASCADE', one.name);
     END LOOP;
 
     -- Everybody.
@@ -155,19 +157,21 @@ BEGIN
 
     -- Encryption keys: identifiers and check values, never the keys. development_key is one, and always empty in production.
     -- A service cannot take back that a key is retired.
-    GRANT SELECT, INSERT (key_id, check_value, active, sealings), UPDATE (active, sealings, bound_at)
-        ON encryption_keys TO billonce_api, billonce_worker, billonce_rotate;
+    GRANT SELECT ON encryption_keys TO billonce_api, billonce_worker, billonce_rotate, billonce_read;
+    GRANT INSERT (key_id, check_value, active), UPDATE (active, bound_at) ON encryption_keys TO billonce_api, billonce_worker;
+    GRANT INSERT (key_id, check_value, active, sealings), UPDATE (sealings) ON encryption_keys TO billonce_api, billonce_rotate;
     GRANT UPDATE (retired_at) ON encryption_keys TO billonce_rotate;
-    GRANT SELECT ON encryption_keys TO billonce_read;
     GRANT SELECT, INSERT (key) ON development_key TO billonce_api, billonce_worker;
 
-    -- Keys of the API, hashed, and the log of who changed what, which is only ever added to.
-    GRANT SELECT, INSERT, UPDATE (expires_at, last_used_at, revoked_at, replaced_by) ON api_keys TO billonce_api;
+    -- Keys of the API, hashed, and the log of who changed what, which is only ever added to. When was now.
+    GRANT SELECT, INSERT (id, name, hash, hint, scopes, merchant_id, created_by, expires_at),
+            UPDATE (expires_at, last_used_at, revoked_at, replaced_by)
+        ON api_keys TO billonce_api;
     GRANT SELECT (id, name, hint, scopes, merchant_id, created_at, created_by, expires_at, last_used_at, revoked_at, replaced_by)
         ON api_keys TO billonce_read;
-    GRANT SELECT, INSERT ON audit_log TO billonce_api;
-    GRANT INSERT ON audit_log TO billonce_rotate;
-    GRANT SELECT ON audit_log TO billonce_read;
+    GRANT INSERT (id, actor, actor_name, action, object, merchant_id, address, request_id, detail)
+        ON audit_log TO billonce_api, billonce_rotate;
+    GRANT SELECT ON audit_log TO billonce_api, billonce_read;
 END $$;
 
 COMMIT;

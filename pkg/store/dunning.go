@@ -27,13 +27,21 @@ func successors(settlements []billing.Settlement) map[billing.TaskID]billing.Suc
 }
 
 // insertSuccessor schedules the task that follows up the decline of another one, which the same transaction has declared
-// failed. If somebody has retried that one already, their repetition stands. The database makes the new task out of the old one: a
-// worker has no right to insert tasks.
+// failed. If somebody has retried that one already, their repetition stands; if there is none all the same, the plan that the task was
+// created with does not allow it, and nothing must be settled as if it did. The database makes the new task out of the old one: a worker
+// has no right to insert tasks.
 func insertSuccessor(ctx context.Context, tx *sqlx.Tx, of billing.TaskID, next billing.Successor) error {
 	hash := next.Request.Hash()
-	_, err := tx.ExecContext(ctx, `SELECT schedule_after_decline($1, $2, $3, $4)`, of, next.ID, hash[:], next.After.Seconds())
+	var scheduled bool
+	err := tx.GetContext(ctx, &scheduled, `SELECT schedule_after_decline($1, $2, $3, $4)`, of, next.ID, hash[:], next.After.Seconds())
+	if err == nil && !scheduled {
+		err = tx.GetContext(ctx, &scheduled, `SELECT EXISTS (SELECT FROM scheduled_tasks WHERE retry_of = $1)`, of)
+	}
 	if err != nil {
 		return fmt.Errorf("schedule what follows the decline of task %s: %w", of, err)
+	}
+	if !scheduled {
+		return fmt.Errorf("%w: nothing may follow the decline of task %s after %s", billing.ErrContent, of, next.After)
 	}
 	return nil
 }

@@ -107,11 +107,15 @@ func TestEachRoleIsRefused(t *testing.T) {
 		`SELECT hash FROM api_keys`:                  {store.RoleWorker, store.RoleRead, store.RoleRotate},
 		`UPDATE api_keys SET scopes = '{admin}'`:     everybody,
 		`DELETE FROM api_keys`:                       everybody,
-		`INSERT INTO audit_log (id, actor, action, object) VALUES (gen_random_uuid(), 'a', 'b', 'c')`: {store.RoleWorker, store.RoleRead},
-		`UPDATE audit_log SET actor = 'x'`: append([]store.Role{store.RoleMigrate}, everybody...),
-		`DELETE FROM audit_log`:            append([]store.Role{store.RoleMigrate}, everybody...),
-		`TRUNCATE audit_log`:               append([]store.Role{store.RoleMigrate}, everybody...),
-		`DELETE FROM goose_db_version`:     everybody,
+		`INSERT INTO audit_log (id, actor, action, object) VALUES (gen_random_uuid(), 'a', 'b', 'c')`:                                                   {store.RoleWorker, store.RoleRead},
+		`INSERT INTO audit_log (id, at, actor, action, object) VALUES (gen_random_uuid(), now() - interval '1 day', 'a', 'b', 'c')`:                     everybody,
+		`INSERT INTO api_keys (id, name, hash, hint, scopes, created_at) VALUES (gen_random_uuid(), 'n', '', 'h', '{admin}', now() - interval '1 day')`: everybody,
+		`UPDATE encryption_keys SET sealings = 0`:                    {store.RoleWorker, store.RoleRead},
+		`UPDATE encryption_keys SET active = false, bound_at = NULL`: {store.RoleRotate, store.RoleRead},
+		`UPDATE audit_log SET actor = 'x'`:                           append([]store.Role{store.RoleMigrate}, everybody...),
+		`DELETE FROM audit_log`:                                      append([]store.Role{store.RoleMigrate}, everybody...),
+		`TRUNCATE audit_log`:                                         append([]store.Role{store.RoleMigrate}, everybody...),
+		`DELETE FROM goose_db_version`:                               everybody,
 		// Nobody changes the schema but billonce_migrate.
 		`CREATE TABLE mine (id integer)`:                                  everybody,
 		`CREATE TEMPORARY TABLE mine (id integer)`:                        everybody,
@@ -193,7 +197,9 @@ func TestRolesAreAppliedAgain(t *testing.T) {
 		if err := db.DB.ApplyRoles(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		db.SQL.MustExec(`GRANT SELECT, TRUNCATE ON merchants TO billonce_api; GRANT UPDATE (params) ON scheduled_tasks TO billonce_worker;
+		db.SQL.MustExec(`GRANT SELECT, TRUNCATE ON merchants TO billonce_api;
+			GRANT SELECT ON merchants TO billonce_worker WITH GRANT OPTION;
+			SET ROLE billonce_worker; GRANT SELECT ON merchants TO billonce_read; RESET ROLE; GRANT UPDATE (params) ON scheduled_tasks TO billonce_worker;
 			GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC; GRANT EXECUTE ON FUNCTION schedule_after_decline TO PUBLIC;
 			CREATE TABLE IF NOT EXISTS later (id bigint GENERATED ALWAYS AS IDENTITY)`)
 	}

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -47,5 +48,27 @@ func TestEndsAreWrittenAlikeWhateverGoesWithThem(t *testing.T) {
 				t.Errorf("%v: settled as %+v, found %+v with %+v", batch, want, task, attempts[0])
 			}
 		}
+	}
+}
+
+// TestADeclineWhosePlanAllowsNothingMoreIsNotSettledAsIfItDid: the settlement is refused whole, for its content.
+func TestADeclineWhosePlanAllowsNothingMoreIsNotSettledAsIfItDid(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	merchant, worker := db.Merchant(t), register(t, db, time.Minute)
+	task := newTask(t, merchant.ID)
+	task.OnDecline = &billing.Dunning{RetryAfter: []time.Duration{time.Hour}}
+	schedule(t, db, task)
+	declined := settlement(claim(t, db, worker, 1)[0], billing.Failed, billing.OutcomeRefused, billing.ReasonDeclined)
+	declined.Next = &billing.Successor{ID: billing.TaskID(storetest.NewID(t)), Request: task.Request, After: 91 * 24 * time.Hour}
+	if _, err := db.Store.Settle(t.Context(), []billing.Settlement{declined}); !errors.Is(err, billing.ErrContent) {
+		t.Errorf("%v", err)
+	}
+	if after, err := db.Store.GetTask(t.Context(), task.ID); err != nil || after.Status != billing.Running {
+		t.Errorf("the task is %s, %v", after.Status, err)
+	}
+	declined.Next.After = time.Hour
+	if ids := settle(t, db, declined); len(ids) != 1 {
+		t.Error("it is not settled as the plan allows")
 	}
 }

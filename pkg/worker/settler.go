@@ -175,7 +175,7 @@ func (s *settler) write(ctx context.Context, batch []verdict, written map[billin
 
 // bare is the settlement without anything that came from outside.
 func bare(settlement billing.Settlement) billing.Settlement {
-	settlement.Status, settlement.Unsent = billing.InDoubt, false
+	settlement.Status, settlement.Unsent, settlement.Next = billing.InDoubt, false, nil
 	settlement.Answer = billing.Answer{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonUnexpected}
 	return settlement
 }
