@@ -52,8 +52,10 @@ func (db *DB) ApplyRoles(ctx context.Context) error {
 		if err != nil { // the script has begun a transaction
 			_, rollbackErr := conn.ExecContext(context.WithoutCancel(ctx), `ROLLBACK`)
 			if hasState(err, stateLockNotAvailable) {
-				err = &billing.Error{Code: billing.CodeUnavailable, Err: err,
-					Message: "somebody is using the tables for long, nothing was changed: run it again, not beside an export or a dump"}
+				err = &billing.Error{
+					Code: billing.CodeUnavailable, Err: err,
+					Message: "somebody is using the tables for long, nothing was changed: run it again, not beside an export or a dump",
+				}
 			}
 			return errors.Join(err, rollbackErr)
 		}
