@@ -59,7 +59,7 @@ func TestAConnectionThatFailsIsNotTheContentsFault(t *testing.T) {
 			other.Status, other.Answer = billing.InDoubt, billing.Answer{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonNoAnswer}
 			for _, settlement := range []billing.Settlement{one, other} { // each by a statement of its own
 				_, err := broken.Settle(context.Background(), []billing.Settlement{settlement})
-				if err == nil || errors.Is(err, billing.ErrContent) {
+				if err == nil || errors.Is(err, billing.ErrContent) || errors.Is(err, billing.ErrDenied) != (name == "NoRights") {
 					t.Errorf("%s: %v", settlement.Status, err)
 				}
 			}
