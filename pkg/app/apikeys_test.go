@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -31,29 +30,12 @@ type served struct {
 	*httpapi.Server
 	*client
 	db  *storetest.DB
-	log *lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
+	log *programtest.Buffer
 }
 
 func serveAPI(t *testing.T, db *storetest.DB, fresh time.Duration) *served {
 	t.Helper()
-	log := &lockedBuffer{}
+	log := &programtest.Buffer{}
 	server := httpapi.New(httpapi.Deps{
 		Merchants: db.Store, Tasks: db.Store, Keys: db.Store, Audit: db.Store, Freezer: gateway.NewFreezer(false),
 		Health: telemetry.NewHealth(), AdminKey: secret.New(adminKey),

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"billonce/internal/openapitest"
+	"billonce/internal/programtest"
 	"billonce/pkg/billing"
 	"billonce/pkg/httpapi"
 	"billonce/pkg/secret"
@@ -257,24 +258,6 @@ func (f *fakeMetrics) TasksScheduled(kind billing.Kind, n int) {
 	f.scheduled[kind] += n
 }
 
-// syncBuffer is a log that requests write to while a test reads it.
-type syncBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // api is a server with all its fakes at hand.
 type api struct {
 	*httpapi.Server
@@ -283,13 +266,13 @@ type api struct {
 	keys      *fakeKeys
 	health    *fakeHealth
 	metrics   *fakeMetrics
-	log       *syncBuffer
+	log       *programtest.Buffer
 }
 
 func newAPI(change ...func(*httpapi.Deps, *httpapi.Config)) *api {
 	a := &api{
 		tasks: &fakeTasks{}, merchants: &fakeMerchants{}, keys: &fakeKeys{}, health: &fakeHealth{},
-		metrics: &fakeMetrics{scheduled: map[billing.Kind]int{}}, log: &syncBuffer{},
+		metrics: &fakeMetrics{scheduled: map[billing.Kind]int{}}, log: &programtest.Buffer{},
 	}
 	deps := httpapi.Deps{
 		Merchants: a.merchants, Tasks: a.tasks, Keys: a.keys, Audit: a.keys, Freezer: fakeFreezer{}, Health: a.health, Metrics: a.metrics,

@@ -1,7 +1,6 @@
 package leaks_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"billonce/internal/programtest"
 	"billonce/pkg/billing"
 	"billonce/pkg/gateway"
 	"billonce/pkg/httpapi"
@@ -35,7 +35,7 @@ func (w *world) panicInside() {
 		"a credential": billing.Credential{Token: secret.New(w.c.text("token of a panic"))},
 	}
 	for _, format := range []string{"json", "text"} {
-		out := &buffer{}
+		out := &programtest.Buffer{}
 		log := telemetry.NewLogger(out, slog.LevelDebug, format, "test", "v")
 		for name, value := range values {
 			w.panicInHandler(log, name, value)
@@ -92,7 +92,7 @@ func (f *faintGateway) Look(context.Context, []billing.Doubt, billing.Credential
 }
 
 // panicInTask runs a worker on a database of its own until it has panicked with each value, and in a look too.
-func (w *world) panicInTask(log *slog.Logger, out *buffer, values map[string]any) {
+func (w *world) panicInTask(log *slog.Logger, out *programtest.Buffer, values map[string]any) {
 	w.t.Helper()
 	db := storetest.Open(w.t)
 	faint := &faintGateway{}
@@ -152,25 +152,6 @@ func attemptsOf(w *world, db *storetest.DB) []string {
 		w.t.Fatal(err)
 	}
 	return rows
-}
-
-// buffer is a log that is read while it is written.
-type buffer struct {
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.out.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.out.String()
 }
 
 var _ worker.Gateway = (*faintGateway)(nil)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"billonce/cmd/billctl/dev/proc"
+	"billonce/internal/programtest"
 )
 
 const patience = 90 * time.Second
@@ -106,26 +107,8 @@ type running struct {
 	t        *testing.T
 	cmd      *exec.Cmd
 	lines    chan string
-	errors   *lockedBuffer
+	errors   *programtest.Buffer
 	api, key string
-}
-
-// lockedBuffer is written by the process and read by the test.
-type lockedBuffer struct {
-	mu      sync.Mutex
-	content bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.content.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.content.String()
 }
 
 // start brings a stack up and reads the address and key that it prints.
@@ -135,7 +118,7 @@ func start(t *testing.T, folder string, args ...string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &running{t: t, cmd: billctl(t, folder, append([]string{"dev", "--api-addr", address}, args...)...), lines: make(chan string, 1000), errors: &lockedBuffer{}}
+	r := &running{t: t, cmd: billctl(t, folder, append([]string{"dev", "--api-addr", address}, args...)...), lines: make(chan string, 1000), errors: &programtest.Buffer{}}
 	r.cmd.Stderr = r.errors
 	out, in := io.Pipe()
 	r.cmd.Stdout = in
