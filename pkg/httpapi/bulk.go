@@ -44,15 +44,8 @@ type bulkAnswer struct {
 }
 
 // changeTasks does to many tasks what the routes of one do to it: by the same statements, which state the same conditions, each task with
-// its entry in the audit log. Like a batch it holds one of the few slots, because it is long.
+// its entry in the audit log. Like a batch it holds one of the few slots while it changes them.
 func (s *Server) changeTasks(c echo.Context) error {
-	ctx := c.Request().Context()
-	select {
-	case s.batchSlots <- struct{}{}:
-		defer func() { <-s.batchSlots }()
-	case <-ctx.Done():
-		return fmt.Errorf("wait for a batch slot: %w", ctx.Err())
-	}
 	var found faults
 	raw, err := readDocument(c, maxBody, &found)
 	if err != nil {
@@ -69,7 +62,7 @@ func (s *Server) changeTasks(c echo.Context) error {
 	if who.merchant != "" {
 		request.filter.MerchantID = who.merchant
 	}
-	ctx = billing.WithReason(ctx, request.reason)
+	ctx := billing.WithReason(c.Request().Context(), request.reason)
 	matching, err := s.match(ctx, request)
 	if err != nil {
 		return err
@@ -79,6 +72,12 @@ func (s *Server) changeTasks(c echo.Context) error {
 	answer.Matched, answer.More = len(ids), len(ids) > 0
 	if request.dryRun {
 		return s.answer(c, http.StatusOK, answer)
+	}
+	select {
+	case s.batchSlots <- struct{}{}:
+		defer func() { <-s.batchSlots }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a batch slot: %w", ctx.Err())
 	}
 	if ids, err = s.changeMatching(ctx, c, request, ids, &answer); err != nil {
 		return relocate(err, single)
@@ -201,11 +200,12 @@ func readBulkFilter(raw []byte, found *faults) (filter billing.TaskFilter) {
 			o.fault("target", faultFormat, "must be visible ASCII characters")
 		}
 	}
-	for name, into := range map[string]*time.Time{"from": &filter.From, "to": &filter.To} {
-		if at, ok := o.moment(name, o.optional(name)); ok {
-			*into = at
-			given++
-		}
+	var from, to bool
+	if filter.From, from = o.moment("from", o.optional("from")); from {
+		given++
+	}
+	if filter.To, to = o.moment("to", o.optional("to")); to {
+		given++
 	}
 	filter.CreatedBefore, _ = o.moment("created_before", o.optional("created_before"))
 	o.done()
