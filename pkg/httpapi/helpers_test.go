@@ -43,6 +43,7 @@ type fakeTasks struct {
 	RetryFunc      func(billing.TaskID, billing.NewTask) (billing.CreatedTask, error)
 	ResolveFunc    func(billing.TaskID, billing.Resolution) (billing.Task, error)
 	CancelFunc     func(billing.TaskID) (billing.Task, error)
+	PageFunc       func(billing.TaskFilter, billing.TaskID) (billing.TaskPage, error)
 	MatchFunc      func(billing.TaskFilter, time.Time, int) (billing.Matching, error)
 	ChangeFunc     func(context.Context, []billing.TaskID) (int, error)
 }
@@ -90,6 +91,9 @@ func (f *fakeTasks) GetTask(ctx context.Context, id billing.TaskID) (billing.Tas
 
 // FindTasks asks ListFunc for one task more than the page has.
 func (f *fakeTasks) FindTasks(_ context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) (billing.TaskPage, error) {
+	if f.PageFunc != nil {
+		return f.PageFunc(filter, after)
+	}
 	if f.ListFunc == nil {
 		return billing.TaskPage{}, nil
 	}
@@ -396,6 +400,16 @@ func (a *api) send(t *testing.T, method, path, body string, headers ...string) (
 	recorder := httptest.NewRecorder()
 	a.Handler().ServeHTTP(recorder, request)
 	return request, recorder
+}
+
+// within sends a request under a context, and returns the status of its answer.
+func (a *api) within(t *testing.T, ctx context.Context, path string) int {
+	t.Helper()
+	request := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+	request.Header.Set("Authorization", "Bearer "+adminKey)
+	recorder := httptest.NewRecorder()
+	a.Handler().ServeHTTP(recorder, request)
+	return recorder.Code
 }
 
 type fault struct{ Pointer, Query, Code, Detail string }

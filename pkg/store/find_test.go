@@ -145,7 +145,7 @@ func TestWhatAnIndexFindsComesFirst(t *testing.T) {
 		if limit > 1 && pages > len(want)/limit+2 {
 			t.Errorf("%d pages of %d", pages, limit)
 		}
-		if limit >= len(want) { // the one that an index found is not found again on the same page
+		if limit > len(want) { // the one that an index found is not found again on the same page
 			if diff := cmp.Diff(want, ids); diff != "" {
 				t.Errorf("pages of %d: %s", limit, diff)
 			}
@@ -222,7 +222,7 @@ func TestFilters(t *testing.T) {
 	soon := time.Now().Add(-3 * time.Minute)
 	wantFound(t, db, "from", billing.TaskFilter{From: soon, Statuses: []billing.Status{billing.Pending}}, ids["later"], ids["due"], ids["again"])
 	wantFound(t, db, "to", billing.TaskFilter{To: soon}, ids["overdue"], ids["held"], ids["waiting"])
-	wantFound(t, db, "from and to", billing.TaskFilter{From: soon, To: time.Now().Add(-time.Second)}, ids["due"], ids["doubted"])
+	wantFound(t, db, "from and to", billing.TaskFilter{From: soon, To: time.Now().Add(-time.Second)}, ids["due"])
 	wantFound(t, db, "the year 0", billing.TaskFilter{From: time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC)})
 	wantFound(t, db, "target", billing.TaskFilter{Target: get(t, db, ids["due"]).Target}, ids["due"])
 	wantFound(t, db, "kind", billing.TaskFilter{Kind: billing.InvoiceVoid})
@@ -298,14 +298,18 @@ func TestCounts(t *testing.T) {
 		}
 		return fmt.Sprint(counts[0].N, counts[0].Capped)
 	}
+	var last time.Time
+	if err := db.SQL.Get(&last, `SELECT max(run_at) FROM scheduled_tasks`); err != nil {
+		t.Fatal(err)
+	}
 	for want, filter := range map[string]billing.TaskFilter{
 		"10000 true":  {},
 		"10000 true ": {MerchantID: many.ID},
 		"0 true":      {MerchantID: few.ID}, // its task is due before the last 20,000
 		"1 false":     {MerchantID: few.ID, To: time.Now().Add(time.Hour)},
-		"9 false":     {From: time.Now().Add(24*time.Hour + 20_491500*time.Millisecond)},
+		"9 false":     {From: last.Add(-8500 * time.Millisecond)},
 		"0 false":     {Attention: true},
-		"1 false ":    {Query: "in_17"},
+		"1 false ":    {Query: "in_17", To: last.Add(-4 * time.Hour)},
 	} {
 		if got := pending(filter); got != strings.TrimSpace(want) {
 			t.Errorf("%+v: counted %s, want %s", filter, got, want)
