@@ -290,7 +290,7 @@ func TestListsPage(t *testing.T) {
 	if diff := cmp.Diff(ids, seen); diff != "" {
 		t.Error(diff)
 	}
-	want := billing.TaskFilter{Status: billing.Pending, Kind: billing.InvoicePay, Target: "in_1", MerchantID: merchantID}
+	want := billing.TaskFilter{Statuses: []billing.Status{billing.Pending}, Kind: billing.InvoicePay, Target: "in_1", MerchantID: merchantID}
 	if diff := cmp.Diff([]billing.TaskFilter{want, want, want}, filters); diff != "" {
 		t.Error(diff)
 	}
@@ -312,7 +312,7 @@ func TestListsPage(t *testing.T) {
 			t.Errorf("a cursor %s: %s", name, p.pointers())
 		}
 	}
-	if got := a.call(t, "GET", "/v1/tasks?status=&cursor=&limit=", ""); got.Code != 200 || !strings.Contains(got.Body.String(), `"next_cursor":null}`) {
+	if got := a.call(t, "GET", "/v1/tasks?status=&cursor=&limit=", ""); got.Code != 200 || !strings.Contains(got.Body.String(), `"next_cursor":null,`) {
 		t.Errorf("empty parameters: %d %s", got.Code, got.Body)
 	}
 	if got := a.call(t, "GET", "/v1/tasks?target=in_2", ""); got.Code != 200 {

@@ -75,14 +75,15 @@ func (r tokenRow) fields() (fields []field) {
 
 // KeyUse is a key that the database knows, and what it is used for.
 type KeyUse struct {
-	ID        string    `db:"key_id"`
-	Known     bool      `db:"known"` // recorded as one that some process sealed with
-	Active    bool      `db:"active"`
-	CreatedAt time.Time `db:"created_at"` // zero unless known
-	Sealings  int64     `db:"sealings"`   // since version 9 of the schema, at most
-	Retired   bool      `db:"retired"`    // a rotation to another key has ended
-	Tokens    int       `db:"tokens"`     // that it has sealed, of those stored now
-	Unbound   int       `db:"unbound"`    // of these, those without a binding
+	ID        string     `db:"key_id"`
+	Known     bool       `db:"known"` // recorded as one that some process sealed with
+	Active    bool       `db:"active"`
+	CreatedAt time.Time  `db:"created_at"` // zero unless known
+	Sealings  int64      `db:"sealings"`   // since version 9 of the schema, at most
+	Retired   bool       `db:"retired"`    // a rotation to another key has ended
+	RetiredAt *time.Time `db:"retired_at"`
+	Tokens    int        `db:"tokens"`  // that it has sealed, of those stored now
+	Unbound   int        `db:"unbound"` // of these, those without a binding
 }
 
 // KeyUses returns every key that is recorded or that a token names, the oldest first. The one without an id stands for the tokens that
@@ -91,10 +92,10 @@ func (db *DB) KeyUses(ctx context.Context) (uses []KeyUse, err error) {
 	err = db.sqlx.SelectContext(ctx, &uses, `
 		WITH tokens AS (
 			SELECT coalesce(access_token_key_id, '') AS key_id, access_token_binding IS NULL AS unbound
-			FROM merchants WHERE access_token IS NOT NULL
+			FROM merchants WHERE has_access_token
 			UNION ALL
 			SELECT coalesce(refresh_token_key_id, ''), refresh_token_binding IS NULL
-			FROM merchants WHERE refresh_token IS NOT NULL
+			FROM merchants WHERE has_refresh_token
 		), counted AS (
 			SELECT key_id, count(*) AS tokens, count(*) FILTER (WHERE unbound) AS unbound FROM tokens GROUP BY key_id
 		), named AS (
@@ -102,7 +103,7 @@ func (db *DB) KeyUses(ctx context.Context) (uses []KeyUse, err error) {
 		)
 		SELECT n.key_id, k.key_id IS NOT NULL AS known, coalesce(k.active, false) AS active,
 			coalesce(k.created_at, '0001-01-01 00:00:00+00') AS created_at, coalesce(k.sealings, 0) AS sealings,
-			k.retired_at IS NOT NULL AS retired, coalesce(c.tokens, 0) AS tokens, coalesce(c.unbound, 0) AS unbound
+			k.retired_at IS NOT NULL AS retired, k.retired_at, coalesce(c.tokens, 0) AS tokens, coalesce(c.unbound, 0) AS unbound
 		FROM named AS n
 		LEFT JOIN encryption_keys AS k ON k.key_id = n.key_id
 		LEFT JOIN counted AS c ON c.key_id = n.key_id
