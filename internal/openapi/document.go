@@ -1,6 +1,10 @@
 package openapi
 
 import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -75,12 +79,35 @@ func Parse(text []byte) (*Document, error) {
 			if method == "parameters" {
 				continue
 			}
+			if err := readable(method, node); err != nil {
+				return nil, fmt.Errorf("%s %s: %w", method, path, err)
+			}
 			operation := readOperation(strings.ToUpper(method), path, node)
 			operation.Parameters = append(readParameters(item.At("parameters")), operation.Parameters...)
 			document.Operations = append(document.Operations, operation)
 		}
 	}
 	return document, nil
+}
+
+// readable returns an error for what OpenAPI allows and this package does not know.
+func readable(method string, operation Node) error {
+	if !slices.Contains([]string{"get", "post", "put", "patch", "delete"}, method) {
+		return errors.New("no method that is known here")
+	}
+	if n := len(maps.Collect(operation.At("security").Elements())); n > 1 {
+		return errors.New("security has alternatives")
+	}
+	bodies := []Node{operation.At("requestBody").Follow()}
+	for _, answer := range operation.At("responses").Fields() {
+		bodies = append(bodies, answer.Follow())
+	}
+	for _, body := range bodies {
+		if len(maps.Collect(body.At("content").Fields())) > 1 {
+			return fmt.Errorf("%s has several media types", body.Pointer)
+		}
+	}
+	return nil
 }
 
 func readOperation(method, path string, node Node) Operation {
