@@ -53,9 +53,9 @@ type Answer struct {
 
 // Header is a header of an answer.
 type Header struct {
-	Name     string
-	Required bool
-	Schema   Node
+	Name, Description string
+	Required          bool
+	Schema            Node
 }
 
 // Example is a named example of a body.
@@ -150,7 +150,9 @@ func readAnswer(status string, node Node) Answer {
 	answer := Answer{Status: number, Description: node.At("description").Text()}
 	for name, header := range node.At("headers").Fields() {
 		header = header.Follow()
-		answer.Headers = append(answer.Headers, Header{Name: name, Required: header.At("required").True(), Schema: header.At("schema")})
+		answer.Headers = append(answer.Headers, Header{
+			Name: name, Description: header.At("description").Text(), Required: header.At("required").True(), Schema: header.At("schema"),
+		})
 	}
 	for mediaType, content := range node.At("content").Fields() {
 		answer.MediaType, answer.Schema, answer.Examples = mediaType, content.At("schema"), readExamples(content)
