@@ -163,6 +163,14 @@ func TestInlineEnumsAreKnown(t *testing.T) {
 		"Evidence.source":  sources,
 		"Resolve.outcome":  {string(billing.Succeeded), string(billing.Failed)},
 		"Health.status":    {"ok"},
+
+		"BulkRequest.action":       {"cancel", "reschedule", "retry"},
+		"OverviewEncryption.state": {"ok", "rotating", "none"},
+	}
+	for _, status := range billing.Statuses() { // which the query has in a pattern
+		if !strings.Contains(schemas.At("StatusList", "pattern").Text(), string(status)) {
+			t.Errorf("a list of statuses cannot have %s", status)
+		}
 	}
 	for name, schema := range schemas.Fields() {
 		for _, property := range openapi.Properties(schema) {

@@ -11,7 +11,7 @@ import (
 // Shapes are the types that answers are written from, by the name of the schema that describes each.
 func Shapes() map[string]any {
 	return map[string]any{
-		"Task": taskAnswer{}, "TaskPage": page[taskAnswer]{}, "CreatedTasks": struct {
+		"Task": taskAnswer{}, "TaskPage": taskPage{}, "CreatedTasks": struct {
 			Data []taskAnswer `json:"data"`
 		}{}, // as writeTasks writes them
 		"Attempt": attemptAnswer{}, "AttemptPage": page[attemptAnswer]{},
@@ -21,6 +21,11 @@ func Shapes() map[string]any {
 		"Health": healthAnswer{}, "Problem": problem{}, "Fault": problemFault{},
 		"Result": billing.Result{}, "StripeError": billing.StripeError{}, "Resolution": billing.Resolution{}, "Evidence": billing.Evidence{},
 		"Dunning": billing.Dunning{},
+		"Me":      meAnswer{}, "Overview": overviewAnswer{}, "OverviewDue": dueAnswer{}, "OverviewAttention": attentionAnswer{},
+		"OverviewWorkers": workersAnswer{}, "OverviewEncryption": keyStateAnswer{}, "OutcomeStep": outcomeStepAnswer{},
+		"StatusCount": statusCountAnswer{}, "TaskCounts": taskCountsAnswer{}, "BulkResult": bulkAnswer{},
+		"Worker": workerAnswer{}, "WorkerPage": page[workerAnswer]{},
+		"Encryption": encryptionAnswer{}, "EncryptionKey": encryptionKeyAnswer{}, "Rotation": rotationAnswer{},
 	}
 }
 

@@ -177,8 +177,8 @@ func TestWhatIsReadIsDescribed(t *testing.T) {
 	}
 }
 
-// readers are the methods of object that read a field by its name, which is their first argument.
-var readers = []string{"required", "optional", "take", "changedToken", "scopes", "end", "notes", "dunning"}
+// readers are the methods of object that read a field by its name, which is their first argument; and readBulkFilter's own.
+var readers = []string{"required", "optional", "take", "changedToken", "scopes", "end", "notes", "dunning", "text"}
 
 // namesRead are the names that a file's code asks an object for.
 func namesRead(file *ast.File) map[string]bool {
@@ -188,8 +188,14 @@ func namesRead(file *ast.File) map[string]bool {
 		if !ok || len(call.Args) == 0 {
 			return true
 		}
-		method, ok := call.Fun.(*ast.SelectorExpr)
-		if !ok || !slices.Contains(readers, method.Sel.Name) {
+		named := ""
+		switch called := call.Fun.(type) {
+		case *ast.SelectorExpr:
+			named = called.Sel.Name
+		case *ast.Ident:
+			named = called.Name
+		}
+		if !slices.Contains(readers, named) {
 			return true
 		}
 		if text, ok := literal(call.Args[0]); ok {
