@@ -177,8 +177,8 @@ func TestWhatIsReadIsDescribed(t *testing.T) {
 	}
 }
 
-// readers are the methods of object that read a field by its name, which is their first argument; and readBulkFilter's own.
-var readers = []string{"required", "optional", "take", "changedToken", "scopes", "end", "notes", "dunning", "text"}
+// readers are the methods of object that read a field by its name, which is their first argument.
+var readers = []string{"required", "optional", "take", "changedToken", "scopes", "end", "notes", "dunning"}
 
 // namesRead are the names that a file's code asks an object for.
 func namesRead(file *ast.File) map[string]bool {
@@ -188,17 +188,17 @@ func namesRead(file *ast.File) map[string]bool {
 		if !ok || len(call.Args) == 0 {
 			return true
 		}
-		named := ""
+		reads := false
 		switch called := call.Fun.(type) {
 		case *ast.SelectorExpr:
-			named = called.Sel.Name
+			reads = slices.Contains(readers, called.Sel.Name)
 		case *ast.Ident:
-			named = called.Name
+			reads = called.Name == "text" // readBulkFilter's own
 		}
-		if !slices.Contains(readers, named) {
+		if !reads {
 			return true
 		}
-		if text, ok := literal(call.Args[0]); ok {
+		if text, ok := literal(call.Args[0]); ok && !strings.Contains(text, `"`) { // created.go writes with a function of that name
 			found[text] = true
 		}
 		if name, ok := call.Args[0].(*ast.Ident); ok && name.Name == "fieldIdempotencyKey" {
