@@ -26,4 +26,9 @@ case $command in
     exit 2
     ;;
 esac
-npm test --silent >/dev/null || npm test
+said=$(mktemp)
+trap 'rm -rf "$said" ${made:+"$made"}' EXIT
+if ! npm test --silent >"$said" 2>&1; then
+  cat "$said" >&2
+  exit 1
+fi

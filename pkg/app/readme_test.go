@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"billonce/internal/openapitest"
 )
 
 // TestTheSessionInTheREADME runs the README's curl session word for word.
@@ -31,7 +33,7 @@ func TestTheSessionInTheREADME(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	session := exec.CommandContext(ctx, "bash", "-c", script)
-	session.Env = append(os.Environ(), "API="+c.Base, "KEY="+adminKey, "SIM="+s.sim)
+	session.Env = append(os.Environ(), "API="+openapitest.Proxy(t, c.Base), "KEY="+adminKey, "SIM="+s.sim)
 	output, err := session.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)

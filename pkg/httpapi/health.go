@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"billonce/pkg/billing"
 )
 
 // Anybody may ask for readiness, so one answer of the dependencies serves all who ask within readyFor.
@@ -61,9 +63,9 @@ func (s *Server) alive(c echo.Context) error {
 }
 
 func (s *Server) ready(c echo.Context) error {
-	if s.Ready(c.Request().Context()) != nil {
-		c.Response().Header().Set("Retry-After", "2")
-		return s.answer(c, http.StatusServiceUnavailable, healthAnswer{"unavailable"})
+	if s.Ready(c.Request().Context()) != nil { // which has logged it, once
+		s.tell(c, &billing.Error{Code: billing.CodeUnavailable})
+		return nil
 	}
 	return s.answer(c, http.StatusOK, healthAnswer{"ok"})
 }

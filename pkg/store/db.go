@@ -81,10 +81,11 @@ func Open(opts Options) (*DB, error) {
 }
 
 // settings keep plans from depending on statistics and costs. They also end, at the server, what a process holds that was frozen or
-// lost in the middle of a transaction or of an answer: its locks would keep others waiting.
+// lost in the middle of a transaction or of an answer: its locks would keep others waiting. And they write times into documents in
+// UTC, whatever the zone of the database is.
 const settings = `SET enable_bitmapscan = off; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
 	SET jit = off; SET plan_cache_mode = force_generic_plan;
-	SET idle_in_transaction_session_timeout = '5s'; SET tcp_user_timeout = '5s'`
+	SET idle_in_transaction_session_timeout = '5s'; SET tcp_user_timeout = '5s'; SET timezone = 'UTC'`
 
 // steady prepares each new connection so that plans do not depend on statistics: on a table that has never been analyzed
 // the planner would read every due task and sort them to claim a few. Every statement of this package has an index to go by.

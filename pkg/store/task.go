@@ -85,6 +85,7 @@ func (row taskRow) task() (billing.Task, error) {
 		if err := json.Unmarshal([]byte(row.Resolution.String), &task.Resolution); err != nil {
 			return billing.Task{}, fmt.Errorf("read the resolution of task %s: %w", row.ID, err)
 		}
+		task.Resolution = task.Resolution.UTC()
 	}
 	var err error
 	if task.OnDecline, err = readDunning(row.OnDecline); err != nil {

@@ -100,7 +100,7 @@ func (w *world) operate() {
 		place := "billctl " + strings.Join(args[:2], " ")
 		forPeople = append(forPeople, command{place, code, w.spawn("billctl", env, args...)})
 	}
-	api := []string{"--url", w.api.base}
+	api := []string{"--url", w.through}
 	with := func(args ...string) []string { return append(args, api...) }
 	people(0, key, with("tasks", "list")...)
 	people(0, key, with("tasks", "show", w.tasks["laden"])...)
