@@ -26,6 +26,7 @@ const (
 // wire takes requests to Stripe.
 type wire struct {
 	builder *stripe.BackendImplementation
+	host    string // where they go
 	calls   int // in a lane, as long as another one is free
 
 	mu    sync.Mutex

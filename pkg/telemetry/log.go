@@ -1,9 +1,12 @@
 package telemetry
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"strings"
+
+	"go.opentelemetry.io/otel/trace"
 
 	"billonce/pkg/secret"
 )
@@ -17,6 +20,27 @@ func NewLogger(w io.Writer, level slog.Level, format, service, version string) *
 	}
 	return slog.New(handler).With(slog.String("service", service), slog.String("version", version))
 }
+
+// WithSpans returns a logger whose lines name the span that they were written in, where there is one.
+func WithSpans(log *slog.Logger) *slog.Logger { return slog.New(inSpan{log.Handler()}) }
+
+// inSpan is a handler that adds the ids of the context's span.
+type inSpan struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (h inSpan) Handle(ctx context.Context, record slog.Record) error {
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		record = record.Clone()
+		record.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
+	}
+	return h.Handler.Handle(ctx, record)
+}
+
+// WithAttrs implements slog.Handler.
+func (h inSpan) WithAttrs(attrs []slog.Attr) slog.Handler { return inSpan{h.Handler.WithAttrs(attrs)} }
+
+// WithGroup implements slog.Handler.
+func (h inSpan) WithGroup(name string) slog.Handler { return inSpan{h.Handler.WithGroup(name)} }
 
 // confidential are parts of attribute names whose values are never shown.
 var confidential = []string{"authorization", "token", "secret", "password", "api_key", "apikey", "cookie", "signature"}
