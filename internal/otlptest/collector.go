@@ -33,7 +33,7 @@ type Span struct {
 }
 
 // Link is where a span links to.
-type Link struct{ TraceID, SpanID, State string }
+type Link struct{ TraceID, SpanID string }
 
 // Collector is the server.
 type Collector struct {
@@ -132,9 +132,7 @@ func spanOf(service string, sent *otlp.Span) Span {
 		Status:     sent.GetStatus().GetCode().String()[len("STATUS_CODE_"):], StatusMsg: sent.GetStatus().GetMessage(),
 	}
 	for _, link := range sent.GetLinks() {
-		span.Links = append(span.Links, Link{
-			TraceID: hex.EncodeToString(link.GetTraceId()), SpanID: hex.EncodeToString(link.GetSpanId()), State: link.GetTraceState(),
-		})
+		span.Links = append(span.Links, Link{TraceID: hex.EncodeToString(link.GetTraceId()), SpanID: hex.EncodeToString(link.GetSpanId())})
 	}
 	for _, event := range sent.GetEvents() {
 		span.Events = append(span.Events, attributes(event.GetAttributes()))

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"billonce/pkg/billing"
 	"billonce/pkg/httpapi"
 )
 
@@ -56,20 +55,15 @@ func TestRequestsAreFollowed(t *testing.T) {
 	t.Parallel()
 	tracer := &fakeTracer{}
 	a := newAPI(func(deps *httpapi.Deps, _ *httpapi.Config) { deps.Tracer = tracer })
-	var scheduled []string
-	a.tasks.CreateFunc = func(_ context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
-		created := make([]billing.CreatedTask, len(tasks))
-		for i, task := range tasks {
-			scheduled = append(scheduled, task.TraceContext)
-			created[i].Task = billing.Task{ID: task.ID, MerchantID: task.MerchantID, Kind: task.Kind, Target: task.Target, Status: billing.Pending, MaxAttempts: task.MaxAttempts}
-		}
-		return created, nil
-	}
 	const task = `{"merchant_id":"0192f5a0-7b1c-7def-8a2b-ba9876543210","kind":"invoice.pay","target":"in_1"}`
 	a.call(t, "POST", "/v1/tasks", task, "X-Request-Id: one", "Traceparent: theirs")
 	a.call(t, "POST", "/v1/tasks/batch", `{"tasks":[`+task+`,`+task+`]}`, "X-Request-Id: two")
 	a.call(t, "GET", "/v1/tasks/nonsense", "", "X-Request-Id: three")
 	a.call(t, "GET", "/livez", "")
+	var scheduled []string
+	for _, task := range a.tasks.created {
+		scheduled = append(scheduled, task.TraceContext)
+	}
 	if want := []string{"span of one", "span of two", "span of two"}; !slices.Equal(scheduled, want) {
 		t.Errorf("the tasks have %v, want %v", scheduled, want)
 	}

@@ -68,6 +68,7 @@ type doubtRow struct {
 	Looks         int            `db:"looks"`
 	OnDecline     sql.NullString `db:"on_decline"`
 	Declines      int            `db:"declines"`
+	TraceContext  string         `db:"trace_context"`
 }
 
 // ClaimLooks takes up to limit tasks in doubt that are to be looked at now, of as many merchants at most, for worker. Nobody else

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/trace"
@@ -13,7 +14,8 @@ import (
 
 // NewLogger returns a logger that writes to w as "json" or "text". Every line names the service and its version.
 func NewLogger(w io.Writer, level slog.Level, format, service, version string) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: redact}
+	names := newTable(isConfidential) // they are written in the code, so that there are not many
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr { return redact(names, attr) }}
 	var handler slog.Handler = slog.NewJSONHandler(w, options)
 	if format == "text" {
 		handler = slog.NewTextHandler(w, options)
@@ -31,7 +33,7 @@ type inSpan struct{ slog.Handler }
 func (h inSpan) Handle(ctx context.Context, record slog.Record) error {
 	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
 		record = record.Clone()
-		record.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
+		record.AddAttrs(slog.Any("trace_id", span.TraceID()), slog.Any("span_id", span.SpanID())) // no texts: some would pass for cards
 	}
 	return h.Handler.Handle(ctx, record)
 }
@@ -45,12 +47,14 @@ func (h inSpan) WithGroup(name string) slog.Handler { return inSpan{h.Handler.Wi
 // confidential are parts of attribute names whose values are never shown.
 var confidential = []string{"authorization", "token", "secret", "password", "api_key", "apikey", "cookie", "signature"}
 
-func redact(_ []string, attr slog.Attr) slog.Attr {
-	name := strings.ToLower(attr.Key)
-	for _, part := range confidential {
-		if strings.Contains(name, part) {
-			return slog.String(attr.Key, secret.Redacted)
-		}
+func isConfidential(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc(confidential, func(part string) bool { return strings.Contains(name, part) })
+}
+
+func redact(names *table[string, bool], attr slog.Attr) slog.Attr {
+	if names.at(attr.Key) {
+		return slog.String(attr.Key, secret.Redacted)
 	}
 	var text string
 	switch attr.Value.Kind() {

@@ -27,8 +27,9 @@ func (w *Worker) executeFollowed(ctx, send context.Context, held *holding, merch
 // settle hands over what was decided about a claim.
 func (w *Worker) settle(held *holding, v *verdict) {
 	if f := held.followed; f != nil {
+		decided := v.Settlement // a copy: the verdict is to stay on the stack where nothing is followed
 		v.within, f.ended = f.within, true
-		f.end(&v.Settlement)
+		f.end(&decided)
 	}
 	w.settler.settle(v)
 }
