@@ -89,8 +89,12 @@ func named(name string) func(otlptest.Span) bool {
 
 // attempts are the spans of a task's attempts, first to last.
 func (f *followedStack) attempts(task string) []otlptest.Span {
-	found := f.spans(func(s otlptest.Span) bool { return s.Name == "process task" && s.Attributes["messaging.message.id"] == task })
-	slices.SortFunc(found, func(a, b otlptest.Span) int { return strings.Compare(a.Attributes["billonce.attempt"], b.Attributes["billonce.attempt"]) })
+	found := f.spans(func(s otlptest.Span) bool {
+		return s.Name == "process task" && s.Attributes["messaging.message.id"] == task
+	})
+	slices.SortFunc(found, func(a, b otlptest.Span) int {
+		return strings.Compare(a.Attributes["billonce.attempt"], b.Attributes["billonce.attempt"])
+	})
 	return found
 }
 

@@ -27,7 +27,7 @@ const (
 type wire struct {
 	builder *stripe.BackendImplementation
 	host    string // where they go
-	calls   int // in a lane, as long as another one is free
+	calls   int    // in a lane, as long as another one is free
 
 	mu    sync.Mutex
 	lanes []*lane // never empty

@@ -16,9 +16,10 @@ import (
 func NewLogger(w io.Writer, level slog.Level, format, service, version string) *slog.Logger {
 	names := newTable(isConfidential) // they are written in the code, so that there are not many
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr { return redact(names, attr) }}
-	var handler slog.Handler = slog.NewJSONHandler(w, options)
+	out := &locked{to: w}
+	var handler slog.Handler = &quick{Handler: slog.NewJSONHandler(out, options), out: out, names: names, plain: true}
 	if format == "text" {
-		handler = slog.NewTextHandler(w, options)
+		handler = slog.NewTextHandler(out, options)
 	}
 	return slog.New(handler).With(slog.String("service", service), slog.String("version", version))
 }

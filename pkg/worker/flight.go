@@ -11,7 +11,7 @@ import (
 // since then than by the database's clock since the claim.
 type holding struct {
 	billing.Claim
-	since   time.Time
+	since    time.Time
 	followed *followed // nil unless there is a Tracer
 }
 
