@@ -13,6 +13,7 @@ import (
 
 	"billonce/internal/netfault"
 	"billonce/internal/openapitest"
+	"billonce/internal/otlptest"
 	"billonce/internal/programtest"
 	"billonce/pkg/store/storetest"
 )
@@ -44,6 +45,7 @@ type world struct {
 	book     *book   // what was answered
 	metrics  []piece
 	activity []piece
+	spans    *otlptest.Collector
 
 	merchants map[string]string // ids by name
 	tasks     map[string]string // ids by what they are for
@@ -66,6 +68,8 @@ func newWorld(t *testing.T) *world {
 		"STRIPE_TIMEOUT": "10s", "WORKER_LEASE": "2s", "WORKER_POLL_INTERVAL": "100ms", "RETRY_BASE": "20ms", "RETRY_MAX": "100ms",
 		"RECONCILE_DELAYS": "20ms,50ms", "SHUTDOWN_TIMEOUT": "10s",
 	}
+	w.spans = otlptest.Start(t)
+	w.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = w.spans.URL
 	return w
 }
 
