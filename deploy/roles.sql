@@ -93,7 +93,7 @@ DO $$
 DECLARE
     one record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('merchants') AND attname = 'has_access_token') THEN
+    IF to_regclass('task_events') IS NULL THEN
         RAISE NOTICE 'the schema is older than roles.sql: migrate, then run this again';
         RETURN;
     END IF;
@@ -154,6 +154,14 @@ BEGIN
     GRANT SELECT, UPDATE (high_water) ON clock TO billonce_worker;
     GRANT SELECT, INSERT ON clock_steps TO billonce_worker;
     GRANT SELECT ON workers, clock, clock_steps TO billonce_read;
+
+    -- What is told to whoever watches. Who changes tasks writes it, the api reads it, and both clear away what is old.
+    GRANT SELECT ON event_watch TO billonce_api, billonce_worker;
+    GRANT INSERT (epoch, until, most), UPDATE (until, complete, horizon, most), DELETE ON event_watch TO billonce_api;
+    GRANT UPDATE (horizon), DELETE ON event_watch TO billonce_worker;
+    GRANT SELECT, INSERT (tasks, kept, ids, merchant_ids, kinds, targets, statuses, attempts, run_ats), DELETE
+        ON task_events TO billonce_api, billonce_worker;
+    GRANT SELECT ON event_watch, task_events TO billonce_read;
 
     -- Encryption keys: identifiers and check values, never the keys. development_key is one, and always empty in production.
     -- A service cannot take back that a key is retired.

@@ -20,6 +20,7 @@ type caller struct {
 	actor    string             // an API key's id, or [billing.ActorAdmin]
 	name     string             // of the key
 	merchant billing.MerchantID // "": every merchant
+	hash     keyHash            // of an API key
 	allows   func(billing.Scope) bool
 }
 
@@ -72,7 +73,7 @@ func (s *Server) authenticate(c echo.Context) (caller, error) {
 		return caller{}, &billing.Error{Code: billing.CodeUnauthenticated}
 	}
 	s.uses.note(key.ID, now)
-	return caller{actor: string(key.ID), name: key.Name, merchant: key.MerchantID, allows: key.Allows}, nil
+	return caller{actor: string(key.ID), name: key.Name, merchant: key.MerchantID, hash: hash, allows: key.Allows}, nil
 }
 
 // lookUp asks the database for a key, unless its form already says that there is none.

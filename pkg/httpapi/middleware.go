@@ -41,7 +41,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			// does not tell the two cases apart. Of HTTP/1.0 it goes by the length itself, and does not show that there were chunks.
 			header.Set("Connection", "close")
 		}
-		defer func() { s.record(c, time.Since(began)) }()
+		defer func() { s.record(c, began) }()
 		if err := next(c); err != nil {
 			s.fail(c, err)
 		}
@@ -81,13 +81,20 @@ func panicText(value any) string {
 
 var errPanicked = errors.New("the handler panicked")
 
-func (s *Server) record(c echo.Context, took time.Duration) {
-	request, response := c.Request(), c.Response()
+// answeredAt is where a handler whose answer has no end leaves the time of its beginning, which is what is measured.
+const answeredAt = "answered at"
+
+func (s *Server) record(c echo.Context, began time.Time) {
+	request, response, took := c.Request(), c.Response(), time.Since(began)
+	answer := took
+	if at, ok := c.Get(answeredAt).(time.Time); ok {
+		answer = at.Sub(began)
+	}
 	method, route := request.Method, s.routeOf(c)
 	if !slices.Contains(knownMethods, method) {
 		method = "OTHER"
 	}
-	s.deps.Metrics.RequestDone(method, route, response.Status, took)
+	s.deps.Metrics.RequestDone(method, route, response.Status, answer)
 	level := slog.LevelInfo
 	if isHealth(route) {
 		level = slog.LevelDebug

@@ -23,6 +23,7 @@ type Deps struct {
 	Tasks     Tasks
 	Keys      APIKeys
 	Audit     Audit
+	Events    Events // nil: nobody can watch
 	Freezer   Freezer
 	Health    Health
 	Metrics   Metrics      // nil: nothing is counted
@@ -54,6 +55,9 @@ type Config struct {
 	WrongKeys   int           // that an address may present at once; default 20
 	WrongEvery  time.Duration // after which an address may present one more; default 1 s
 
+	Streams       int // of events at once; default 200
+	StreamsPerKey int // of one key; default half of that
+
 	// TrustedProxies may say in X-Forwarded-For who their client is. From anybody else the header means nothing.
 	TrustedProxies []netip.Prefix
 }
@@ -84,6 +88,12 @@ func (c Config) withDefaults() Config {
 	if c.WrongKeys <= 0 {
 		c.WrongKeys = 20
 	}
+	if c.Streams <= 0 {
+		c.Streams = 200
+	}
+	if c.StreamsPerKey <= 0 {
+		c.StreamsPerKey = max(c.Streams/2, 1)
+	}
 	return c
 }
 
@@ -100,6 +110,7 @@ type Server struct {
 	throttle   throttle
 	uses       uses
 	readiness  readiness
+	hub        hub
 	batchSlots chan struct{}
 	draining   atomic.Bool
 }
@@ -120,6 +131,7 @@ func New(deps Deps, config Config) *Server {
 	s.adminHash = sha256.Sum256([]byte(deps.AdminKey.Reveal()))
 	s.keys.read, s.keys.fresh = deps.Keys.FindAPIKey, s.config.KeyFresh
 	s.throttle.burst, s.throttle.every = s.config.WrongKeys, s.config.WrongEvery
+	s.hub = hub{events: deps.Events, log: deps.Log, metrics: deps.Metrics, most: s.config.Streams, perKey: s.config.StreamsPerKey}
 	s.echo = echo.New()
 	// Echo's own habits, switched off where they would let a client in on something: its error handler shows causes, its
 	// binder guesses, its RealIP believes X-Forwarded-For, its logger writes to standard output.
@@ -163,3 +175,7 @@ type uncounted struct{}
 func (uncounted) RequestDone(string, string, int, time.Duration) {}
 
 func (uncounted) TasksScheduled(billing.Kind, int) {}
+
+func (uncounted) EventStreams(int) {}
+
+func (uncounted) EventStreamEnded(string) {}

@@ -15,9 +15,11 @@ import (
 // [billing.CodeConflict] once something may have reached Stripe or the task is settled. Canceling twice is no error.
 func (s *Store) CancelTask(ctx context.Context, id billing.TaskID) (billing.Task, error) {
 	task, err := s.changeTask(ctx, id, "cancel task", "it can be canceled only before anything may have been sent", entry{action: billing.ActionTaskCancel}, `
-		UPDATE scheduled_tasks SET status = 'canceled', finished_at = now(), held_at = NULL, waiting_since = NULL, parked_at = NULL,
-			updated_at = now()
-		WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns, id)
+		WITH changed AS (
+			UPDATE scheduled_tasks SET status = 'canceled', finished_at = now(), held_at = NULL, waiting_since = NULL, parked_at = NULL,
+				updated_at = now()
+			WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns+`
+		)`+tellChanged+` SELECT `+changedColumns+` FROM changed`, id)
 	if billing.CodeOf(err) == billing.CodeConflict {
 		if now, getErr := s.GetTask(ctx, id); getErr == nil && now.Status == billing.Canceled {
 			return now, nil
@@ -38,9 +40,11 @@ func (s *Store) RescheduleTask(ctx context.Context, id billing.TaskID, runAt tim
 	}
 	task, err := s.changeTask(ctx, id, "reschedule task", "it can be rescheduled only before anything may have been sent",
 		entry{action: billing.ActionTaskReschedule, detail: map[string]any{"run_at": runAt.UTC()}}, `
-		UPDATE scheduled_tasks SET run_at = greatest($2::timestamptz, now()), scheduled_for = $2::timestamptz, held_at = NULL,
-			waiting_since = NULL, parked_at = NULL, updated_at = now()
-		WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns, id, runAt.UTC())
+		WITH changed AS (
+			UPDATE scheduled_tasks SET run_at = greatest($2::timestamptz, now()), scheduled_for = $2::timestamptz, held_at = NULL,
+				waiting_since = NULL, parked_at = NULL, updated_at = now()
+			WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns+`
+		)`+tellChanged+` SELECT `+changedColumns+` FROM changed`, id, runAt.UTC())
 	if err == nil && !task.RunAt.After(task.UpdatedAt) {
 		s.Wake()
 	}
@@ -60,8 +64,10 @@ func (s *Store) ResolveTask(ctx context.Context, id billing.TaskID, resolution b
 			return err
 		}
 		err = tx.GetContext(ctx, &row, `
-			UPDATE scheduled_tasks SET status = $2, look_at = NULL, finished_at = now(), updated_at = now()
-			WHERE id = $1 AND status = 'in_doubt' RETURNING `+taskColumns, id, resolution.Outcome)
+			WITH changed AS (
+				UPDATE scheduled_tasks SET status = $2, look_at = NULL, finished_at = now(), updated_at = now()
+				WHERE id = $1 AND status = 'in_doubt' RETURNING `+taskColumns+`
+			)`+tellChanged+` SELECT `+changedColumns+` FROM changed`, id, resolution.Outcome)
 		if err != nil {
 			return err
 		}

@@ -44,6 +44,8 @@ type APIMetrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	scheduled *prometheus.CounterVec
+	streams   prometheus.Gauge
+	ended     *prometheus.CounterVec
 }
 
 // NewAPIMetrics registers the api's metrics.
@@ -52,8 +54,10 @@ func NewAPIMetrics(registry prometheus.Registerer) *APIMetrics {
 		requests:  counter("http_requests_total", "Requests answered.", "method", "route", "code"),
 		durations: histogram("http_request_duration_seconds", "Time to answer a request.", latencyBuckets, "method", "route"),
 		scheduled: counter("tasks_scheduled_total", "Tasks scheduled, replays not counted.", "kind"),
+		streams:   gauge("event_streams", "Streams of events that are open."),
+		ended:     counter("event_streams_ended_total", "Streams of events that have ended.", "reason"),
 	}
-	registry.MustRegister(m.requests, m.durations, m.scheduled)
+	registry.MustRegister(m.requests, m.durations, m.scheduled, m.streams, m.ended)
 	return m
 }
 
@@ -67,6 +71,12 @@ func (m *APIMetrics) RequestDone(method, route string, status int, took time.Dur
 func (m *APIMetrics) TasksScheduled(kind billing.Kind, n int) {
 	m.scheduled.WithLabelValues(string(kind)).Add(float64(n))
 }
+
+// EventStreams says how many streams of events are open.
+func (m *APIMetrics) EventStreams(n int) { m.streams.Set(float64(n)) }
+
+// EventStreamEnded counts a stream of events that has ended.
+func (m *APIMetrics) EventStreamEnded(why string) { m.ended.WithLabelValues(why).Inc() }
 
 // WorkerMetrics counts what a worker does.
 type WorkerMetrics struct {
