@@ -71,7 +71,10 @@ func (c *Client) Events(ctx context.Context, query EventsQuery) iter.Seq2[Event,
 	}
 }
 
-var errStopped = errors.New("the reader has stopped")
+var (
+	errStopped    = errors.New("the reader has stopped")
+	errUnexpected = errors.New("the event is not what this program expects")
+)
 
 // following is one iteration, over several connections perhaps.
 type following struct {
@@ -86,7 +89,8 @@ type following struct {
 // refused reports whether another try would end in the same way.
 func (f *following) refused(err error) bool {
 	var p *Problem
-	return errors.As(err, &p) && p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests
+	return errors.Is(err, errUnexpected) ||
+		errors.As(err, &p) && p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests
 }
 
 // pause waits longer from one failure to the next, and by chance, so that not all come back at once.
@@ -179,7 +183,7 @@ func (m message) event(id string) (event Event, ok bool, err error) {
 		event.Reset, ok = reset.Reason, true
 	}
 	if err != nil {
-		return Event{}, false, fmt.Errorf("GET /v1/events: the event is not what this program expects: %w", err)
+		return Event{}, false, fmt.Errorf("GET /v1/events: %w: %w", errUnexpected, err)
 	}
 	return event, ok, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,7 +84,6 @@ func TestAStreamTellsWhatItIsFor(t *testing.T) {
 	foreign, last := eventOf(3, billing.Pending), eventOf(9, billing.Failed)
 	foreign.MerchantID, last.MerchantID, foreign.Kind, last.Kind = other, other, billing.RefundCreate, billing.RefundCreate
 	events.add(eventOf(1, billing.Pending), eventOf(2, billing.Running), foreign, last)
-	events.set(func() {})
 	for l, want := range streams {
 		if got, _ := l.tasks(len(want)); !slices.Equal(got, want) {
 			t.Errorf("told %v, want %v", got, want)
@@ -159,22 +159,20 @@ func TestStreamsAreBounded(t *testing.T) {
 // TestARevokedKeyEndsItsStream within seconds, and no other; what the database does not say holds nothing but the sending.
 func TestARevokedKeyEndsItsStream(t *testing.T) {
 	t.Parallel()
-	a, events, r := watched(t)
+	var down atomic.Bool
+	a, events, r := watched(t, func(deps *httpapi.Deps, _ *httpapi.Config) {
+		deps.Keys.(*fakeKeys).FindFunc = func() error { //nolint:forcetypeassert // newAPI made it
+			if down.Load() {
+				return &billing.Error{Code: billing.CodeUnavailable}
+			}
+			return nil
+		}
+	})
 	text := a.keyFor(nil, billing.ScopeTasksRead)
 	l, admin := r.listen(t, "", "Authorization: Bearer "+text), r.listen(t, "")
 	l.reset(billing.ResetBegun)
 	admin.reset(billing.ResetBegun)
-	down := make(chan struct{})
-	a.keys.mu.Lock()
-	a.keys.FindFunc = func() error {
-		select {
-		case <-down:
-			return nil
-		default:
-			return &billing.Error{Code: billing.CodeUnavailable}
-		}
-	}
-	a.keys.mu.Unlock()
+	down.Store(true)
 	finds := a.keys.finds.Load()
 	eventually(t, "the database is asked in vain, past the life of what is known", func() bool { return a.keys.finds.Load() > finds+3 })
 	events.add(eventOf(1, billing.Pending))
@@ -188,7 +186,7 @@ func TestARevokedKeyEndsItsStream(t *testing.T) {
 		}
 	default:
 	}
-	close(down)
+	down.Store(false)
 	if got, _ := l.tasks(1); got[0] != 1 {
 		t.Fatal(got)
 	}

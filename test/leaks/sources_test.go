@@ -18,6 +18,7 @@ func (w *world) sources() []source {
 		{"what the database says that it is doing", w.activity},
 		{"what the api answered", w.book.all()},
 		{"the pages for operators", w.metrics},
+		{"the stream of events", w.tale.lines},
 	}
 }
 
