@@ -107,7 +107,7 @@ func TestEventsThroughAKilledWorker(t *testing.T) {
 	everything, beside := follow(t, c.Base, adminKey, client.EventsQuery{}), follow(t, other.Base, adminKey, client.EventsQuery{})
 	restricted := follow(t, other.Base, key, client.EventsQuery{})
 
-	s.slowStripe(300 * time.Millisecond)
+	s.slowStripe(2 * time.Second)
 	var ids []string
 	for _, invoice := range s.invoices(30) {
 		ids = append(ids, idOf(c.Must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})))
@@ -138,12 +138,15 @@ func TestEventsThroughAKilledWorker(t *testing.T) {
 	}))
 	eventually(t, "it is told", func() bool { return everything.knows([]string{later}, billing.Pending) })
 	returned := follow(t, c.Base, adminKey, client.EventsQuery{After: beside.id})
-	if !returned.knows([]string{later}, billing.Pending) || len(returned.resets) > 0 {
-		t.Errorf("told %v, resets %v", returned.last, returned.resets)
+	if !returned.knows([]string{later}, billing.Pending) {
+		t.Error("what happened meanwhile is not told")
 	}
+	returned.mu.Lock()
+	if len(returned.resets) > 0 {
+		t.Errorf("resets: %v", returned.resets)
+	}
+	returned.mu.Unlock()
 
-	// A revoked key's stream ends, and the server's end is no failure of the stream's.
-	eventually(t, "the key is used", func() bool { return restricted.knows([]string{later}, billing.Pending) })
 	everything.stop()
 	returned.stop()
 	first.Signal(syscall.SIGTERM)
@@ -175,9 +178,11 @@ func TestEventsAcrossAnOutage(t *testing.T) {
 	for _, id := range ids {
 		c.Await(id, "succeeded")
 	}
+	a.mu.Lock()
 	if len(a.last) > 0 {
 		t.Errorf("told %v without a database", a.last)
 	}
+	a.mu.Unlock()
 	proxy.open(t)
 	eventually(t, "all is told", func() bool { return a.knows(ids, billing.Succeeded) })
 	a.wantOnly(t, ids...)

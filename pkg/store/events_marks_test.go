@@ -135,3 +135,23 @@ func TestAFloodIsCounted(t *testing.T) {
 		t.Fatalf("after the flood %d are told, lost %q", len(read.Events), read.Lost)
 	}
 }
+
+// TestMarksAreSnapshots: what is read as a mark, PostgreSQL reads too, and as the same.
+func TestMarksAreSnapshots(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	for _, text := range []string{"1:1:", "1:2:1", "100:107:100,103,106", "9223372036854775806:9223372036854775807:", "1:9223372036854775807:5"} {
+		mark, err := billing.ParseEventMark("0123456789ab." + text)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		var read string
+		if err := db.SQL.Get(&read, `SELECT $1::pg_snapshot::text`, mark.Snapshot); err != nil || read != text {
+			t.Errorf("%q is read as %q, %v", text, read, err)
+		}
+		if _, err := db.Store.ReadEvents(t.Context(), mark, billing.EventMark{}); err != nil {
+			t.Error(err)
+		}
+	}
+}

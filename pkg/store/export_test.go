@@ -21,6 +21,8 @@ const (
 	FinishLimited = finishLimited
 	SettleQuery   = settleQuery
 	FinishQuery   = finishQuery
+
+	ReadEventsQuery = readEventsQuery
 )
 
 // Sweep makes the next claim begin at the very beginning.
