@@ -101,7 +101,7 @@ func each(list string) func(func(string) bool) {
 // pump sends what the stream is offered until it ends, and returns why it did.
 func (s *Server) pump(c echo.Context, stream *stream) string {
 	ctx := c.Request().Context()
-	out := &eventWriter{writer: c.Response(), control: http.NewResponseController(c.Response())}
+	out := &eventWriter{writer: c.Response(), control: http.NewResponseController(c.Response().Writer)}
 	_ = out.control.SetReadDeadline(time.Time{}) // net/http would take the end of ReadTimeout for the client's
 	beat, check := time.NewTicker(streamBeat), time.NewTicker(min(s.config.KeyFresh/4, mostKeyChecks))
 	defer beat.Stop()
