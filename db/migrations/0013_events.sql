@@ -8,7 +8,7 @@
 SET LOCAL lock_timeout = '5s';
 
 CREATE UNLOGGED TABLE event_watch (
-    only      boolean     PRIMARY KEY DEFAULT true CHECK (only), -- there is one row, or none
+    the_only  boolean     PRIMARY KEY DEFAULT true CHECK (the_only), -- there is one row, or none
     epoch     text        COLLATE "C" NOT NULL,
     until     timestamptz NOT NULL,
     complete  boolean     NOT NULL DEFAULT false,

@@ -10,7 +10,7 @@ import (
 
 	"billonce/internal/openapitest"
 	"billonce/pkg/billing"
-	"billonce/pkg/client"
+	api "billonce/pkg/client"
 	"billonce/pkg/secret"
 )
 
@@ -24,9 +24,9 @@ type audience struct {
 }
 
 // follow listens to an api until the test ends, and returns once the stream has begun.
-func follow(t *testing.T, base, key string, query client.EventsQuery) *audience {
+func follow(t *testing.T, base, key string, query api.EventsQuery) *audience {
 	t.Helper()
-	c, err := client.New(base, secret.New(key), client.Through(openapitest.Transport{}))
+	c, err := api.New(base, secret.New(key), api.Through(openapitest.Transport{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,8 +104,8 @@ func TestEventsThroughAKilledWorker(t *testing.T) {
 	stranger := idOf(c.Must(201, "POST", "/v1/merchants", map[string]any{"name": "Other", "stripe_connect_id": "acct_other"}))
 	made := c.Must(201, "POST", "/v1/api_keys", map[string]any{"name": "one", "scopes": []string{"tasks:read"}, "merchant_id": merchant})
 	key, _ := made["key"].(string)
-	everything, beside := follow(t, c.Base, adminKey, client.EventsQuery{}), follow(t, other.Base, adminKey, client.EventsQuery{})
-	restricted := follow(t, other.Base, key, client.EventsQuery{})
+	everything, beside := follow(t, c.Base, adminKey, api.EventsQuery{}), follow(t, other.Base, adminKey, api.EventsQuery{})
+	restricted := follow(t, other.Base, key, api.EventsQuery{})
 
 	s.slowStripe(2 * time.Second)
 	var ids []string
@@ -137,7 +137,7 @@ func TestEventsThroughAKilledWorker(t *testing.T) {
 		"merchant_id": merchant, "kind": "invoice.pay", "target": "in_later", "run_at": time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
 	}))
 	eventually(t, "it is told", func() bool { return everything.knows([]string{later}, billing.Pending) })
-	returned := follow(t, c.Base, adminKey, client.EventsQuery{After: beside.id})
+	returned := follow(t, c.Base, adminKey, api.EventsQuery{After: beside.id})
 	if !returned.knows([]string{later}, billing.Pending) {
 		t.Error("what happened meanwhile is not told")
 	}
@@ -168,7 +168,7 @@ func TestEventsAcrossAnOutage(t *testing.T) {
 	_, blind := s.api("DATABASE_URL", address.String())
 	_, c := s.api()
 	merchant := c.merchant()
-	a := follow(t, blind.Base, adminKey, client.EventsQuery{})
+	a := follow(t, blind.Base, adminKey, api.EventsQuery{})
 	proxy.close()
 	s.worker()
 	var ids []string

@@ -150,6 +150,7 @@ func TestEventsEndWithTheirReader(t *testing.T) {
 		break
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	for _, err := range c.Events(ctx, client.EventsQuery{}) {
 		if err != nil {
 			t.Fatal(err)

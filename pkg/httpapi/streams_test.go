@@ -63,7 +63,7 @@ func TestAStreamGoesOnWhereItWas(t *testing.T) {
 	for _, id := range []string{"abcabcabcabc.2:2:", epoch + ".9:9:", "7", "x"} {
 		r.listen(t, "", "Last-Event-ID: "+id).reset(billing.ResetForgotten)
 	}
-	if got := wantProblem(t, newAPI().call(t, "GET", "/v1/events?after=7", ""), http.StatusUnprocessableEntity).pointers(); got != "?after format" {
+	if got := wantProblem(t, newAPI().call(t, "GET", "/v1/events?after=7", ""), http.StatusUnprocessableEntity).pointers(); got != "?after bad_format" {
 		t.Errorf("faults: %s", got)
 	}
 }
@@ -94,7 +94,7 @@ func TestAStreamTellsWhatItIsFor(t *testing.T) {
 		l.reset(billing.ResetTooMany)
 	}
 	for query, want := range map[string]string{
-		"status=gone": "?status unknown_value", "status=pending,": "?status unknown_value", "kind=x": "?kind unknown_value", "merchant_id=1": "?merchant_id format",
+		"status=gone": "?status unknown_value", "status=pending,": "?status unknown_value", "kind=x": "?kind unknown_value", "merchant_id=1": "?merchant_id bad_format",
 	} {
 		if got := wantProblem(t, a.call(t, "GET", "/v1/events?"+query, ""), http.StatusUnprocessableEntity).pointers(); got != want {
 			t.Errorf("%s: %s", query, got)

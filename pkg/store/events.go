@@ -116,7 +116,7 @@ func (s *Store) WatchTasks(ctx context.Context) (billing.EventMark, error) {
 		_, err := conn.ExecContext(ctx, `
 			INSERT INTO event_watch (epoch, until, most)
 			VALUES (left(replace(gen_random_uuid()::text, '-', ''), 12), now() + make_interval(secs => $1), $2)
-			ON CONFLICT (only) DO UPDATE SET until = excluded.until`, watchLasts.Seconds(), detailed)
+			ON CONFLICT (the_only) DO UPDATE SET until = excluded.until`, watchLasts.Seconds(), detailed)
 		if err != nil {
 			return err
 		}

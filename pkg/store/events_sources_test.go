@@ -13,7 +13,7 @@ import (
 
 var (
 	assigns   = regexp.MustCompile(`(SET|,)\s+(status|scheduled_for) =`)
-	schedules = regexp.MustCompile(`INSERT INTO scheduled_tasks\b|schedule_after_decline\(`)
+	schedules = regexp.MustCompile(`INSERT INTO scheduled_tasks\b|SELECT schedule_after_decline\(`)
 )
 
 // changesStatus reports whether a statement schedules tasks, or sets their status or the time for which they were asked for.

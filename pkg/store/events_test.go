@@ -126,9 +126,11 @@ func TestEachChangeIsTold(t *testing.T) {
 		if err != nil || len(doubts) != 1 {
 			t.Fatal(doubts, err)
 		}
-		written, err := db.Store.SettleLook(ctx, billing.LookSettlement{
-			Doubt: doubts[0], Status: status, NextIn: time.Hour, Finding: billing.Finding{Outcome: outcome, Reason: reason},
-		})
+		learned := billing.LookSettlement{Doubt: doubts[0], Status: status, Finding: billing.Finding{Outcome: outcome, Reason: reason}}
+		if status == billing.InDoubt {
+			learned.NextIn = time.Hour
+		}
+		written, err := db.Store.SettleLook(ctx, learned)
 		if err != nil || !written {
 			t.Fatal(written, err)
 		}
