@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	pollPause   = 250 * time.Millisecond // between two readings of what has changed
+	pollPause    = 250 * time.Millisecond // between two readings of what has changed
 	pollPatience = 10 * time.Second       // one reading
-	pollBackoff = 5 * time.Second        // between two readings at most, while the database does not answer
-	watchRenew  = 30 * time.Second       // well within what one call of WatchTasks lasts
-	resetPause  = 2 * time.Second        // between two resets while there is too much to be told
+	pollBackoff  = 5 * time.Second        // between two readings at most, while the database does not answer
+	watchRenew   = 30 * time.Second       // well within what one call of WatchTasks lasts
+	resetPause   = 2 * time.Second        // between two resets while there is too much to be told
 )
 
 // hub reads what has changed, once for all streams of the process, and hands it on. While there is no stream it does nothing at all. It

@@ -12,15 +12,22 @@ import (
 func TestMarksEnd(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(t *testing.T, db *storetest.DB, mark *billing.EventMark){
-		"Nowhere":        func(_ *testing.T, _ *storetest.DB, mark *billing.EventMark) { *mark = billing.EventMark{} },
-		"AnotherEpoch":   func(_ *testing.T, _ *storetest.DB, mark *billing.EventMark) { mark.Epoch = "0123456789ab" },
-		"FromTheFuture":  func(_ *testing.T, _ *storetest.DB, mark *billing.EventMark) { mark.Snapshot = "99999999:99999999:" },
-		"CrashOfServer":  func(_ *testing.T, db *storetest.DB, _ *billing.EventMark) { db.SQL.MustExec(`TRUNCATE event_watch, task_events`) },
-		"NobodyWatched":  func(t *testing.T, db *storetest.DB, _ *billing.EventMark) { t.Helper(); lapse(t, db) },
-		"WatchedAnew":    func(t *testing.T, db *storetest.DB, _ *billing.EventMark) { t.Helper(); lapse(t, db); watch(t, db) },
-		"TooLongAgo":     func(t *testing.T, db *storetest.DB, _ *billing.EventMark) { t.Helper(); grow(t, db, "16 minutes", 1) },
-		"TooMuchSince":   func(t *testing.T, db *storetest.DB, _ *billing.EventMark) { t.Helper(); grow(t, db, "1 second", 25_000) },
-		"NotYetComplete": func(_ *testing.T, db *storetest.DB, _ *billing.EventMark) { db.SQL.MustExec(`UPDATE event_watch SET complete = false`) },
+		"Nowhere":       func(_ *testing.T, _ *storetest.DB, mark *billing.EventMark) { *mark = billing.EventMark{} },
+		"AnotherEpoch":  func(_ *testing.T, _ *storetest.DB, mark *billing.EventMark) { mark.Epoch = "0123456789ab" },
+		"FromTheFuture": func(_ *testing.T, _ *storetest.DB, mark *billing.EventMark) { mark.Snapshot = "99999999:99999999:" },
+		"CrashOfServer": func(_ *testing.T, db *storetest.DB, _ *billing.EventMark) {
+			db.SQL.MustExec(`TRUNCATE event_watch, task_events`)
+		},
+		"NobodyWatched": func(t *testing.T, db *storetest.DB, _ *billing.EventMark) { t.Helper(); lapse(t, db) },
+		"WatchedAnew":   func(t *testing.T, db *storetest.DB, _ *billing.EventMark) { t.Helper(); lapse(t, db); watch(t, db) },
+		"TooLongAgo":    func(t *testing.T, db *storetest.DB, _ *billing.EventMark) { t.Helper(); grow(t, db, "16 minutes", 1) },
+		"TooMuchSince": func(t *testing.T, db *storetest.DB, _ *billing.EventMark) {
+			t.Helper()
+			grow(t, db, "1 second", 25_000)
+		},
+		"NotYetComplete": func(_ *testing.T, db *storetest.DB, _ *billing.EventMark) {
+			db.SQL.MustExec(`UPDATE event_watch SET complete = false`)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
