@@ -157,6 +157,14 @@ BEGIN
     GRANT SELECT, INSERT ON clock_steps TO billonce_worker;
     GRANT SELECT ON workers, outcome_minutes, clock, clock_steps TO billonce_read;
 
+    -- What is told to whoever watches. Who changes tasks writes it, the api reads it, and both clear away what is old.
+    GRANT SELECT ON event_watch TO billonce_api, billonce_worker;
+    GRANT INSERT (epoch, until, most), UPDATE (until, complete, horizon, most), DELETE ON event_watch TO billonce_api;
+    GRANT UPDATE (horizon), DELETE ON event_watch TO billonce_worker;
+    GRANT SELECT, INSERT (tasks, kept, ids, merchant_ids, kinds, targets, statuses, attempts, run_ats), DELETE
+        ON task_events TO billonce_api, billonce_worker;
+    GRANT SELECT ON event_watch, task_events TO billonce_read;
+
     -- Encryption keys: identifiers and check values, never the keys. development_key is one, and always empty in production.
     -- A service cannot take back that a key is retired.
     GRANT SELECT ON encryption_keys TO billonce_api, billonce_worker, billonce_rotate, billonce_read;

@@ -44,13 +44,18 @@ func (t Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	exchange.Status, exchange.Answer = response.StatusCode, response.Header
-	if !strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
-		exchange.Got, err = io.ReadAll(response.Body)
-		_ = response.Body.Close()
-		if err != nil {
-			return nil, fmt.Errorf("read the answer: %w", err)
+	if isStream(response) && request.Method == http.MethodGet {
+		if err := Check(exchange); err != nil {
+			_ = response.Body.Close()
+			return nil, fmt.Errorf("%w: %w", ErrMismatch, err)
 		}
-		response.Body = io.NopCloser(bytes.NewReader(exchange.Got))
+		response.Body = newStreamed(response.Body, request.URL.Path)
+		return response, nil
+	}
+	exchange.Got, err = io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	if err := Check(exchange); err != nil {
 		_ = response.Body.Close()

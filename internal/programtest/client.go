@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,6 +84,10 @@ func (c *Client) Try(method, path string, body any, headers ...string) (Answer, 
 	}
 	defer func() { _ = response.Body.Close() }()
 	a := Answer{Status: response.StatusCode, Header: response.Header, Body: map[string]any{}}
+	if strings.HasPrefix(response.Header.Get("Content-Type"), openapitest.EventStream) && method != http.MethodHead { // it has no end
+		_, err := openapitest.FirstBlock(response.Body)
+		return a, err
+	}
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
 		return Answer{}, err

@@ -21,6 +21,7 @@ var (
 	_ httpapi.Standing  = (*store.Store)(nil)
 	_ httpapi.APIKeys   = (*store.Store)(nil)
 	_ httpapi.Audit     = (*store.Store)(nil)
+	_ httpapi.Events    = (*store.Store)(nil)
 	_ httpapi.Freezer   = gateway.Freezer{}
 	_ httpapi.Health    = (*telemetry.Health)(nil)
 	_ httpapi.Metrics   = (*telemetry.APIMetrics)(nil)
@@ -62,7 +63,7 @@ func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 	metrics := telemetry.NewAPIMetrics(base.registry)
 	base.db.CountAudit(metrics.Audited)
 	deps := httpapi.Deps{
-		Merchants: base.store, Tasks: base.store, Standing: base.store, Keys: base.store, Audit: base.store,
+		Merchants: base.store, Tasks: base.store, Standing: base.store, Keys: base.store, Audit: base.store, Events: base.store,
 		Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health, Metrics: metrics, Log: base.log,
 		AdminKey: conf.AdminKey, RequireKey: conf.RequireKey,
 	}

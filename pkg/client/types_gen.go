@@ -216,6 +216,23 @@ type AttemptPage struct {
 	NextCursor *string   `json:"next_cursor"`
 }
 
+// TaskEvent is what the API answers with.
+type TaskEvent struct {
+	ID         string         `json:"id"`
+	MerchantID string         `json:"merchant_id"`
+	Kind       billing.Kind   `json:"kind"`
+	Target     *string        `json:"target"`
+	Status     billing.Status `json:"status"`
+	Attempt    int            `json:"attempt"` // How often it has been sent.
+	RunAt      time.Time      `json:"run_at"`
+	At         time.Time      `json:"at"` // When it changed.
+}
+
+// EventsReset is what the API answers with.
+type EventsReset struct {
+	Reason billing.ResetReason `json:"reason"`
+}
+
 // NewAPIKey is what a request holds; fields that are nil are left out.
 type NewAPIKey struct {
 	Name       string          `json:"name"`

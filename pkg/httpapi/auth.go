@@ -22,6 +22,7 @@ type caller struct {
 	merchant billing.MerchantID // "": every merchant
 	scopes   []billing.Scope
 	expires  *time.Time
+	hash     keyHash // of an API key
 	allows   func(billing.Scope) bool
 }
 
@@ -81,7 +82,7 @@ func (s *Server) authenticate(c echo.Context) (caller, error) {
 	}
 	s.uses.note(key.ID, now)
 	return caller{
-		actor: string(key.ID), name: key.Name, merchant: key.MerchantID, scopes: key.Scopes, expires: key.ExpiresAt, allows: key.Allows,
+		actor: string(key.ID), name: key.Name, merchant: key.MerchantID, scopes: key.Scopes, expires: key.ExpiresAt, hash: hash, allows: key.Allows,
 	}, nil
 }
 

@@ -44,7 +44,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		end := s.follow(c)
 		defer func() {
-			s.record(c, time.Since(began))
+			s.record(c, began)
 			end()
 		}()
 		if err := next(c); err != nil {
@@ -105,10 +105,17 @@ func panicText(value any) string {
 
 var errPanicked = errors.New("the handler panicked")
 
-func (s *Server) record(c echo.Context, took time.Duration) {
-	request, response := c.Request(), c.Response()
+// answeredAt is where a handler whose answer has no end leaves the time of its beginning, which is what is measured.
+const answeredAt = "answered at"
+
+func (s *Server) record(c echo.Context, began time.Time) {
+	request, response, took := c.Request(), c.Response(), time.Since(began)
+	answer := took
+	if at, ok := c.Get(answeredAt).(time.Time); ok {
+		answer = at.Sub(began)
+	}
 	method, route := methodOf(request), s.routeOf(c)
-	s.deps.Metrics.RequestDone(method, route, response.Status, took)
+	s.deps.Metrics.RequestDone(method, route, response.Status, answer)
 	level := slog.LevelInfo
 	if isHealth(route) {
 		level = slog.LevelDebug

@@ -86,6 +86,17 @@ type Audit interface {
 	ListAudit(ctx context.Context, filter billing.AuditFilter, limit int, after billing.AuditMark) ([]billing.AuditEntry, error)
 }
 
+// Events tells what becomes of tasks. Marks are places in the stream of all changes.
+type Events interface {
+	// WatchTasks has changes recorded for some minutes, and returns the mark from where on all are known: the zero one while there is
+	// none, and the caller asks again.
+	WatchTasks(ctx context.Context) (billing.EventMark, error)
+	// ReadEvents returns what lies between two marks; the zero one as the second means now.
+	ReadEvents(ctx context.Context, after, upTo billing.EventMark) (billing.EventPage, error)
+	// TidyEvents clears away what is old.
+	TidyEvents(ctx context.Context) error
+}
+
 // Health tells whether requests can be served: database reachable, schema new enough, keys fitting. The error is logged
 // and never shown to a client.
 type Health interface {
@@ -97,7 +108,9 @@ type Health interface {
 type Metrics interface {
 	RequestDone(method, route string, status int, took time.Duration)
 	TasksScheduled(kind billing.Kind, n int)
-	KeyRefused(reason string) // one of the reasons below
+	KeyRefused(reason string)    // one of the reasons below
+	EventStreams(n int)          // that are open
+	EventStreamEnded(why string) // client, slow, key or shutdown
 }
 
 // Why a request is turned away for its key.

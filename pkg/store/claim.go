@@ -186,10 +186,10 @@ func (s *Store) Release(ctx context.Context, claims []billing.Claim) error {
 				SET `+releaseAssignments+`
 				FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS r (id, worker_id, attempt)
 				WHERE t.id = r.id AND t.worker_id = r.worker_id AND t.attempt = r.attempt AND (t.status = 'running') IS TRUE
-				RETURNING t.merchant_id
+				RETURNING `+toldColumns+`
 			), tally AS MATERIALIZED (
 				SELECT merchant_id, count(*) AS landing, 0 AS refused FROM released GROUP BY merchant_id
-			)`+landing+`
+			)`+landing+tell+`released`+telling+`released`+toldAll+`
 			SELECT count(*) FROM released`,
 			pq.Array(ids), pq.Array(workers), pq.Array(attempts))
 	})
@@ -222,10 +222,10 @@ func (s *Store) RecoverOwn(ctx context.Context, worker billing.WorkerID, held []
 				UPDATE scheduled_tasks AS t
 				SET `+releaseAssignments+`
 				WHERE t.status = 'running' AND t.worker_id = $1 AND t.id <> ALL ($2::uuid[])
-				RETURNING t.merchant_id
+				RETURNING `+toldColumns+`
 			), tally AS MATERIALIZED (
 				SELECT merchant_id, count(*) AS landing, 0 AS refused FROM recovered GROUP BY merchant_id
-			)`+landing+`
+			)`+landing+tell+`recovered`+telling+`recovered`+toldAll+`
 			SELECT count(*) FROM recovered`, worker, pq.Array(ids))
 	})
 	if err != nil {

@@ -197,9 +197,11 @@ WITH pace AS MATERIALIZED (
 	WHERE t.id = j.id AND NOT j.held AND NOT j.blocked AND NOT j.surplus
 	RETURNING t.id, t.merchant_id, t.kind, t.target, t.request_method, t.request_path, t.request_body, t.request_version,
 		t.request_hash, t.attempt, t.max_attempts, t.released, t.sent_auth, t.sent_account, t.on_decline, t.declines,
-		j.version, date_part('epoch', now() - j.run_at) AS lag, j.first_sent_at, t.scheduled_for`
+		j.version, date_part('epoch', now() - j.run_at) AS lag, j.first_sent_at, t.scheduled_for, t.looks, t.run_at`
 	goingHead = `
-)
+)` + tell + `claimed` + telling + `(
+		SELECT id, merchant_id, kind, target, 'running' AS status, attempt - released - looks AS attempt, run_at FROM claimed
+	) AS claimed` + toldAll + `
 SELECT NULL::uuid AS id, NULL::uuid AS merchant_id, '' AS kind, '' AS target, '' AS request_method, '' AS request_path,
 	'' AS request_body, '' AS request_version, ''::bytea AS request_hash,
 	(SELECT count(*) FROM due)::integer AS attempt, 0 AS max_attempts,

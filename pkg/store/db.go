@@ -180,6 +180,7 @@ type Store struct {
 	claims [claimWays]*prepared
 	ends   *prepared
 	plain  *prepared // scheduleQuery, for batches
+	events *prepared // readEventsQuery
 	single gatherer
 	marked watermark
 	pacer  pacer
@@ -190,6 +191,7 @@ type Store struct {
 	bindUnbound bool // see BindUnbound
 
 	merchants keptMerchants
+	watching  watching
 }
 
 // New returns a Store over db that seals tokens with cipher.
@@ -199,6 +201,7 @@ func New(db *DB, cipher Cipher) *Store {
 	db.kept = append(db.kept, &s.single)
 	s.single.prepared = db.prepare(scheduleQuery, gatherFlights)
 	s.plain, s.ends = db.prepare(scheduleQuery, plainBatches), db.prepare(finishQuery, 1)
+	s.events = db.prepare(readEventsQuery, 1)
 	s.prepareClaims(going)
 	return s
 }

@@ -17,6 +17,8 @@ const (
 	FinishLimited = finishLimited
 	SettleQuery   = settleQuery
 	FinishQuery   = finishQuery
+
+	ReadEventsQuery = readEventsQuery
 )
 
 // ClaimQueries are the claims without and with what is stored of requests: due tasks, those within limits, passing by lanes, from lanes.
@@ -45,8 +47,8 @@ var (
 const (
 	OutcomesQuery    = outcomesQuery
 	ListWorkersQuery = listWorkers
-	CancelQuery      = cancelTasks
-	RescheduleQuery  = rescheduleTasks
+	CancelQuery      = cancelTasks + ` SELECT id FROM changed`
+	RescheduleQuery  = rescheduleTasks + ` SELECT id FROM changed`
 )
 
 // SearchQueries are the statements by which a filter's tasks are looked for, with their arguments: by windows, among few, by an id, and

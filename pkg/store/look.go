@@ -160,6 +160,7 @@ func writeLook(ctx context.Context, tx *sqlx.Tx, look billing.LookSettlement) (o
 	doubt := look.Doubt
 	taken := object{}
 	if err := tx.GetContext(ctx, &taken, `
+		WITH looked_at AS (
 		UPDATE scheduled_tasks AS t
 		SET status = $3, updated_at = now(),
 			look_at = CASE WHEN $4::float8 > 0 THEN now() + make_interval(secs => $4::float8) END,
@@ -169,7 +170,10 @@ func writeLook(ctx context.Context, tx *sqlx.Tx, look billing.LookSettlement) (o
 			last_error = CASE WHEN $3 = 'succeeded' THEN NULL WHEN $3 = 'failed' THEN nullif($7, '')::jsonb ELSE t.last_error END,
 			finished_at = CASE WHEN $3 IN ('succeeded', 'failed') THEN now() END
 		WHERE t.id = $1 AND t.attempt = $2 AND (t.status = 'in_doubt') IS TRUE
-		RETURNING t.merchant_id, t.target`,
+		RETURNING `+toldColumns+`
+		), changed AS (SELECT id, merchant_id, kind, target, status, attempt, run_at FROM looked_at WHERE status <> 'in_doubt')`+
+		tell+`changed`+telling+`changed`+toldAll+`
+		SELECT merchant_id, target FROM looked_at`,
 		doubt.ID, doubt.Attempt, look.Status, look.NextIn.Seconds(), look.Void, result, errorText); err != nil {
 		return object{}, err
 	}

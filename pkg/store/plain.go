@@ -58,8 +58,8 @@ connected AS MATERIALIZED (
 	) AS n
 	WHERE ` + isSchedulable + `
 		AND (key = '' OR id IN (SELECT task_id FROM keyed))
-	RETURNING id
-)
+	RETURNING id, merchant_id, kind, target, scheduled_for
+)` + tellCreated + `
 SELECT now(), count(*), CASE WHEN count(*) < cardinality($1::uuid[]) THEN array_agg(id)::text[] END FROM made`
 
 // isSchedulable says in [scheduleQuery] that nothing is the matter with a task, its key left aside.

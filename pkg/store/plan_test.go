@@ -111,6 +111,11 @@ func TestPlans(t *testing.T) {
 				t.Errorf("merchants are read by %s %s", p.Type, p.Index)
 			}
 		})
+		explainPrepared(t, db, store.ReadEventsQuery, "'0123456789ab', '7:7:', NULL, 500").walk(func(p plan) {
+			if p.Relation == "task_events" && p.Index != "task_events_xact" {
+				t.Errorf("events are read by %s %s", p.Type, p.Index)
+			}
+		})
 	}
 	t.Run("Empty", check)
 	fill(100_000, "pending", "now() - n * interval '1 millisecond'")

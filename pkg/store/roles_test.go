@@ -122,6 +122,13 @@ func TestEachRoleIsRefused(t *testing.T) {
 		`DELETE FROM audit_log`:                                      append([]store.Role{store.RoleMigrate}, everybody...),
 		`TRUNCATE audit_log`:                                         append([]store.Role{store.RoleMigrate}, everybody...),
 		`DELETE FROM goose_db_version`:                               everybody,
+		// What is told to whoever watches: nobody can say when it was, or change what was said.
+		`INSERT INTO event_watch (epoch, until, most) VALUES ('a', now(), 1)`: {store.RoleWorker, store.RoleRead, store.RoleRotate},
+		`UPDATE event_watch SET epoch = 'b'`:                                  everybody,
+		`INSERT INTO task_events (at, tasks, kept, ids, merchant_ids, kinds, targets, statuses, attempts, run_ats) SELECT now(), 0, 0, '{}', '{}', '{}', '{}', '{}', '{}', '{}'`: everybody,
+		`UPDATE task_events SET statuses = '{}'`: everybody,
+		`DELETE FROM task_events`:                {store.RoleRead, store.RoleRotate},
+		`SELECT ids FROM task_events`:            {store.RoleRotate},
 		// Nobody changes the schema but billonce_migrate.
 		`CREATE TABLE mine (id integer)`:                                  everybody,
 		`CREATE TEMPORARY TABLE mine (id integer)`:                        everybody,

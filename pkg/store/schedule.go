@@ -233,6 +233,7 @@ func insertTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, crea
 	}
 	inserted := []billing.TaskID{}
 	err := tx.SelectContext(ctx, &inserted, `
+		WITH made AS (
 		INSERT INTO scheduled_tasks (id, merchant_id, kind, target, params, metadata, retry_of, intent, on_decline, declines,
 			request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts,
 			created_by, trace_context)
@@ -248,7 +249,9 @@ func insertTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, crea
 				intent, on_decline, declines, created_by, trace_context)
 		ORDER BY intent, id -- intents in one order by everybody, so that two batches cannot deadlock
 		ON CONFLICT (merchant_id, intent) WHERE intent <> '' AND status NOT IN ('failed', 'canceled') DO NOTHING
-		RETURNING id`, columns.args()...)
+		RETURNING id, merchant_id, kind, target, scheduled_for
+		)`+tellCreated+`
+		SELECT id FROM made`, columns.args()...)
 	if err != nil {
 		return err
 	}

@@ -194,13 +194,15 @@ WITH orphans AS MATERIALIZED (
 			'message', $2::text, 'request_id', '')
 	FROM orphans AS o
 	WHERE t.id = o.id AND t.worker_id = o.worker_id AND t.attempt = o.attempt AND (t.status = 'running') IS TRUE
-	RETURNING t.id, t.merchant_id, t.kind, t.status, o.attempt, o.worker_id, o.claimed_at, t.last_error
+	RETURNING t.id, t.merchant_id, t.kind, t.target, t.status, t.run_at, t.released, t.looks, o.attempt, o.worker_id, o.claimed_at, t.last_error
 ), noted AS (
 	INSERT INTO task_attempts (task_id, attempt, worker_id, started_at, outcome, reason, error)
 	SELECT id, attempt, worker_id, claimed_at, 'unknown', 'worker_lost', last_error FROM given_back
 ), tally AS MATERIALIZED (
 	SELECT merchant_id, count(*) AS landing, 0 AS refused FROM given_back GROUP BY merchant_id
-)` + landing + `
+)` + landing + tell + `given_back` + telling + `(
+		SELECT id, merchant_id, kind, target, status, attempt - released - looks AS attempt, run_at FROM given_back
+	) AS given_back` + toldAll + `
 SELECT id, merchant_id, kind, attempt, worker_id, status = 'in_doubt' AS in_doubt FROM given_back`
 
 const workerLost = "the worker that was sending it fell silent"

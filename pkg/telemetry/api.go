@@ -17,6 +17,8 @@ type APIMetrics struct {
 	scheduled *prometheus.CounterVec
 	refusals  *prometheus.CounterVec
 	audited   *prometheus.CounterVec
+	streams   prometheus.Gauge
+	ended     *prometheus.CounterVec
 }
 
 // keyRefusals are why a request may be turned away for its key. The set is closed.
@@ -30,11 +32,13 @@ func NewAPIMetrics(registry prometheus.Registerer) *APIMetrics {
 		scheduled: counter("tasks_scheduled_total", "Tasks scheduled, replays not counted.", "kind"),
 		refusals:  counter("api_key_refusals_total", "Requests turned away for their key.", "reason"),
 		audited:   counter("audit_entries_total", "Entries written to the audit log.", "action"),
+		streams:   gauge("event_streams", "Streams of events that are open."),
+		ended:     counter("event_streams_ended_total", "Streams of events that have ended.", "reason"),
 	}
 	for _, reason := range keyRefusals {
 		m.refusals.WithLabelValues(reason)
 	}
-	registry.MustRegister(m.requests, m.durations, m.scheduled, m.refusals, m.audited)
+	registry.MustRegister(m.requests, m.durations, m.scheduled, m.refusals, m.audited, m.streams, m.ended)
 	return m
 }
 
@@ -43,6 +47,12 @@ func (m *APIMetrics) RequestDone(method, route string, status int, took time.Dur
 	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
 	m.durations.WithLabelValues(method, route).Observe(took.Seconds())
 }
+
+// EventStreams says how many streams of events are open.
+func (m *APIMetrics) EventStreams(n int) { m.streams.Set(float64(n)) }
+
+// EventStreamEnded counts a stream of events that has ended.
+func (m *APIMetrics) EventStreamEnded(why string) { m.ended.WithLabelValues(why).Inc() }
 
 // TasksScheduled counts n newly scheduled tasks.
 func (m *APIMetrics) TasksScheduled(kind billing.Kind, n int) {

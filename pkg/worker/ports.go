@@ -34,6 +34,8 @@ type Caretaker interface {
 	FreeWaiting(ctx context.Context) (int, error)
 	MendPaces(ctx context.Context) (int, error)
 	MendLanes(ctx context.Context) error
+	// TidyEvents clears away what nobody watches any more.
+	TidyEvents(ctx context.Context) error
 }
 
 // Merchants opens the credentials of the merchants whose tasks are about to be sent.

@@ -299,6 +299,7 @@ func (w *Worker) takeCare(ctx context.Context) {
 		if !time.Now().Before(mend) {
 			for w.mendPaces(ctx) && ctx.Err() == nil { // there is more
 			}
+			w.tidyEvents(ctx)
 			mend = time.Now().Add(jitter(mendPause))
 		}
 		pause := jitter(w.conf.Lease / 3)
@@ -321,6 +322,15 @@ func (w *Worker) mendPaces(ctx context.Context) (more bool) {
 		w.deps.Log.WarnContext(ctx, "paces of merchants not mended", slog.Any("error", err))
 	}
 	return freed > 0
+}
+
+// tidyEvents is left to workers too, so that nothing is recorded any longer when the api that watched is gone.
+func (w *Worker) tidyEvents(ctx context.Context) {
+	statement, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := w.deps.Caretaker.TidyEvents(statement); err != nil && ctx.Err() == nil {
+		w.deps.Log.WarnContext(ctx, "events not tidied", slog.Any("error", err))
+	}
 }
 
 func (w *Worker) nextLapse(ctx context.Context) (time.Duration, error) {

@@ -19,6 +19,7 @@ func (w *world) sources() []source {
 		{"what the api answered", w.book.all()},
 		{"the pages for operators", w.metrics},
 		{"the traces", w.traces()},
+		{"the stream of events", w.tale.lines},
 	}
 }
 

@@ -43,6 +43,7 @@ type world struct {
 	running  []*programtest.Process
 	said     []piece // by programs that have ended, and by those within this process
 	book     *book   // what was answered
+	tale     *tale   // what the stream of events told
 	metrics  []piece
 	activity []piece
 	spans    *otlptest.Collector
