@@ -46,6 +46,7 @@ type Collector struct {
 	headers []http.Header
 	news    chan struct{} // closed and replaced when something comes
 	refuse  int           // a status to answer with; 0: none
+	once    bool          // and only once
 }
 
 // Start starts a collector, which ends with the test.
@@ -65,6 +66,13 @@ func (c *Collector) Refuse(status int) {
 	c.refuse = status
 }
 
+// RefuseOnce makes the collector answer with a status the next time.
+func (c *Collector) RefuseOnce(status int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refuse, c.once = status, true
+}
+
 // ServeHTTP implements http.Handler.
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost || r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/x-protobuf" {
@@ -78,8 +86,11 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.refuse != 0 {
-		w.WriteHeader(c.refuse)
+	if status := c.refuse; status != 0 {
+		if c.once {
+			c.refuse, c.once = 0, false
+		}
+		w.WriteHeader(status)
 		return
 	}
 	c.headers = append(c.headers, r.Header.Clone())

@@ -114,7 +114,7 @@ func (b *foundation) startTracing(ctx context.Context) (stop func(), err error) 
 		return func() {}, nil
 	}
 	b.tracing, err = telemetry.StartTracing(ctx, telemetry.TracingConfig{
-		Endpoint: address, Headers: b.conf.SpansHeaders(), Sampler: b.conf.Sampler, Ratio: b.conf.SamplerArg,
+		Endpoint: address, Timeout: b.conf.SpansTimeout(), Gzip: b.conf.SpansPacked(), Headers: b.conf.SpansHeaders(), Sampler: b.conf.Sampler, Ratio: b.conf.SamplerArg,
 	}, b.name, Version, metrics, b.log)
 	if err != nil {
 		return nil, err

@@ -219,6 +219,7 @@ var meaning = map[string]string{
 	"API_TRUSTED_PROXIES": "a list of addresses and networks such as 10.0.0.7,192.168.0.0/16",
 	"MERCHANT_RATE":       "a number", "MERCHANT_CONCURRENCY": "a whole number", "WORKER_CONCURRENCY": "a whole number",
 	"OTEL_SDK_DISABLED": boolean, "OTEL_TRACES_SAMPLER_ARG": "a number between 0 and 1",
+	"OTEL_EXPORTER_OTLP_TIMEOUT": "a whole number of milliseconds", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "a whole number of milliseconds",
 }
 
 const (

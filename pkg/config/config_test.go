@@ -89,7 +89,7 @@ func TestEachFaultIsNamed(t *testing.T) {
 		"RETRY_BASE": {"canary", "0s"}, "RETRY_MAX": {"canary", "1s"}, "RECONCILE_DELAYS": {"canary", "1m,canary", "0s", ","}, "TASK_RETENTION": {"canary", "-1h", "-1d", "1.5d", "d", "99999d", "1ms", "400"}, "MERCHANT_RATE": {"canary", "-1"}, "MERCHANT_CONCURRENCY": {"canary", "-1"},
 		"ALLOW_PAYOUTS": {"canary"}, "DATABASE_ALLOW_PLAINTEXT": {"canary"}, "ENCRYPTION_KEY_FILE": {"/canary/nowhere"}, "ENCRYPTION_KEY": {"bad canary"},
 		"ENCRYPTION_KEYS_PREVIOUS": {"canary"}, "ENCRYPTION_BINDING": {"canary", "Required", "true"}, "DATABASE_URL": {"bad canary"},
-		"LOG_TASKS": {"canary", "none"}, "OTEL_SDK_DISABLED": {"canary"}, "OTEL_EXPORTER_OTLP_HEADERS_FILE": {"/canary/nowhere"},
+		"LOG_TASKS": {"canary", "none"}, "OTEL_SDK_DISABLED": {"canary"}, "OTEL_EXPORTER_OTLP_TIMEOUT": {"canary", "10s"}, "OTEL_EXPORTER_OTLP_HEADERS_FILE": {"/canary/nowhere"},
 		"OTEL_EXPORTER_OTLP_ENDPOINT":        {"canary", "ftp://canary", "http://", "https://user:canary@h", "http://h?canary", "http://h#canary", ":canary"},
 		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": {"canary", "https://user:canary@h"},
 	} {
@@ -115,6 +115,7 @@ func TestFaultsOfTracing(t *testing.T) {
 	t.Parallel()
 	for variable, value := range map[string]string{
 		"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json", "OTEL_TRACES_EXPORTER": "canary",
+		"OTEL_EXPORTER_OTLP_COMPRESSION": "zstd", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "zstd", "OTEL_EXPORTER_OTLP_TIMEOUT": "0", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "-1",
 		"OTEL_TRACES_SAMPLER": "jaeger_remote", "OTEL_TRACES_SAMPLER_ARG": "1.5",
 	} {
 		for endpoint, want := range map[string]bool{"": false, "http://127.0.0.1:4318": true} {
@@ -141,9 +142,11 @@ func TestWhereSpansGo(t *testing.T) {
 			t.Errorf("%s: %q, %v", given, worker.SpansURL(), err)
 		}
 	}
-	api, err := config.LoadAPI([]string{"DATABASE_URL=postgres://localhost/b", "OTEL_EXPORTER_OTLP_HEADERS=a=b"}, anything())
-	if err != nil || api.SpansHeaders().Reveal() != "a=b" {
-		t.Errorf("%q, %v", api.SpansHeaders().Reveal(), err)
+	api, err := config.LoadAPI([]string{
+		"DATABASE_URL=postgres://localhost/b", "OTEL_EXPORTER_OTLP_HEADERS=a=b", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT=500", "OTEL_EXPORTER_OTLP_COMPRESSION=gzip",
+	}, anything())
+	if err != nil || api.SpansHeaders().Reveal() != "a=b" || api.SpansTimeout() != 500*time.Millisecond || !api.SpansPacked() {
+		t.Errorf("%q, %s, %t, %v", api.SpansHeaders().Reveal(), api.SpansTimeout(), api.SpansPacked(), err)
 	}
 }
 

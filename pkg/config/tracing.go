@@ -1,9 +1,11 @@
 package config
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"billonce/pkg/secret"
 )
@@ -17,6 +19,10 @@ type Tracing struct {
 	TracesHeaders     secret.Text `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS"`
 	CollectorProtocol string      `env:"OTEL_EXPORTER_OTLP_PROTOCOL" envDefault:"http/protobuf"`
 	TracesProtocol    string      `env:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"`
+	CollectorPacking  string      `env:"OTEL_EXPORTER_OTLP_COMPRESSION" envDefault:"none"`
+	TracesPacking     string      `env:"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"`
+	CollectorTimeout  int         `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000"` // milliseconds
+	TracesTimeout     int         `env:"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT" envDefault:"0"`
 	TracesExporter    string      `env:"OTEL_TRACES_EXPORTER" envDefault:"otlp"`
 	Sampler           string      `env:"OTEL_TRACES_SAMPLER" envDefault:"parentbased_always_on"`
 	SamplerArg        float64     `env:"OTEL_TRACES_SAMPLER_ARG" envDefault:"1"`
@@ -49,6 +55,14 @@ func (t Tracing) SpansHeaders() secret.Text {
 	return t.CollectorHeaders
 }
 
+// SpansTimeout is what one request to the collector may take.
+func (t Tracing) SpansTimeout() time.Duration {
+	return time.Duration(cmp.Or(t.TracesTimeout, t.CollectorTimeout)) * time.Millisecond
+}
+
+// SpansPacked reports whether spans are compressed with gzip.
+func (t Tracing) SpansPacked() bool { return cmp.Or(t.TracesPacking, t.CollectorPacking) == "gzip" }
+
 // tracing judges what is given only where spans are to go somewhere: the variables may be there for others.
 func (f *faultList) tracing(t Tracing) {
 	if t.SpansURL() == "" {
@@ -62,6 +76,19 @@ func (f *faultList) tracing(t Tracing) {
 	}
 	if protocol != "http/protobuf" {
 		f.add(variable, "must be http/protobuf: nothing else is spoken")
+	}
+	for variable, packing := range map[string]string{
+		"OTEL_EXPORTER_OTLP_COMPRESSION": t.CollectorPacking, "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": cmp.Or(t.TracesPacking, "none"),
+	} {
+		if packing != "none" && packing != "gzip" {
+			f.add(variable, "must be none or gzip")
+		}
+	}
+	if t.CollectorTimeout < 1 {
+		f.add("OTEL_EXPORTER_OTLP_TIMEOUT", "must be at least 1, in milliseconds")
+	}
+	if t.TracesTimeout < 0 {
+		f.add("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "must be at least 1, in milliseconds")
 	}
 	if t.TracesExporter != "otlp" {
 		f.add("OTEL_TRACES_EXPORTER", "must be otlp or none")

@@ -1,10 +1,12 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -12,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -22,6 +24,8 @@ import (
 
 // flushTimeout is what the last spans may take on their way when the process ends.
 const flushTimeout = 2 * time.Second
+
+const collectorTimeout = 10 * time.Second // as OpenTelemetry has it
 
 // The values of OTEL_TRACES_SAMPLER.
 const (
@@ -33,10 +37,12 @@ const (
 	SampleParentsRatio = "parentbased_traceidratio"
 )
 
-// TracingConfig says where spans go. What it does not say (time-outs, certificates, compression, the sizes of batches, attributes of the
-// resource) OpenTelemetry reads from its own OTEL_ variables.
+// TracingConfig says where spans go. What it does not say (the sizes of batches, limits, attributes of the resource) OpenTelemetry reads
+// from its own OTEL_ variables.
 type TracingConfig struct {
-	Endpoint string      // the whole URL of the collector; "": tracing is off
+	Endpoint string        // the whole URL of the collector
+	Timeout  time.Duration // of one request; 0: 10 s
+	Gzip     bool
 	Headers  secret.Text // "name=value,name=value", values as in a URL; such as a key of the collector's
 	Sampler  string
 	Ratio    float64 // of SampleRatio and SampleParentsRatio
@@ -61,11 +67,14 @@ func StartTracing(ctx context.Context, conf TracingConfig, service, version stri
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		log.WarnContext(ctx, "OpenTelemetry complains", slog.Any("error", err))
 	}))
-	options := []otlptracehttp.Option{otlptracehttp.WithEndpointURL(conf.Endpoint)}
-	if len(headers) > 0 {
-		options = append(options, otlptracehttp.WithHeaders(headers))
-	}
-	exporter, err := otlptracehttp.New(ctx, options...)
+	exporter, err := otlptrace.New(ctx, &collector{
+		url: conf.Endpoint, headers: headers, gzip: conf.Gzip,
+		client: &http.Client{
+			Timeout:       cmp.Or(conf.Timeout, collectorTimeout),
+			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the headers are for this collector
+		},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare to export spans: %w", err)
 	}

@@ -179,6 +179,21 @@ func TestAnAttemptAndItsCall(t *testing.T) {
 	}
 }
 
+// TestABusyCollectorIsAskedAgain, and spans come as they are, packed or not.
+func TestABusyCollectorIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	for _, packed := range []bool{false, true} {
+		collector := otlptest.Start(t)
+		tracing, _, stop := follow(t, telemetry.TracingConfig{Endpoint: collector.URL + "/v1/traces", Gzip: packed})
+		collector.RefuseOnce(http.StatusServiceUnavailable)
+		attempt(tracing, "")
+		stop()
+		if spans := collector.Spans(); len(spans) != 1 || spans[0].Name != "process task" {
+			t.Errorf("packed %t: %+v", packed, spans)
+		}
+	}
+}
+
 // TestLostSpansAreCounted, and are nobody else's concern.
 func TestLostSpansAreCounted(t *testing.T) {
 	t.Parallel()
