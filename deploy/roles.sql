@@ -93,7 +93,7 @@ DO $$
 DECLARE
     one record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('merchants') AND attname = 'has_access_token') THEN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('scheduled_tasks') AND attname = 'trace_context') THEN
         RAISE NOTICE 'the schema is older than roles.sql: migrate, then run this again';
         RETURN;
     END IF;
@@ -136,7 +136,7 @@ BEGIN
     GRANT SELECT ON scheduled_tasks, task_keys, task_attempts, attempts, task_resolutions, archived_tasks
         TO billonce_api, billonce_worker, billonce_read;
     GRANT INSERT (id, merchant_id, kind, target, params, metadata, retry_of, intent, on_decline, declines, request_method, request_path,
-            request_body, request_version, request_hash, run_at, scheduled_for, max_attempts, created_by)
+            request_body, request_version, request_hash, run_at, scheduled_for, max_attempts, created_by, trace_context)
         ON scheduled_tasks TO billonce_api;
     GRANT UPDATE (status, run_at, scheduled_for, held_at, waiting_since, parked_at, look_at, finished_at, updated_at)
         ON scheduled_tasks TO billonce_api;

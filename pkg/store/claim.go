@@ -96,7 +96,7 @@ func (s *Store) claimOnce(ctx context.Context, worker billing.WorkerID, limit in
 		defer func() { _ = rows.Close() }()
 		batch.Claims = make([]billing.Claim, 0, limit)
 		var row claimRow
-		for into := row.columns(); rows.Next(); {
+		for into := row.columns(s.traced); rows.Next(); {
 			if err := rows.Scan(into...); err != nil {
 				return fmt.Errorf("read a claim: %w", err)
 			}
@@ -123,7 +123,7 @@ func (s *Store) claimOnce(ctx context.Context, worker billing.WorkerID, limit in
 	return batch, nil
 }
 
-// claimRow is one row of claimQuery.
+// claimRow is one row of [claimQueries].
 type claimRow struct {
 	id, merchantID, onDecline, watermark     sql.NullString
 	merchantVersion                          sql.NullString
@@ -133,15 +133,20 @@ type claimRow struct {
 	attempt, maxAttempts, released, declines int
 	lag, sinceSent, late                     nullFloat
 	claimedAt                                sql.NullTime
+	traceContext                             sql.NullString
 }
 
 // columns are where the columns of a row go, one after the other.
-func (row *claimRow) columns() []any {
-	return []any{
+func (row *claimRow) columns(traced bool) []any {
+	columns := []any{
 		&row.id, &row.merchantID, &row.kind, &row.target, &row.method, &row.path, &row.body, &row.version, &row.hash,
 		(*integer)(&row.attempt), (*integer)(&row.maxAttempts), (*integer)(&row.released), &row.auth, &row.account,
 		&row.onDecline, (*integer)(&row.declines), &row.merchantVersion, &row.lag, &row.sinceSent, &row.late, &row.claimedAt, &row.watermark,
 	}
+	if traced {
+		columns = append(columns, &row.traceContext)
+	}
+	return columns
 }
 
 func (row *claimRow) claim(worker billing.WorkerID, at time.Time) (billing.Claim, error) {
@@ -157,7 +162,7 @@ func (row *claimRow) claim(worker billing.WorkerID, at time.Time) (billing.Claim
 		ScheduledFor: at.Add(-seconds(row.late.Float64)), ClaimedAt: at,
 		Auth: billing.AuthMode(row.auth), Account: row.account,
 		Lag: seconds(row.lag.Float64), Resend: row.sinceSent.Valid, SinceSent: seconds(row.sinceSent.Float64),
-		OnDecline: plan, Declines: row.declines,
+		OnDecline: plan, Declines: row.declines, TraceContext: row.traceContext.String,
 	}, nil
 }
 

@@ -39,6 +39,8 @@ type DB struct {
 	sqlx *sqlx.DB
 	url  secret.Text
 	kept []interface{ close() } // in the order in which they are to be closed
+
+	audited func(billing.Action) // nil: nobody counts
 }
 
 // Open prepares a pool; it does not connect. The error never holds the URL, which may hold a password.
@@ -143,11 +145,15 @@ func (db *DB) inTx(ctx context.Context, operation string, fn func(*sqlx.Tx) erro
 		return unconnected(operation, err)
 	}
 	defer func() { _ = tx.Rollback() }() // a no-op after Commit
+	defer noted.forget(tx)
 	if err := fn(tx); err != nil {
 		return translate(operation, err)
 	}
 	if err := tx.Commit(); err != nil {
 		return translate(operation, fmt.Errorf("commit: %w", err))
+	}
+	if db.audited != nil {
+		noted.tell(tx, db.audited)
 	}
 	return nil
 }
@@ -178,6 +184,7 @@ type Store struct {
 	pacer  pacer
 	alarm  Alarm
 	sealed sealings
+	traced bool // see ReadTraces
 
 	bindUnbound bool // see BindUnbound
 
@@ -191,10 +198,18 @@ func New(db *DB, cipher Cipher) *Store {
 	db.kept = append(db.kept, &s.single)
 	s.single.prepared = db.prepare(scheduleQuery, gatherFlights)
 	s.plain, s.ends = db.prepare(scheduleQuery, plainBatches), db.prepare(finishQuery, 1)
-	for way, query := range map[int]string{
-		claimDue: claimQuery, claimWithLimits: claimLimited, claimPassingBy: claimPassing, claimFromLanes: claimLanes,
-	} {
-		s.claims[way] = db.prepare(query, 1)
-	}
+	s.prepareClaims(going)
 	return s
+}
+
+func (s *Store) prepareClaims(end string) {
+	for way, query := range claimQueries(end) {
+		s.claims[way] = s.db.prepare(query, 1)
+	}
+}
+
+// ReadTraces makes claims tell which requests scheduled the tasks, as far as that is stored. It is called before the first claim.
+func (s *Store) ReadTraces() {
+	s.traced = true
+	s.prepareClaims(goingTraced)
 }

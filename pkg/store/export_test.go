@@ -14,14 +14,13 @@ import (
 
 // The statements whose plans are tested.
 const (
-	ClaimQuery    = claimQuery
-	ClaimLimited  = claimLimited
-	ClaimPassing  = claimPassing
-	ClaimLanes    = claimLanes
 	FinishLimited = finishLimited
 	SettleQuery   = settleQuery
 	FinishQuery   = finishQuery
 )
+
+// ClaimQueries are the claims without and with what is stored of requests: due tasks, those within limits, passing by lanes, from lanes.
+func ClaimQueries() [2][4]string { return [2][4]string{claimQueries(going), claimQueries(goingTraced)} }
 
 // Sweep makes the next claim begin at the very beginning.
 func (s *Store) Sweep() { s.marked.sweep() }

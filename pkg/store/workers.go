@@ -130,25 +130,3 @@ WITH orphans AS MATERIALIZED (
 SELECT id, merchant_id, kind, attempt, worker_id, status = 'in_doubt' AS in_doubt FROM given_back`
 
 const workerLost = "the worker that was sending it fell silent"
-
-// QueueDepth says how the queue stands, for gauges.
-type QueueDepth struct {
-	OldestDue time.Duration `db:"-"` // how long the oldest due task has waited; 0 when none is due
-	InDoubt   int           `db:"in_doubt"`
-}
-
-// Depth measures the queue. Its counts stop at 10,000: a gauge must not cost a table scan.
-func (s *Store) Depth(ctx context.Context) (QueueDepth, error) {
-	row := struct {
-		QueueDepth
-		Oldest float64 `db:"oldest"`
-	}{}
-	err := s.db.sqlx.GetContext(ctx, &row, `
-		SELECT coalesce(extract(epoch FROM now() - (SELECT min(run_at) FROM scheduled_tasks WHERE status = 'pending')), 0) AS oldest,
-			(SELECT count(*) FROM (SELECT 1 FROM scheduled_tasks WHERE status = 'in_doubt' LIMIT 10000) AS doubted) AS in_doubt`)
-	if err != nil {
-		return QueueDepth{}, translate("measure the queue", err)
-	}
-	row.OldestDue = max(seconds(row.Oldest), 0)
-	return row.QueueDepth, nil
-}
