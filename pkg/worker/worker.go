@@ -11,7 +11,7 @@ import (
 	"billonce/pkg/billing"
 )
 
-// Config sets a worker's pace. Every field but Retention is required.
+// Config sets a worker's pace. Every field but Retention and LogProblems is required.
 type Config struct {
 	Hostname     string
 	PID          int
@@ -27,9 +27,11 @@ type Config struct {
 
 	Retention      time.Duration // finished tasks older than this are archived; 0: never
 	RetentionPause time.Duration // between looking for such tasks
+
+	LogProblems bool // of tasks that succeed, nothing is logged
 }
 
-// Deps are what a worker works with. Every field is required.
+// Deps are what a worker works with. Every field but Tracer is required.
 type Deps struct {
 	Registry  Registry
 	Queue     Queue
@@ -39,6 +41,7 @@ type Deps struct {
 	Archive   Archive
 	Gateway   Gateway
 	Metrics   Metrics
+	Tracer    Tracer // nil: nothing is followed
 	Log       *slog.Logger
 	NewID     func() (billing.WorkerID, error)
 	NewTaskID func() (billing.TaskID, error)
@@ -77,7 +80,7 @@ func New(deps Deps, conf Config) *Worker {
 	return &Worker{
 		deps: deps, conf: conf, flight: flight,
 		lease:   &lease{deps: deps, conf: conf},
-		settler: newSettler(deps, flight),
+		settler: newSettler(deps, flight, conf.LogProblems),
 		wake:    make(chan struct{}, 1),
 	}
 }
@@ -168,6 +171,7 @@ func (w *Worker) claimLoop(ctx, send context.Context) {
 			pause, err = w.claim(ctx, send, worker, min(free, claimBatch))
 		}
 		if err != nil {
+			w.deps.Metrics.ClaimFailed()
 			w.deps.Log.WarnContext(ctx, "no tasks claimed", slog.Any("error", err), slog.Duration("pause", failing))
 			w.rest(ctx, jitter(failing), nil)
 			failing = min(2*failing, errorPauseMax)
@@ -249,6 +253,9 @@ func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit
 		held := &holding{Claim: claims[i], since: began} // a copy: the slowest of a batch must not keep all of it
 		merchant, failure := merchants[held.MerchantID], failed[held.MerchantID]
 		tasks[i] = func() { w.execute(ctx, send, held, merchant, failure) }
+		if w.deps.Tracer != nil {
+			tasks[i] = func() { w.executeFollowed(ctx, send, held, merchant, failure) }
+		}
 	}
 	w.flight.start(tasks)
 	return w.pauseAfter(batch, began), nil
@@ -355,6 +362,7 @@ func (w *Worker) reportTakeover(ctx context.Context, taken billing.Takeover) {
 	w.deps.Log.WarnContext(ctx, "took over tasks of silent workers", slog.Int("tasks", taken.Tasks))
 	w.Wake()
 	for _, task := range taken.Doubted {
+		w.deps.Metrics.TaskSettled(task.Kind, billing.InDoubt, billing.ReasonWorkerLost, 0)
 		w.deps.Log.ErrorContext(ctx, "task in doubt", slog.String("task_id", string(task.ID)),
 			slog.String("merchant_id", string(task.MerchantID)), slog.String("kind", string(task.Kind)), slog.Int("attempt", task.Attempt),
 			slog.String("worker_id", string(task.Worker)), slog.String("outcome", string(billing.OutcomeUnknown)),
