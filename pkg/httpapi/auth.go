@@ -40,6 +40,7 @@ func callerOf(c echo.Context) caller {
 func (s *Server) authenticate(c echo.Context) (caller, error) {
 	given, ok := bearerOf(c.Request().Header)
 	if !ok {
+		s.deps.Metrics.KeyRefused(refusedAbsent)
 		return caller{}, &billing.Error{Code: billing.CodeUnauthenticated}
 	}
 	now, peer := time.Now(), c.RealIP()
@@ -52,6 +53,7 @@ func (s *Server) authenticate(c echo.Context) (caller, error) {
 	}
 	if !known {
 		if wait := s.throttle.wait(peer, now); wait > 0 {
+			s.deps.Metrics.KeyRefused(refusedThrottled)
 			c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 			return caller{}, &billing.Error{Code: billing.CodeRateLimited}
 		}
@@ -64,11 +66,13 @@ func (s *Server) authenticate(c echo.Context) (caller, error) {
 		if key, err = s.lookUp(c.Request().Context(), given, hash); err != nil {
 			if billing.CodeOf(err) == billing.CodeUnauthenticated {
 				s.throttle.missed(peer, now)
+				s.deps.Metrics.KeyRefused(refusedUnknown)
 			}
 			return caller{}, err
 		}
 	}
 	if key.Status != billing.APIKeyActive || key.UsableFor <= 0 {
+		s.deps.Metrics.KeyRefused(refusedInactive)
 		return caller{}, &billing.Error{Code: billing.CodeUnauthenticated}
 	}
 	s.uses.note(key.ID, now)
@@ -108,6 +112,7 @@ func (s *Server) admit(c echo.Context, r route) (context.Context, error) {
 	ctx := context.WithValue(c.Request().Context(), callerKey{}, who)
 	c.SetRequest(c.Request().WithContext(ctx)) // the log names the caller even when it is turned away
 	if !who.allows(r.scope) {
+		s.deps.Metrics.KeyRefused(refusedScope)
 		return nil, &billing.Error{Code: billing.CodeForbidden}
 	}
 	return billing.WithActor(ctx, s.actor(c, who)), nil

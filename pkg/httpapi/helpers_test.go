@@ -244,6 +244,13 @@ type fakeMetrics struct {
 	mu        sync.Mutex
 	requests  []string
 	scheduled map[billing.Kind]int
+	refused   []string
+}
+
+func (f *fakeMetrics) KeyRefused(reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused = append(f.refused, reason)
 }
 
 func (f *fakeMetrics) RequestDone(method, route string, status int, _ time.Duration) {

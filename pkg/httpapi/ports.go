@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"time"
 
 	"billonce/pkg/billing"
@@ -72,4 +73,22 @@ type Health interface {
 type Metrics interface {
 	RequestDone(method, route string, status int, took time.Duration)
 	TasksScheduled(kind billing.Kind, n int)
+	KeyRefused(reason string) // one of the reasons below
+}
+
+// Why a request is turned away for its key.
+const (
+	refusedAbsent    = "absent"    // it has none
+	refusedUnknown   = "unknown"   // there is no such key
+	refusedInactive  = "inactive"  // it is revoked, or has expired
+	refusedScope     = "scope"     // it does not allow the route
+	refusedThrottled = "throttled" // its address has presented too many wrong ones
+)
+
+// Tracer follows requests, from whoever made them to the tasks that they schedule.
+type Tracer interface {
+	// StartRequest begins to follow a request, within the trace that its headers name if they do.
+	StartRequest(ctx context.Context, header http.Header, method, requestID string) (within context.Context, end func(route string, status int))
+	// Context is what is stored with the tasks that a request schedules ([billing.NewTask.TraceContext]).
+	Context(ctx context.Context) string
 }

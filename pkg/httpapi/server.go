@@ -26,6 +26,7 @@ type Deps struct {
 	Freezer   Freezer
 	Health    Health
 	Metrics   Metrics      // nil: nothing is counted
+	Tracer    Tracer       // nil: nothing is followed
 	Log       *slog.Logger // nil: nothing is logged
 
 	// AdminKey is the bearer key with every scope, beside those of Keys. While it is empty, there are only those.
@@ -163,3 +164,5 @@ type uncounted struct{}
 func (uncounted) RequestDone(string, string, int, time.Duration) {}
 
 func (uncounted) TasksScheduled(billing.Kind, int) {}
+
+func (uncounted) KeyRefused(string) {}

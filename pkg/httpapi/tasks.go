@@ -36,7 +36,7 @@ func (s *Server) createTask(c echo.Context) error {
 	if err := found.err(); err != nil {
 		return err
 	}
-	task.CreatedBy = s.actor(c, who).Line()
+	task.CreatedBy, task.TraceContext = s.actor(c, who).Line(), s.traceContext(c)
 	if key != "" {
 		task.Key, task.Fingerprint = key, fingerprint(task)
 	}
@@ -195,7 +195,7 @@ func (s *Server) retryTask(c echo.Context) error {
 	next := billing.NewTask{
 		ID: billing.TaskID(id.String()), MerchantID: old.MerchantID, Kind: old.Kind, Target: old.Target, Params: old.Params,
 		Metadata: old.Metadata, MaxAttempts: old.MaxAttempts, RetryOf: of, Intent: old.Intent, OnDecline: old.OnDecline,
-		Declines: old.Declines, CreatedBy: s.actor(c, callerOf(c)).Line(),
+		Declines: old.Declines, CreatedBy: s.actor(c, callerOf(c)).Line(), TraceContext: s.traceContext(c),
 	}
 	if next.Request, err = s.deps.Freezer.Freeze(next.ID, next.Kind, next.Target, next.Params); err != nil {
 		return err
