@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"time"
 
 	"billonce/pkg/config"
 	"billonce/pkg/gateway"
@@ -24,6 +23,7 @@ var (
 	_ httpapi.Freezer   = gateway.Freezer{}
 	_ httpapi.Health    = (*telemetry.Health)(nil)
 	_ httpapi.Metrics   = (*telemetry.APIMetrics)(nil)
+	_ httpapi.Tracer    = (*telemetry.Tracing)(nil)
 )
 
 // The api's heap is a few megabytes, except while it holds a batch: what a collection costs is what is in use, so it may well wait
@@ -57,13 +57,18 @@ func API() Service {
 }
 
 func runAPI(ctx context.Context, conf config.API, base *foundation) error {
-	base.registerQueue()
-	server := httpapi.New(httpapi.Deps{
+	base.registerGauges()
+	metrics := telemetry.NewAPIMetrics(base.registry)
+	base.db.CountAudit(metrics.Audited)
+	deps := httpapi.Deps{
 		Merchants: base.store, Tasks: base.store, Keys: base.store, Audit: base.store,
-		Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health,
-		Metrics: telemetry.NewAPIMetrics(base.registry), Log: base.log,
+		Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health, Metrics: metrics, Log: base.log,
 		AdminKey: conf.AdminKey, RequireKey: conf.RequireKey,
-	}, httpapi.Config{
+	}
+	if base.tracing != nil {
+		deps.Tracer = base.tracing
+	}
+	server := httpapi.New(deps, httpapi.Config{
 		Delay: conf.ShutdownDelay, Timeout: conf.ShutdownTimeout - conf.ShutdownDelay, TrustedProxies: conf.TrustedProxies,
 	})
 	if conf.AdminKey.Empty() {
@@ -93,10 +98,11 @@ func (b *foundation) wakeWorkers(ctx context.Context) (stop func()) {
 	}
 }
 
-// registerQueue adds the gauges of the queue.
-func (b *foundation) registerQueue() {
-	telemetry.RegisterQueue(b.registry, func(ctx context.Context) (time.Duration, int, error) {
+// registerGauges adds the gauges that are read from the database.
+func (b *foundation) registerGauges() {
+	telemetry.RegisterQueue(b.registry, func(ctx context.Context) (telemetry.Queue, error) {
 		depth, err := b.store.Depth(ctx)
-		return depth.OldestDue, depth.InDoubt, err
+		return telemetry.Queue(depth), err
 	})
+	telemetry.RegisterTokens(b.registry, b.db.TokensByKey)
 }

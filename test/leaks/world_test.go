@@ -12,6 +12,7 @@ import (
 	"github.com/lib/pq"
 
 	"billonce/internal/netfault"
+	"billonce/internal/otlptest"
 	"billonce/internal/programtest"
 	"billonce/pkg/store/storetest"
 )
@@ -42,6 +43,7 @@ type world struct {
 	book     *book   // what was answered
 	metrics  []piece
 	activity []piece
+	spans    *otlptest.Collector
 
 	merchants map[string]string // ids by name
 	tasks     map[string]string // ids by what they are for
@@ -64,6 +66,8 @@ func newWorld(t *testing.T) *world {
 		"STRIPE_TIMEOUT": "10s", "WORKER_LEASE": "2s", "WORKER_POLL_INTERVAL": "100ms", "RETRY_BASE": "20ms", "RETRY_MAX": "100ms",
 		"RECONCILE_DELAYS": "20ms,50ms", "SHUTDOWN_TIMEOUT": "10s",
 	}
+	w.spans = otlptest.Start(t)
+	w.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = w.spans.URL
 	return w
 }
 
