@@ -31,6 +31,7 @@ func (d *Document) Lint() []string {
 		l.schema(name, schema)
 	}
 	l.unused()
+	l.constants(d.Root)
 	return l.found
 }
 
@@ -183,6 +184,21 @@ func refersTo(node Node, pointer string, seen map[string]bool) bool {
 		}
 	}
 	return false
+}
+
+// constants complains of what the check for breaking changes does not look at.
+func (l *linter) constants(node Node) {
+	for name, value := range node.Fields() {
+		switch {
+		case name == "const":
+			l.complain("%s: say it with an enum of one value", value.Pointer)
+		case name != "examples" && name != "example":
+			l.constants(value)
+		}
+	}
+	for _, element := range node.Elements() {
+		l.constants(element)
+	}
 }
 
 // unused complains of components to which nothing refers.

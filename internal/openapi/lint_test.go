@@ -34,6 +34,7 @@ func TestLint(t *testing.T) {
 		"AnswerNotComplete": {"        - has_refresh_token\n", "", "has_refresh_token is not required"},
 		"FieldName":         {"        livemode: {type: boolean}", "        liveMode: {type: boolean}", "liveMode is not in snake case"},
 		"NoType":            {"    Token:\n      description: A credential of Stripe's, in visible ASCII characters.\n      type: string\n", "    Token:\n", "Token: has no type"},
+		"Const":             {"schema: {type: string, enum: [Bearer]}", "schema: {type: string, const: Bearer}", "say it with an enum"},
 		"Unused":            {"  schemas:\n", "  schemas:\n    Canary: {type: string}\n", "schemas Canary: nothing refers to it"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -52,7 +52,7 @@ func TestAnIdIsOnePartOfThePath(t *testing.T) {
 				path string
 			}{
 				{second(c.GetTask(t.Context(), id)), "GET /below/v1/tasks/%s"},
-				{second(c.CancelTask(t.Context(), id)), "POST /below/v1/tasks/%s/cancel"},
+				{second(c.CancelTask(t.Context(), id, client.Reasoned{})), "POST /below/v1/tasks/%s/cancel"},
 				{second(c.ListAttempts(t.Context(), id, client.ListAttemptsQuery{})), "GET /below/v1/tasks/%s/attempts"},
 			} {
 				if refused := call.err != nil; refused != (want == "") {

@@ -120,7 +120,7 @@ func TestBreaksAreRefused(t *testing.T) {
 		"AnswerFieldTypeOther":  {"        declines:\n          description: Declines that led to this task.\n          type: integer\n", "        declines:\n          description: Declines that led to this task.\n          type: string\n"},
 		"AnswerPageFieldGone":   {"      required: [data]\n", "      required: []\n"},
 		"AnswerHeaderGone":      {"            Location: {$ref: '#/components/headers/Location'}\n", ""},
-		"AnswerHeaderConst":     {"      schema: {type: string, const: 'true'}\n", "      schema: {type: string, const: 'yes'}\n"},
+		"AnswerHeaderOther":     {"      schema: {type: string, enum: ['true']}\n", "      schema: {type: string, enum: ['yes']}\n"},
 		"AnswerStatusOther":     {"        '201':\n          description: The merchant is connected.\n", "        '200':\n          description: The merchant is connected.\n"},
 		"AnswerStatusGone":      {"        '404': {$ref: '#/components/responses/NotFound'}\n", ""},
 		"AnswerMediaTypeOther":  {"        application/problem+json:\n", "        application/json:\n"},
