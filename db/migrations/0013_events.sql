@@ -46,6 +46,23 @@ CREATE INDEX task_events_xact ON task_events (xact);
 COMMENT ON TABLE task_events IS 'One row for each statement that changed tasks while somebody watched. Kept for a quarter of an hour.';
 COMMENT ON COLUMN task_events.tasks IS 'How many tasks the statement changed; kept, how many of them stand in the arrays.';
 
+-- Whoever may change tasks writes events: where deploy/roles.sql is not used, that is the services' user.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    one oid;
+BEGIN
+    FOR one IN
+        SELECT DISTINCT acl.grantee
+        FROM pg_class AS c CROSS JOIN LATERAL aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS acl
+        WHERE c.oid = 'scheduled_tasks'::regclass AND acl.privilege_type = 'UPDATE'
+    LOOP
+        EXECUTE 'GRANT SELECT, INSERT, UPDATE, DELETE ON event_watch, task_events TO '
+            || CASE WHEN one = 0 THEN 'PUBLIC' ELSE one::regrole::text END;
+    END LOOP;
+END $$;
+-- +goose StatementEnd
+
 -- +goose Down
 SET LOCAL lock_timeout = '5s';
 DROP TABLE task_events;

@@ -87,7 +87,7 @@ func FirstBlock(stream io.Reader) ([]byte, error) {
 	one := make([]byte, 1)
 	for !bytes.HasSuffix(block, []byte("\n\n")) {
 		n, err := stream.Read(one)
-		if block = append(block, one[:n]...); err != nil {
+		if block = append(block, one[:n]...); err != nil && !bytes.HasSuffix(block, []byte("\n\n")) {
 			return block, err
 		}
 	}
