@@ -17,7 +17,7 @@ func (s *Store) OpenSession(ctx context.Context, hash [billing.SessionHashBytes]
 	return s.db.inTx(ctx, "open a session", func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, `
 			DELETE FROM console_sessions WHERE expires_at <= now() OR last_seen_at <= now() - $1 * interval '1 second'
-				OR api_key_id IN (SELECT id FROM api_keys WHERE revoked_at IS NOT NULL OR expires_at <= now())`, seconds(billing.SessionIdle))
+				OR api_key_id IN (SELECT id FROM api_keys WHERE revoked_at IS NOT NULL OR expires_at <= now())`, wholeSeconds(billing.SessionIdle))
 		if err != nil {
 			return err
 		}
@@ -28,7 +28,7 @@ func (s *Store) OpenSession(ctx context.Context, hash [billing.SessionHashBytes]
 		_, err = tx.ExecContext(ctx, `
 			INSERT INTO console_sessions (token_hash, api_key_id, admin_check, expires_at)
 			VALUES ($1, nullif($2, '')::uuid, $3::bytea, now() + $4 * interval '1 second')`,
-			hash[:], string(session.KeyID), check, seconds(billing.SessionLength))
+			hash[:], string(session.KeyID), check, wholeSeconds(billing.SessionLength))
 		if err != nil {
 			return err
 		}
@@ -55,7 +55,7 @@ func (s *Store) FindSession(ctx context.Context, hash [billing.SessionHashBytes]
 				UPDATE console_sessions SET last_seen_at = now() FROM found
 				WHERE console_sessions.token_hash = found.token_hash AND console_sessions.last_seen_at < now() - interval '1 minute'
 			)
-			SELECT api_key_id, admin_check, hash FROM found`, hash[:], seconds(billing.SessionIdle))
+			SELECT api_key_id, admin_check, hash FROM found`, hash[:], wholeSeconds(billing.SessionIdle))
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return billing.Session{}, &billing.Error{Code: billing.CodeNotFound, Message: "no such session"}
@@ -84,4 +84,4 @@ func (s *Store) CloseSession(ctx context.Context, hash [billing.SessionHashBytes
 	})
 }
 
-func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+func wholeSeconds(d time.Duration) int64 { return int64(d / time.Second) }
