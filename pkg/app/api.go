@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"billonce/pkg/config"
+	"billonce/pkg/console"
 	"billonce/pkg/gateway"
 	"billonce/pkg/httpapi"
 	"billonce/pkg/store"
@@ -21,6 +22,8 @@ var (
 	_ httpapi.Tasks     = (*store.Store)(nil)
 	_ httpapi.APIKeys   = (*store.Store)(nil)
 	_ httpapi.Audit     = (*store.Store)(nil)
+	_ console.Sessions  = (*store.Store)(nil)
+	_ httpapi.Console   = (*console.Console)(nil)
 	_ httpapi.Freezer   = gateway.Freezer{}
 	_ httpapi.Health    = (*telemetry.Health)(nil)
 	_ httpapi.Metrics   = (*telemetry.APIMetrics)(nil)
@@ -58,14 +61,19 @@ func API() Service {
 
 func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 	base.registerQueue()
+	within := &inside{}
 	server := httpapi.New(httpapi.Deps{
 		Merchants: base.store, Tasks: base.store, Keys: base.store, Audit: base.store,
 		Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health,
 		Metrics: telemetry.NewAPIMetrics(base.registry), Log: base.log,
 		AdminKey: conf.AdminKey, RequireKey: conf.RequireKey,
+		Console: console.New(console.Deps{
+			API: within, As: asSession, Sessions: base.store, Log: base.log, AdminKey: conf.AdminKey, Version: Version,
+		}),
 	}, httpapi.Config{
 		Delay: conf.ShutdownDelay, Timeout: conf.ShutdownTimeout - conf.ShutdownDelay, TrustedProxies: conf.TrustedProxies,
 	})
+	within.handler = server.Handler()
 	if conf.AdminKey.Empty() {
 		base.log.WarnContext(ctx, "no ADMIN_API_KEY: only keys of the database open /v1")
 	}

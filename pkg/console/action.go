@@ -197,6 +197,13 @@ func (c *Console) viewOf(v *visit, a action) (actionView, error) {
 			return view, err
 		}
 		of.task, view.Task, updated = task, &task, task.UpdatedAt
+		if v.may(billing.ScopeMerchantsRead) {
+			merchant, err := c.api.GetMerchant(v.ctx, task.MerchantID)
+			if err != nil {
+				return view, err
+			}
+			view.Merchant = &merchant
+		}
 	} else {
 		merchant, err := c.api.GetMerchant(v.ctx, id)
 		if err != nil {

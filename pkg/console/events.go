@@ -1,25 +1,32 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
+
+	"billonce/pkg/billing"
 )
 
 const (
 	eventPatience = 10 * time.Second // with a browser that does not read
 	eventBuffer   = 4 << 10
+	eventRecheck  = 5 * time.Second // of whether the visitor is still signed in
 )
 
-// events passes on what changes, as the API tells it, for as long as somebody listens.
+// events passes on what changes, as the API tells it, for as long as somebody listens who is signed in.
 func (c *Console) events(v *visit) error {
 	if !c.deps.Events {
 		return &fault{status: http.StatusNotFound, title: "There are no events here", text: "Pages are kept fresh by asking."}
 	}
-	request, err := http.NewRequestWithContext(v.ctx, http.MethodGet, base+"/v1/events", nil)
+	ctx, cancel := context.WithCancel(v.ctx)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/events", nil)
 	if err != nil {
+		cancel()
 		return err
 	}
 	if seen := v.r.Header.Get("Last-Event-ID"); seen != "" {
@@ -28,18 +35,43 @@ func (c *Console) events(v *visit) error {
 	request.Header.Set("Accept", "text/event-stream")
 	answer, err := c.deps.API.RoundTrip(request)
 	if err != nil {
+		cancel()
 		return err
 	}
-	defer func() { _ = answer.Body.Close() }()
+	var guard sync.WaitGroup
+	guard.Go(func() { c.guard(ctx, cancel, v) })
+	defer func() {
+		cancel()
+		_ = answer.Body.Close()
+		guard.Wait()
+	}()
 	v.w.Header().Set("Content-Type", answer.Header.Get("Content-Type"))
 	v.w.WriteHeader(answer.StatusCode)
 	if v.r.Method == http.MethodHead {
 		return nil
 	}
 	if err := pass(v.w, answer.Body); err != nil {
-		c.log.DebugContext(v.r.Context(), "events ended", slog.Any("error", err))
+		c.log.DebugContext(ctx, "events ended", slog.Any("error", err))
 	}
 	return nil
+}
+
+// guard ends what goes on for a visitor once that one is not signed in any more, or nobody can tell.
+func (c *Console) guard(ctx context.Context, end context.CancelFunc, v *visit) {
+	tick := time.NewTicker(eventRecheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		again := &visit{w: v.w, r: v.r}
+		if c.enter(again) != nil || !again.may(billing.ScopeTasksRead) {
+			end()
+			return
+		}
+	}
 }
 
 // pass copies what comes as it comes. Who does not read in time is cut off.

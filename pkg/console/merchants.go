@@ -59,6 +59,7 @@ type merchantView struct {
 	Account  account
 	Tabs     []tab
 	Actions  []pair
+	Audit    []client.AuditEntry
 	SeesLog  bool
 }
 
@@ -73,12 +74,20 @@ func (c *Console) showMerchant(v *visit) error {
 	view := merchantView{
 		Merchant: merchant, Account: account{merchant.StripeConnectID, merchant.Livemode}, SeesLog: v.may(billing.ScopeAdmin) && v.seesAll(),
 	}
+	var calls []func() error
 	if v.may(billing.ScopeTasksRead) {
-		var counts client.TaskCounts
-		if err := c.api.Get(v.ctx, "/v1/tasks/counts", url.Values{"merchant_id": {merchant.ID}}, &counts); err != nil {
+		calls = append(calls, func() error {
+			var counts client.TaskCounts
+			err := c.api.Get(v.ctx, "/v1/tasks/counts", url.Values{"merchant_id": {merchant.ID}}, &counts)
+			view.Tabs = tabsOf(filter{MerchantID: merchant.ID}, counts.Data)
 			return err
-		}
-		view.Tabs = tabsOf(filter{MerchantID: merchant.ID}, counts.Data)
+		})
+	}
+	if view.SeesLog {
+		calls = append(calls, func() (err error) { view.Audit, err = c.changesOf(v, merchant.ID); return err })
+	}
+	if err := together(calls...); err != nil {
+		return err
 	}
 	for _, one := range actions() {
 		if one.object == "merchant" && v.may(one.scope) && one.refusal(subject{merchant: merchant}) == "" {

@@ -62,12 +62,7 @@ func (c *Console) showTask(v *visit) error {
 		})
 	}
 	if view.SeesLog {
-		calls = append(calls, func() error {
-			var page client.AuditPage
-			err := c.api.Get(v.ctx, "/v1/audit", url.Values{"object": {id}, "limit": {strconv.Itoa(rowsPerPage)}}, &page)
-			view.Audit = page.Data
-			return err
-		})
+		calls = append(calls, func() (err error) { view.Audit, err = c.changesOf(v, task.ID); return err })
 	}
 	if err := together(calls...); err != nil {
 		return err
@@ -85,6 +80,13 @@ func (c *Console) showTask(v *visit) error {
 }
 
 const mostAttempts = 200
+
+// changesOf is what the audit log has of one object, the newest first.
+func (c *Console) changesOf(v *visit, id string) ([]client.AuditEntry, error) {
+	var page client.AuditPage
+	err := c.api.Get(v.ctx, "/v1/audit", url.Values{"object": {id}, "limit": {strconv.Itoa(rowsPerPage)}}, &page)
+	return page.Data, err
+}
 
 // actionsFor are what may be done to a task as it is now.
 func actionsFor(v *visit, task client.Task) []pair {

@@ -5,68 +5,79 @@
 
 (() => {
   const settle = 400; // ms, so that many changes cost one request
+  const again = 3000; // ms, until events are asked for once more after they were refused
   let paused = false;
+  let failed = false;
   let source = null;
   let timer = 0;
+  let retry = 0;
   let opened = []; // details that are to stay open
   let atPause = false;
 
-  const live = () => document.getElementById("live");
+  const live = () => document.querySelector("#live[hx-get]");
+  const resting = () => paused || document.hidden;
   const working = () => {
     const part = live(), focused = document.activeElement;
-    return part && focused && focused !== document.body && focused.id !== "pause" && part.contains(focused);
+    return part && focused && focused.id !== "pause" && part.contains(focused);
   };
-  const resting = () => paused || document.hidden;
 
   // The button works only with this script, so it is shown by it.
-  function prepare() {
+  function show() {
+    document.body.dataset.live = !live() ? "ended" : paused ? "paused" : failed ? "off" : "on";
     const button = document.getElementById("pause");
-    if (!button) return;
-    button.hidden = false;
-    button.setAttribute("aria-pressed", String(paused));
-    button.textContent = paused ? "Resume updates" : "Pause updates";
-  }
-
-  function pauseOrResume() {
-    paused = !paused;
-    prepare();
-    listen();
-    if (!paused) refresh();
+    if (button) {
+      button.hidden = false;
+      button.setAttribute("aria-pressed", String(paused));
+    }
+    if (!failed) return;
+    const line = document.getElementById("fresh");
+    if (line) line.textContent = "This is not fresh: billonce did not answer. It is asked again by itself.";
   }
 
   function refresh() {
     clearTimeout(timer);
     timer = setTimeout(() => {
       const part = live();
-      if (part && part.hasAttribute("hx-get") && !resting()) htmx.trigger(part, "changed");
+      if (part && !resting()) htmx.trigger(part, "changed");
     }, settle);
+  }
+
+  function silence() {
+    clearTimeout(retry);
+    if (source) source.close();
+    source = null;
   }
 
   function listen() {
     const address = document.body.dataset.events;
-    if (!address) return;
-    if (resting()) {
-      if (source) source.close();
-      source = null;
-      return;
-    }
-    if (source) return;
+    if (!address || source || resting() || !live()) return;
     source = new EventSource(address);
     source.addEventListener("task", refresh);
     source.addEventListener("reset", refresh);
-  }
-
-  function say(text) {
-    const line = document.getElementById("fresh");
-    if (line) line.textContent = text;
+    source.addEventListener("error", () => {
+      if (!source || source.readyState !== EventSource.CLOSED) return; // the browser asks again by itself
+      silence();
+      retry = setTimeout(listen, again);
+    });
   }
 
   document.addEventListener("click", (event) => {
-    if (event.target.id === "pause") pauseOrResume();
+    if (event.target.id !== "pause") return;
+    paused = !paused;
+    if (paused) silence();
+    else {
+      listen();
+      refresh();
+    }
+    show();
   });
   document.addEventListener("visibilitychange", () => {
+    if (resting()) {
+      silence();
+      return;
+    }
     listen();
-    if (!resting()) refresh();
+    refresh();
   });
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (resting() || working()) event.preventDefault();
@@ -77,21 +88,26 @@
     atPause = document.activeElement?.id === "pause";
   });
   document.addEventListener("htmx:afterSwap", () => {
+    failed = false;
     for (const id of opened) {
       const one = id && document.getElementById(id);
       if (one) one.open = true;
     }
-    prepare();
+    show();
     if (atPause) document.getElementById("pause")?.focus();
+    if (!live()) silence();
   });
   for (const failure of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
-    document.addEventListener(failure, () => say("This is not fresh: billonce did not answer. It is asked again by itself."));
+    document.addEventListener(failure, () => {
+      failed = true;
+      show();
+    });
   }
-  window.addEventListener("pagehide", () => {
-    if (source) source.close();
-    source = null;
+  window.addEventListener("pagehide", silence);
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) listen();
   });
 
-  prepare();
+  show();
   listen();
 })();
