@@ -88,7 +88,6 @@
     atPause = document.activeElement?.id === "pause";
   });
   document.addEventListener("htmx:afterSwap", () => {
-    failed = false;
     for (const id of opened) {
       const one = id && document.getElementById(id);
       if (one) one.open = true;
@@ -97,12 +96,11 @@
     if (atPause) document.getElementById("pause")?.focus();
     if (!live()) silence();
   });
-  for (const failure of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
-    document.addEventListener(failure, () => {
-      failed = true;
-      show();
-    });
-  }
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const status = event.detail.xhr.status; // 0: there was no answer
+    failed = status < 200 || status > 299;
+    show();
+  });
   window.addEventListener("pagehide", silence);
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) listen();
