@@ -61,19 +61,14 @@ func API() Service {
 
 func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 	base.registerQueue()
-	within := &inside{}
-	server := httpapi.New(httpapi.Deps{
+	server := serveWithConsole(httpapi.Deps{
 		Merchants: base.store, Tasks: base.store, Keys: base.store, Audit: base.store,
 		Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health,
 		Metrics: telemetry.NewAPIMetrics(base.registry), Log: base.log,
 		AdminKey: conf.AdminKey, RequireKey: conf.RequireKey,
-		Console: console.New(console.Deps{
-			API: within, As: asSession, Sessions: base.store, Log: base.log, AdminKey: conf.AdminKey, Version: Version,
-		}),
-	}, httpapi.Config{
+	}, base.store, httpapi.Config{
 		Delay: conf.ShutdownDelay, Timeout: conf.ShutdownTimeout - conf.ShutdownDelay, TrustedProxies: conf.TrustedProxies,
 	})
-	within.handler = server.Handler()
 	if conf.AdminKey.Empty() {
 		base.log.WarnContext(ctx, "no ADMIN_API_KEY: only keys of the database open /v1")
 	}
@@ -84,6 +79,17 @@ func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 	defer base.wakeWorkers(ctx)()
 	defer context.AfterFunc(ctx, base.health.Drain)()
 	return server.Run(ctx, listener)
+}
+
+// serveWithConsole makes the server of the API, and the console that calls it within the process.
+func serveWithConsole(deps httpapi.Deps, sessions console.Sessions, conf httpapi.Config) *httpapi.Server {
+	within := &inside{}
+	deps.Console = console.New(console.Deps{
+		API: within, As: asSession, Sessions: sessions, Log: deps.Log, AdminKey: deps.AdminKey, Version: Version,
+	})
+	server := httpapi.New(deps, conf)
+	within.handler = server.Handler()
+	return server
 }
 
 // wakeWorkers sends wake-ups until stop is called, which may be long after ctx has ended: whoever drains still frees tasks.
