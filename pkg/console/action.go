@@ -252,18 +252,18 @@ func (c *Console) act(v *visit, a action) error {
 		return c.showAction(v, http.StatusUnprocessableEntity, view)
 	}
 	next, err := a.do(v.ctx, c.api, v.r.PathValue("id"), view.Form)
-	switch codeOf(err) {
-	case "":
-		redirect(v, next+"?done="+a.verb)
-		return nil
-	case billing.CodeConflict, billing.CodeIntentTaken, billing.CodeLeaseLost:
+	if code := codeOf(err); code == billing.CodeConflict || code == billing.CodeIntentTaken || code == billing.CodeLeaseLost {
 		return c.showConflict(v, a, view.Form, err)
-	case billing.CodeInvalid, billing.CodeMalformed:
-		view.Troubles = detailsOf(err)
-		return c.showAction(v, http.StatusUnprocessableEntity, view)
-	default:
+	}
+	status, troubles, err := inPlace(err)
+	if err != nil {
 		return err
 	}
+	if view.Troubles = troubles; len(troubles) > 0 {
+		return c.showAction(v, status, view)
+	}
+	redirect(v, next+"?done="+a.verb)
+	return nil
 }
 
 // showConflict shows how things are after the API has refused.

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"billonce/pkg/billing"
 	"billonce/pkg/client"
 )
 
@@ -55,6 +53,7 @@ func readBulk(values url.Values) (bulkView, error) {
 	if !view.Filter.Narrow() {
 		view.Troubles = append(view.Troubles, "Choose a status, merchant, kind, target or time first. A search cannot be used.")
 	}
+	view.Refused = len(view.Troubles) > 0 // which tasks are meant is not clear: none are counted, let alone changed
 	return view, nil
 }
 
@@ -71,20 +70,13 @@ func (c *Console) previewBulk(v *visit) error {
 
 // countBulk shows the form with the count as it is now.
 func (c *Console) countBulk(v *visit, status int, view bulkView) error {
-	if len(view.Troubles) > 0 && status == http.StatusOK {
-		view.Refused = true
+	if view.Refused {
 		c.show(v, http.StatusUnprocessableEntity, "bulk", "Change many tasks", view)
 		return nil
 	}
 	counted, err := c.tryBulk(v, view)
-	switch codeOf(err) {
-	case "":
-	case billing.CodeInvalid, billing.CodeMalformed:
-		view.Troubles, view.Refused = detailsOf(err), true
-		c.show(v, http.StatusUnprocessableEntity, "bulk", "Change many tasks", view)
-		return nil
-	default:
-		return err
+	if err != nil {
+		return c.refuseBulk(v, view, err)
 	}
 	view.Count, view.Capped, view.AsOf = counted.Matched, counted.Capped, counted.AsOf.UTC().Format(time.RFC3339Nano)
 	view.Refused = view.Count == 0
@@ -97,10 +89,8 @@ func (c *Console) tryBulk(v *visit, view bulkView) (client.BulkResult, error) {
 	request := requestOf(view)
 	dry := true
 	request.DryRun = &dry
-	if request.Reason == "" {
-		request.Reason = "to be counted"
-	}
-	if request.Action == "reschedule" && request.RunAt == nil {
+	request.Reason = "to be counted" // what was typed is judged when it is done
+	if request.Action == "reschedule" {
 		soon := time.Now().UTC().Add(time.Hour)
 		request.RunAt = &soon
 	}
@@ -156,7 +146,12 @@ func (c *Console) changeAll(v *visit, view bulkView) error {
 	for more && time.Since(began) < bulkPatience {
 		result, err := c.api.ChangeTasks(v.ctx, request)
 		if err != nil && changed == 0 {
-			return c.refuseBulk(v, view, err)
+			status, troubles, err := inPlace(err)
+			if err != nil {
+				return err
+			}
+			view.Troubles = append([]string{"Nothing was changed."}, troubles...)
+			return c.countBulk(v, status, view)
 		}
 		if err != nil {
 			break // what is done stays done, and the notice says that more is left
@@ -179,15 +174,11 @@ func (c *Console) changeAll(v *visit, view bulkView) error {
 
 // refuseBulk shows in place what the API said.
 func (c *Console) refuseBulk(v *visit, view bulkView, err error) error {
-	var problem *client.Problem
-	if !errors.As(err, &problem) {
+	status, troubles, err := inPlace(err)
+	if err != nil {
 		return err
 	}
-	switch problem.Code {
-	case billing.CodeInvalid, billing.CodeMalformed, billing.CodeConflict:
-		view.Troubles, view.Refused = append([]string{"Nothing was changed."}, detailsOf(err)...), true
-		c.show(v, problem.Status, "bulk", "Change many tasks", view)
-		return nil
-	}
-	return err
+	view.Troubles, view.Refused = append([]string{"Nothing was changed."}, troubles...), true
+	c.show(v, status, "bulk", "Change many tasks", view)
+	return nil
 }

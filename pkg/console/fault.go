@@ -34,6 +34,18 @@ func codeOf(err error) billing.Code {
 	return billing.CodeOf(err)
 }
 
+// inPlace says how a page goes on after a call of the API: an error about what was asked for is told on the page itself, any other is
+// returned.
+func inPlace(err error) (status int, troubles []string, _ error) {
+	switch code := codeOf(err); {
+	case err == nil:
+		return http.StatusOK, nil, nil
+	case code == billing.CodeInvalid, code == billing.CodeMalformed:
+		return http.StatusUnprocessableEntity, detailsOf(err), nil
+	}
+	return 0, nil, err
+}
+
 type faultView struct {
 	Text      string
 	Details   []string

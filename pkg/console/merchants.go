@@ -23,15 +23,11 @@ func (c *Console) listMerchants(v *visit) error {
 	view := merchantsView{Account: strings.TrimSpace(query.Get("stripe_connect_id"))}
 	wanted := client.ListMerchantsQuery{Limit: rowsPerPage, Cursor: query.Get("cursor"), StripeConnectID: view.Account}
 	page, err := c.api.ListMerchants(v.ctx, wanted)
-	status := http.StatusOK
-	switch codeOf(err) {
-	case "":
-	case billing.CodeInvalid, billing.CodeMalformed:
-		status, view.Troubles = http.StatusUnprocessableEntity, detailsOf(err)
-	default:
+	status, troubles, err := inPlace(err)
+	if err != nil {
 		return err
 	}
-	view.Page = page
+	view.Page, view.Troubles = page, troubles
 	view.Older, view.Newest = pagesOf("/merchants", url.Values{"stripe_connect_id": {view.Account}}, wanted.Cursor, page.NextCursor)
 	c.show(v, status, "merchants", "Merchants", view)
 	return nil

@@ -103,14 +103,11 @@ func (c *Console) listAudit(v *visit) error {
 	if cursor != "" {
 		wanted.Set("cursor", cursor)
 	}
-	status := http.StatusOK
-	switch err := c.api.Get(v.ctx, "/v1/audit", wanted, &view.Page); codeOf(err) {
-	case "":
-	case billing.CodeInvalid, billing.CodeMalformed:
-		status, view.Troubles = http.StatusUnprocessableEntity, detailsOf(err)
-	default:
+	status, troubles, err := inPlace(c.api.Get(v.ctx, "/v1/audit", wanted, &view.Page))
+	if err != nil {
 		return err
 	}
+	view.Troubles = troubles
 	view.Older, view.Newest = pagesOf("/audit", narrowed, cursor, view.Page.NextCursor)
 	c.show(v, status, "audit", "Audit log", view)
 	return nil

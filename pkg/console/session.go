@@ -180,16 +180,16 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = c.open(v, session)
 	}
-	switch codeOf(err) {
-	case "":
+	switch code := codeOf(err); {
+	case err == nil:
 		target, _ := url.Parse(next) // localPath has read it
 		query := target.Query()
 		query.Set("welcome", "1")
 		target.RawQuery = query.Encode()
 		redirect(v, target.String())
-	case billing.CodeUnauthenticated:
+	case code == billing.CodeUnauthenticated:
 		c.show(v, http.StatusUnauthorized, "sign-in", "Sign in", signInView{Next: next, Trouble: "This is no key that is in use. Nothing says what is wrong with it."})
-	case billing.CodeRateLimited:
+	case code == billing.CodeRateLimited:
 		w.Header().Set("Retry-After", "30")
 		c.show(v, http.StatusTooManyRequests, "sign-in", "Sign in", signInView{
 			Next: next, Trouble: "Too many wrong keys came from your address. Wait half a minute.",

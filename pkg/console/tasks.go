@@ -37,14 +37,11 @@ func (c *Console) listTasks(v *visit) error {
 	view := tasksView{Filter: readFilter(query), Kinds: billing.Kinds(), MayWrite: v.may(billing.ScopeTasksWrite)}
 	cursor := query.Get("cursor")
 	counts, err := c.readTasks(v, &view, cursor)
-	status := http.StatusOK
-	switch codeOf(err) {
-	case "":
-	case billing.CodeInvalid, billing.CodeMalformed:
-		status, view.Troubles = http.StatusUnprocessableEntity, detailsOf(err)
-	default:
+	status, troubles, err := inPlace(err)
+	if err != nil {
 		return err
 	}
+	view.Troubles = troubles
 	view.Tabs = tabsOf(view.Filter, counts)
 	if view.Page.NextCursor != nil {
 		next := view.Filter.values()
