@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -153,8 +154,9 @@ func (c *Console) changeAll(v *visit, view bulkView) error {
 			view.Troubles = append([]string{"Nothing was changed."}, troubles...)
 			return c.countBulk(v, status, view)
 		}
-		if err != nil {
-			break // what is done stays done, and the notice says that more is left
+		if err != nil { // what is done stays done, and the notice says that more is left
+			c.log.WarnContext(v.ctx, "a bulk change stopped on the way", slog.Int("changed", changed), slog.Any("error", err))
+			break
 		}
 		changed, refused, more = changed+result.Changed, refused+result.Refused, result.More
 		if result.Changed == 0 {
