@@ -20,6 +20,7 @@ import (
 var (
 	_ httpapi.Merchants = (*store.Store)(nil)
 	_ httpapi.Tasks     = (*store.Store)(nil)
+	_ httpapi.Standing  = (*store.Store)(nil)
 	_ httpapi.APIKeys   = (*store.Store)(nil)
 	_ httpapi.Audit     = (*store.Store)(nil)
 	_ console.Sessions  = (*store.Store)(nil)
@@ -62,7 +63,7 @@ func API() Service {
 func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 	base.registerQueue()
 	server := serveWithConsole(httpapi.Deps{
-		Merchants: base.store, Tasks: base.store, Keys: base.store, Audit: base.store,
+		Merchants: base.store, Tasks: base.store, Standing: base.store, Keys: base.store, Audit: base.store,
 		Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health,
 		Metrics: telemetry.NewAPIMetrics(base.registry), Log: base.log,
 		AdminKey: conf.AdminKey, RequireKey: conf.RequireKey,
