@@ -77,6 +77,10 @@ func (c *Console) guard(ctx context.Context, end context.CancelFunc, v *visit) {
 // pass copies what comes as it comes. Who does not read in time is cut off.
 func pass(w http.ResponseWriter, from io.Reader) error {
 	control := http.NewResponseController(w)
+	// net/http would take the end of its time for reading the request for the end of the browser.
+	if err := control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
 	if err := control.Flush(); err != nil {
 		return err
 	}

@@ -11,9 +11,10 @@ type overviewView struct {
 	client.Overview
 	Chart     chart
 	Encrypted bool // the visitor may see which keys seal
+	Merchants bool // and merchants
 }
 
-// Total of a list of counts.
+// total is the sum of counts; stopped says that it may be more.
 func total(counts []client.StatusCount) (sum int, stopped bool) {
 	for _, one := range counts {
 		sum, stopped = sum+one.Count, stopped || one.Capped
@@ -40,6 +41,7 @@ func (c *Console) home(v *visit) error {
 	}
 	c.showLive(v, http.StatusOK, "overview", "Overview", overviewView{
 		Overview: found, Chart: chartOf(found.Outcomes), Encrypted: v.may(billing.ScopeAdmin) && v.seesAll(),
+		Merchants: v.may(billing.ScopeMerchantsRead),
 	}, true)
 	return nil
 }

@@ -25,11 +25,11 @@ var (
 		"number", "cvc", "cvv", "cvc2", "exp_month", "exp_year", "iban", "pin", "ssn", "ssn_last_4", "id_number", "account", "auth_code",
 		"card", "card_present", "bank_account", "bank", "us_bank_account", "sepa_debit", "bacs_debit", "au_becs_debit", "acss_debit", "nz_bank_account",
 		"ach_debit", "ach_credit_transfer", "sofort", "ideal", "fpx", "eps", "p24", "boleto", "konbini", "cryptogram", "fingerprint",
-		"radar_options", "individual", "person", "external_account", "owner", "billing_details", "address", "shipping", "tax_id_data",
+		"name", "description", "phone", "statement_descriptor", "statement_descriptor_suffix", "footer", "memo", "radar_options", "individual", "person", "external_account", "owner", "billing_details", "address", "shipping",
 	}
 	neverWithin = []string{
 		"secret", "token", "password", "passwd", "credential", "api_key", "apikey", "authorization", "account_number", "routing_number",
-		"sort_code", "transit_number", "institution_number", "bsb", "card_number", "tax_id", "birth", "ssn",
+		"sort_code", "transit_number", "institution_number", "bsb", "card_number", "tax_id", "birth", "ssn", "email",
 	}
 	// Options of ways to pay, which are no way to pay themselves.
 	optionsOnly = []string{"payment_method_options", "payment_settings"}

@@ -1,9 +1,6 @@
 package console
 
-import (
-	"regexp"
-	"strings"
-)
+import "regexp"
 
 // account is at which of Stripe's accounts something is.
 type account struct {
@@ -43,11 +40,7 @@ func stripeLink(at account, id any) string {
 	if shape == nil || root == "" {
 		return ""
 	}
-	kind := shape[1]
-	if strings.HasPrefix(shape[0], "sub_sched_") {
-		kind = "sub_sched"
-	}
-	if section, known := sections[kind]; known {
+	if section, known := sections[shape[1]]; known {
 		return root + section + "/" + shape[0]
 	}
 	return root + "search?query=" + shape[0]
