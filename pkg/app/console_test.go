@@ -208,7 +208,9 @@ func TestSessionsAreNoLongerThanTheirKeys(t *testing.T) {
 	ends("revoked", func(id string) { s.Must(200, "POST", "/v1/api_keys/"+id+"/revoke", nil) })
 	ends("revoked elsewhere", func(id string) { s.db.SQL.MustExec(`UPDATE api_keys SET revoked_at = now() WHERE id = $1`, id) })
 	ends("expired", func(id string) { s.db.SQL.MustExec(`UPDATE api_keys SET expires_at = now() WHERE id = $1`, id) })
-	ends("too old", func(id string) { s.db.SQL.MustExec(`UPDATE console_sessions SET expires_at = now() WHERE api_key_id = $1`, id) })
+	ends("too old", func(id string) {
+		s.db.SQL.MustExec(`UPDATE console_sessions SET expires_at = now() WHERE api_key_id = $1`, id)
+	})
 	ends("not used", func(id string) {
 		s.db.SQL.MustExec(`UPDATE console_sessions SET last_seen_at = now() - interval '61 minutes' WHERE api_key_id = $1`, id)
 	})

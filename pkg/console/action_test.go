@@ -112,11 +112,11 @@ func TestActionsThatCannotBe(t *testing.T) {
 			status int
 			says   string
 		}{
-			"changed":   {changed, d.form, nil, 409, "has changed since you opened"},
+			"changed":    {changed, d.form, nil, 409, "has changed since you opened"},
 			"impossible": {ended, d.form, nil, 409, "not possible"},
-			"no stamp":  {d.state, url.Values{"updated_at": {""}}, nil, 409, "has changed since"},
-			"no reason": {d.state, empty, nil, 422, ""},
-			"conflict":  {d.state, d.form, problem{Status: 409, Code: billing.CodeConflict, Detail: "a worker was quicker"}, 409, "a worker was quicker"},
+			"no stamp":   {d.state, url.Values{"updated_at": {""}}, nil, 409, "has changed since"},
+			"no reason":  {d.state, empty, nil, 422, ""},
+			"conflict":   {d.state, d.form, problem{Status: 409, Code: billing.CodeConflict, Detail: "a worker was quicker"}, 409, "a worker was quicker"},
 			"invalid": {
 				d.state, d.form, problem{Status: 422, Code: billing.CodeInvalid, Errors: []object{{"pointer": "/reason", "code": "x", "detail": "is odd"}}}, 422, "/reason is odd",
 			},

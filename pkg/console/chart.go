@@ -40,7 +40,7 @@ type mark struct {
 }
 
 type outcomeRow struct {
-	From, To                             time.Time
+	From, To                            time.Time
 	Succeeded, Failed, InDoubt, Retried int
 }
 
@@ -51,7 +51,9 @@ func (r *outcomeRow) add(step client.OutcomeStep) {
 	r.Retried += step.Retried
 }
 
-func sumOf(step client.OutcomeStep) int { return step.Succeeded + step.Failed + step.InDoubt + step.Retried }
+func sumOf(step client.OutcomeStep) int {
+	return step.Succeeded + step.Failed + step.InDoubt + step.Retried
+}
 
 // chartOf draws steps, the oldest first.
 func chartOf(steps []client.OutcomeStep) chart {

@@ -35,7 +35,7 @@ func variants(w *world, visit func()) {
 			"status": "succeeded", "attempt": 2, "finished_at": updatedAt, "target": nil, "retried_by": nextTaskID, "retry_of": nextTaskID, "intent": "renewal",
 			"result":     object{"object": "invoice", "id": "in_1abc", "status": "paid", "request_id": "req_1abc", "replayed": true},
 			"on_decline": object{"retry_after": []string{"24h", "72h"}, "stop_codes": []string{"do_not_honor"}}, "declines": 1,
-			"metadata":   object{"order": "4711"}, "params": object{"amount": 2000, "currency": "eur"}, "waiting_since": updatedAt,
+			"metadata": object{"order": "4711"}, "params": object{"amount": 2000, "currency": "eur"}, "waiting_since": updatedAt,
 			"resolution": object{"outcome": "succeeded", "note": "the bank says so", "request_id": "r", "resolved_at": updatedAt},
 		}),
 	} {

@@ -82,7 +82,7 @@ func TestTheTaskPage(t *testing.T) {
 	// Who may read neither merchants nor the log is asked for neither.
 	w.api.key(nil, "tasks:read")
 	before := len(w.api.asked("GET /v1/audit")) + len(w.api.asked("GET /v1/merchants/"+merchantID))
-	w.signIn(apiKey).get("/tasks/" + taskID).says(t, merchantID)
+	w.signIn(apiKey).get("/tasks/"+taskID).says(t, merchantID)
 	if after := len(w.api.asked("GET /v1/audit")) + len(w.api.asked("GET /v1/merchants/"+merchantID)); after != before {
 		t.Error("more was asked for than the key allows")
 	}

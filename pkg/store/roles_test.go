@@ -123,11 +123,11 @@ func TestEachRoleIsRefused(t *testing.T) {
 		`TRUNCATE audit_log`:                                         append([]store.Role{store.RoleMigrate}, everybody...),
 		`DELETE FROM goose_db_version`:                               everybody,
 		// Who is signed in: the api alone, and nobody for longer than was said at first.
-		`SELECT token_hash FROM console_sessions`:                                               {store.RoleWorker, store.RoleRead, store.RoleRotate},
-		`SELECT admin_check FROM console_sessions`:                                              {store.RoleWorker, store.RoleRead, store.RoleRotate},
+		`SELECT token_hash FROM console_sessions`:                                                   {store.RoleWorker, store.RoleRead, store.RoleRotate},
+		`SELECT admin_check FROM console_sessions`:                                                  {store.RoleWorker, store.RoleRead, store.RoleRotate},
 		`INSERT INTO console_sessions (token_hash, admin_check, expires_at) VALUES ('', '', now())`: {store.RoleWorker, store.RoleRead, store.RoleRotate},
-		`UPDATE console_sessions SET expires_at = now() + interval '1 year'`:                    everybody,
-		`DELETE FROM console_sessions`:                                                          {store.RoleWorker, store.RoleRead, store.RoleRotate},
+		`UPDATE console_sessions SET expires_at = now() + interval '1 year'`:                        everybody,
+		`DELETE FROM console_sessions`:                                                              {store.RoleWorker, store.RoleRead, store.RoleRotate},
 		// Nobody changes the schema but billonce_migrate.
 		`CREATE TABLE mine (id integer)`:                                  everybody,
 		`CREATE TEMPORARY TABLE mine (id integer)`:                        everybody,
