@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -87,6 +88,7 @@ func serveWithConsole(deps httpapi.Deps, sessions console.Sessions, conf httpapi
 	within := &inside{}
 	deps.Console = console.New(console.Deps{
 		API: within, As: asSession, Sessions: sessions, Log: deps.Log, AdminKey: deps.AdminKey, Version: Version,
+		Events: bytes.Contains(httpapi.Description(), []byte("\n  /v1/events:")),
 	})
 	server := httpapi.New(deps, conf)
 	within.handler = server.Handler()
