@@ -64,7 +64,7 @@ func FuzzParams(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		for _, one := range paramsOf(json.RawMessage(raw)) {
 			if one.Hidden && one.Value != "" {
-				t.Errorf("what is hidden is there: %q", one)
+				t.Errorf("what is hidden is there: %s %q", one.Path, one.Value)
 			}
 			if secret.Resembles(one.Value) {
 				t.Errorf("%s shows %q", one.Path, one.Value)
