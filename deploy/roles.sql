@@ -93,7 +93,7 @@ DO $$
 DECLARE
     one record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('scheduled_tasks') AND attname = 'trace_context') THEN
+    IF to_regclass('console_sessions') IS NULL THEN
         RAISE NOTICE 'the schema is older than roles.sql: migrate, then run this again';
         RETURN;
     END IF;
@@ -179,6 +179,9 @@ BEGIN
         ON api_keys TO billonce_api;
     GRANT SELECT (id, name, hint, scopes, merchant_id, created_at, created_by, expires_at, last_used_at, revoked_at, replaced_by)
         ON api_keys TO billonce_read;
+    GRANT SELECT, INSERT (token_hash, api_key_id, admin_check, expires_at), UPDATE (last_seen_at), DELETE
+        ON console_sessions TO billonce_api;
+    GRANT SELECT (api_key_id, created_at, last_seen_at, expires_at) ON console_sessions TO billonce_read;
     GRANT INSERT (id, actor, actor_name, action, object, merchant_id, address, request_id, detail)
         ON audit_log TO billonce_api, billonce_rotate;
     GRANT SELECT ON audit_log TO billonce_api, billonce_read;

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"sync"
 
 	"billonce/pkg/config"
+	"billonce/pkg/console"
 	"billonce/pkg/gateway"
 	"billonce/pkg/httpapi"
 	"billonce/pkg/store"
@@ -22,6 +24,8 @@ var (
 	_ httpapi.APIKeys   = (*store.Store)(nil)
 	_ httpapi.Audit     = (*store.Store)(nil)
 	_ httpapi.Events    = (*store.Store)(nil)
+	_ console.Sessions  = (*store.Store)(nil)
+	_ httpapi.Console   = (*console.Console)(nil)
 	_ httpapi.Freezer   = gateway.Freezer{}
 	_ httpapi.Health    = (*telemetry.Health)(nil)
 	_ httpapi.Metrics   = (*telemetry.APIMetrics)(nil)
@@ -70,7 +74,7 @@ func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 	if base.tracing != nil {
 		deps.Tracer = base.tracing
 	}
-	server := httpapi.New(deps, httpapi.Config{
+	server := serveWithConsole(deps, base.store, httpapi.Config{
 		Delay: conf.ShutdownDelay, Timeout: conf.ShutdownTimeout - conf.ShutdownDelay, TrustedProxies: conf.TrustedProxies,
 	})
 	if conf.AdminKey.Empty() {
@@ -83,6 +87,18 @@ func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 	defer base.wakeWorkers(ctx)()
 	defer context.AfterFunc(ctx, base.health.Drain)()
 	return server.Run(ctx, listener)
+}
+
+// serveWithConsole makes the server of the API, and the console that calls it within the process.
+func serveWithConsole(deps httpapi.Deps, sessions console.Sessions, conf httpapi.Config) *httpapi.Server {
+	within := &inside{}
+	deps.Console = console.New(console.Deps{
+		API: within, As: asSession, Sessions: sessions, Log: deps.Log, AdminKey: deps.AdminKey, Version: Version,
+		Events: bytes.Contains(httpapi.Description(), []byte("\n  /v1/events:")),
+	})
+	server := httpapi.New(deps, conf)
+	within.handler = server.Handler()
+	return server
 }
 
 // wakeWorkers sends wake-ups until stop is called, which may be long after ctx has ended: whoever drains still frees tasks.

@@ -79,6 +79,8 @@ const (
 	ActionKeyCreate              Action = "api_key.create"
 	ActionKeyRevoke              Action = "api_key.revoke"
 	ActionKeyRotate              Action = "api_key.rotate"
+	ActionSessionOpen            Action = "session.open" // at the console
+	ActionSessionClose           Action = "session.close"
 	ActionEncryptionKeyRotate    Action = "encryption_key.rotate"
 	ActionEncryptionKeyRetire    Action = "encryption_key.retire"
 	ActionEncryptionKeyReinstate Action = "encryption_key.reinstate"
@@ -89,7 +91,7 @@ const (
 var actions = []Action{
 	ActionMerchantCreate, ActionMerchantUpdate, ActionMerchantDisconnect, ActionMerchantPause, ActionMerchantResume, ActionTaskCreate,
 	ActionTaskCancel, ActionTaskReschedule, ActionTaskRetry, ActionTaskResolve, ActionKeyCreate, ActionKeyRevoke,
-	ActionKeyRotate, ActionEncryptionKeyRotate, ActionEncryptionKeyRetire, ActionEncryptionKeyReinstate, ActionSchemaUp, ActionSchemaDown,
+	ActionKeyRotate, ActionSessionOpen, ActionSessionClose, ActionEncryptionKeyRotate, ActionEncryptionKeyRetire, ActionEncryptionKeyReinstate, ActionSchemaUp, ActionSchemaDown,
 }
 
 // Actions returns every action. The caller owns the slice.
@@ -98,7 +100,8 @@ func Actions() []Action { return slices.Clone(actions) }
 // Known reports whether a is one of the actions.
 func (a Action) Known() bool { return slices.Contains(actions, a) }
 
-// Kind of object that an action is done to: "merchant", "task", "api_key", "encryption_key" or "schema".
+// Kind of object that an action is done to: "merchant", "task", "api_key", "session", "encryption_key" or
+// "schema".
 func (a Action) Kind() string {
 	kind, _, _ := strings.Cut(string(a), ".")
 	return kind

@@ -41,35 +41,33 @@ func callerOf(c echo.Context) caller {
 // not found by trying, and a client must not be locked out by a neighbour behind the same proxy. The admin key, which a person may
 // have thought of, waits.
 func (s *Server) authenticate(c echo.Context) (caller, error) {
-	given, ok := bearerOf(c.Request().Header)
+	shown, ok := s.presented(c.Request())
 	if !ok {
 		s.deps.Metrics.KeyRefused(refusedAbsent)
 		return caller{}, &billing.Error{Code: billing.CodeUnauthenticated}
 	}
 	now, peer := time.Now(), c.RealIP()
-	hash := sha256.Sum256([]byte(given))
-	isAdmin := subtle.ConstantTimeCompare(hash[:], s.adminHash[:]) == 1 && !s.deps.AdminKey.Empty()
 	var key billing.APIKey
 	var fresh, known bool
-	if !isAdmin {
-		key, fresh, known = s.keys.known(hash, now)
+	if !shown.admin {
+		key, fresh, known = s.keys.known(shown.hash, now)
 	}
-	if !known {
+	if !known && !shown.inside {
 		if wait := s.throttle.wait(peer, now); wait > 0 {
 			s.deps.Metrics.KeyRefused(refusedThrottled)
 			c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 			return caller{}, &billing.Error{Code: billing.CodeRateLimited}
 		}
 	}
-	if isAdmin {
+	if shown.admin {
 		return caller{
 			actor: billing.ActorAdmin, scopes: []billing.Scope{billing.ScopeAdmin}, allows: func(wanted billing.Scope) bool { return wanted != "" },
 		}, nil
 	}
 	if !fresh {
 		var err error
-		if key, err = s.lookUp(c.Request().Context(), given, hash); err != nil {
-			if billing.CodeOf(err) == billing.CodeUnauthenticated {
+		if key, err = s.lookUp(c.Request().Context(), shown); err != nil {
+			if billing.CodeOf(err) == billing.CodeUnauthenticated && !shown.inside {
 				s.throttle.missed(peer, now)
 				s.deps.Metrics.KeyRefused(refusedUnknown)
 			}
@@ -86,14 +84,36 @@ func (s *Server) authenticate(c echo.Context) (caller, error) {
 	}, nil
 }
 
+// credential is what a request shows of its key.
+type credential struct {
+	hash   keyHash
+	admin  bool // it is the admin key
+	formed bool // it has the form of an API key
+	inside bool // the key was shown before, and a session stands for it: see [AsKey]
+}
+
+// presented returns what a request shows; ok is false if that is nothing.
+func (s *Server) presented(r *http.Request) (shown credential, ok bool) {
+	if who, inside := r.Context().Value(identityKey{}).(identity); inside {
+		return credential{hash: who.hash, admin: who.admin, formed: true, inside: true}, !who.admin || !s.deps.AdminKey.Empty()
+	}
+	given, ok := bearerOf(r.Header)
+	if !ok {
+		return credential{}, false
+	}
+	shown = credential{hash: sha256.Sum256([]byte(given)), formed: isKeyText(given)}
+	shown.admin = subtle.ConstantTimeCompare(shown.hash[:], s.adminHash[:]) == 1 && !s.deps.AdminKey.Empty()
+	return shown, true
+}
+
 // lookUp asks the database for a key, unless its form already says that there is none.
-func (s *Server) lookUp(ctx context.Context, given string, hash keyHash) (billing.APIKey, error) {
-	if !isKeyText(given) {
+func (s *Server) lookUp(ctx context.Context, shown credential) (billing.APIKey, error) {
+	if !shown.formed {
 		return billing.APIKey{}, &billing.Error{Code: billing.CodeUnauthenticated}
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.RequestTimeout)
 	defer cancel()
-	key, err := s.keys.look(ctx, hash)
+	key, err := s.keys.look(ctx, shown.hash)
 	if billing.CodeOf(err) == billing.CodeNotFound {
 		return billing.APIKey{}, &billing.Error{Code: billing.CodeUnauthenticated}
 	}

@@ -31,6 +31,7 @@ type Deps struct {
 	Metrics   Metrics      // nil: nothing is counted
 	Tracer    Tracer       // nil: nothing is followed
 	Log       *slog.Logger // nil: nothing is logged
+	Console   Console      // nil: there are no pages for operators
 
 	// AdminKey is the bearer key with every scope, beside those of Keys. While it is empty, there are only those.
 	AdminKey secret.Text
@@ -151,10 +152,11 @@ func New(deps Deps, config Config) *Server {
 	// binder guesses, its RealIP believes X-Forwarded-For, its logger writes to standard output.
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(c, err) }
 	s.echo.Binder = noBinder{}
-	s.echo.IPExtractor = addressOf(s.config.TrustedProxies)
+	s.echo.IPExtractor = addressInside(addressOf(s.config.TrustedProxies))
 	s.echo.Logger.SetOutput(io.Discard)
 	s.echo.Use(s.observe, s.guard)
 	s.addRoutes()
+	s.addConsole()
 	return s
 }
 

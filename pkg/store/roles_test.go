@@ -129,6 +129,12 @@ func TestEachRoleIsRefused(t *testing.T) {
 		`UPDATE task_events SET statuses = '{}'`: everybody,
 		`DELETE FROM task_events`:                {store.RoleRead, store.RoleRotate},
 		`SELECT ids FROM task_events`:            {store.RoleRotate},
+		// Who is signed in: the api alone, and nobody for longer than was said at first.
+		`SELECT token_hash FROM console_sessions`:                                                   {store.RoleWorker, store.RoleRead, store.RoleRotate},
+		`SELECT admin_check FROM console_sessions`:                                                  {store.RoleWorker, store.RoleRead, store.RoleRotate},
+		`INSERT INTO console_sessions (token_hash, admin_check, expires_at) VALUES ('', '', now())`: {store.RoleWorker, store.RoleRead, store.RoleRotate},
+		`UPDATE console_sessions SET expires_at = now() + interval '1 year'`:                        everybody,
+		`DELETE FROM console_sessions`:                                                              {store.RoleWorker, store.RoleRead, store.RoleRotate},
 		// Nobody changes the schema but billonce_migrate.
 		`CREATE TABLE mine (id integer)`:                                  everybody,
 		`CREATE TEMPORARY TABLE mine (id integer)`:                        everybody,

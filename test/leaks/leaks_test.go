@@ -23,6 +23,7 @@ func TestNothingLeaks(t *testing.T) {
 		{"succeed", w.succeed},
 		{"refuse", w.refuse},
 		{"decide", w.decide},
+		{"look at the console", w.console},
 		{"ask", w.ask},
 		{"unfollow", w.unfollow},
 		{"panic", w.panicInside},

@@ -9,7 +9,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// sources are all things that are searched. The console, once it is there, is one more line.
+// sources are all things that are searched.
 func (w *world) sources() []source {
 	w.t.Helper()
 	return []source{
@@ -20,6 +20,7 @@ func (w *world) sources() []source {
 		{"the pages for operators", w.metrics},
 		{"the traces", w.traces()},
 		{"the stream of events", w.tale.lines},
+		{"the console", w.pages},
 	}
 }
 

@@ -45,6 +45,7 @@ type world struct {
 	book     *book   // what was answered
 	tale     *tale   // what the stream of events told
 	metrics  []piece
+	pages    []piece // of the console
 	activity []piece
 	spans    *otlptest.Collector
 
