@@ -21,6 +21,7 @@ const (
 	FinishLimited = finishLimited
 	SettleQuery   = settleQuery
 	FinishQuery   = finishQuery
+	BacklogQuery  = backlogQuery
 )
 
 // Sweep makes the next claim begin at the very beginning.
