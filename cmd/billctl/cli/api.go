@@ -26,7 +26,7 @@ func decode[T any](item json.RawMessage) (T, error) {
 
 // showOne makes command show the object under path whose id it is given: as JSON, or through show.
 func showOne[T any](p *program, command *cobra.Command, path string, in columns, show func(T)) *cobra.Command {
-	return p.watched(command, func(args []string) source {
+	return p.watched(command, polled, func(args []string) source {
 		return func(look *look) (snapshot, error) {
 			raw, err := look.api.Do(look.ctx, client.Call{Method: http.MethodGet, Path: path + "/" + url.PathEscape(args[0])})
 			if err != nil {

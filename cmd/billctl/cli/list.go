@@ -69,6 +69,7 @@ func (p *program) list(command *cobra.Command, path string, query func() (url.Va
 		if err != nil {
 			return err
 		}
+		flags.news = path == tasksPath
 		return p.look(command.Context(), flags.apiFlags, flags.watchFlags, func(look *look) (snapshot, error) {
 			found, err := fetchList(look, path, narrowed, limit)
 			if err != nil {

@@ -18,7 +18,7 @@ func (p *program) overview() *cobra.Command {
 	command := &cobra.Command{
 		Use: "overview", Short: "See whether money moves: what is due, what needs a person, the workers, the last hours", Args: exactly(0, "no arguments"),
 	}
-	return p.watched(command, func([]string) source {
+	return p.watched(command, told, func([]string) source {
 		return func(look *look) (snapshot, error) {
 			raw, err := look.api.Do(look.ctx, client.Call{Method: http.MethodGet, Path: "/v1/overview"})
 			if err != nil {
@@ -192,7 +192,7 @@ func (p *program) encryption() *cobra.Command {
 		Long: "Show which keys have sealed the stored tokens, as the API sees it. It takes a key with the scope admin. keys status shows the\n" +
 			"same from the database, and which of the keys the environment holds.",
 	}
-	return p.watched(command, func([]string) source {
+	return p.watched(command, polled, func([]string) source {
 		return func(look *look) (snapshot, error) {
 			raw, err := look.api.Do(look.ctx, client.Call{Method: http.MethodGet, Path: "/v1/encryption"})
 			if err != nil {

@@ -129,7 +129,7 @@ func (p *program) tasksCounts() *cobra.Command {
 	var filter taskFilter
 	filter.addRest(command)
 	var flags apiFlags
-	var watch watchFlags
+	watch := watchFlags{news: told}
 	flags.add(command)
 	watch.add(command)
 	command.RunE = func(command *cobra.Command, _ []string) error {
@@ -179,7 +179,7 @@ func (p *program) tasksShow() *cobra.Command {
 		Use: "show ID", Short: "Show one task and its attempts", Args: exactly(1, "the id of one task"),
 		Long: "Show one task and its attempts. With --watch it ends by itself when the task has ended.",
 	}
-	return p.watched(command, func(args []string) source {
+	return p.watched(command, told, func(args []string) source {
 		path := tasksPath + "/" + url.PathEscape(args[0])
 		return func(look *look) (snapshot, error) {
 			raw, err := look.api.Do(look.ctx, client.Call{Method: http.MethodGet, Path: path})
@@ -239,7 +239,7 @@ func (p *program) tasksAttempts() *cobra.Command {
 	command := &cobra.Command{
 		Use: "attempts ID", Short: "List the attempts of a task, first to last", Args: exactly(1, "the id of one task"),
 	}
-	return p.watched(command, func(args []string) source {
+	return p.watched(command, told, func(args []string) source {
 		return func(look *look) (snapshot, error) {
 			found, err := fetchList(look, tasksPath+"/"+url.PathEscape(args[0])+"/attempts", nil, 0)
 			if err != nil {

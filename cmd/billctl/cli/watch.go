@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,10 +20,22 @@ import (
 // leastPause keeps a watcher from being a load test.
 const leastPause = 100 * time.Millisecond
 
+// leastRest is how long a watcher rests after a look, however much happens.
+const leastRest = 250 * time.Millisecond
+
+// news says whether the API's events tell when to look again.
+type news bool
+
+const (
+	polled news = false
+	told   news = true // of tasks
+)
+
 // watchFlags are the flags of what can be looked at again and again.
 type watchFlags struct {
 	watch bool
 	every time.Duration
+	news  news // no flag: it depends on what is looked at
 }
 
 func (f *watchFlags) add(command *cobra.Command) {
@@ -55,9 +68,9 @@ type line struct {
 type source func(*look) (snapshot, error)
 
 // watched makes command show what the source sees, once or with --watch again and again.
-func (p *program) watched(command *cobra.Command, of func(args []string) source) *cobra.Command {
+func (p *program) watched(command *cobra.Command, news news, of func(args []string) source) *cobra.Command {
 	var flags apiFlags
-	var watch watchFlags
+	watch := watchFlags{news: news}
 	flags.add(command)
 	watch.add(command)
 	command.RunE = func(command *cobra.Command, args []string) error {
@@ -76,7 +89,7 @@ func (p *program) look(ctx context.Context, flags apiFlags, watch watchFlags, fr
 		return err
 	}
 	if watch.watch {
-		return p.watch(&look{ctx, api}, flags.json, watch.every, from)
+		return p.watch(&look{ctx, api}, flags.json, watch, from)
 	}
 	seen, err := from(&look{ctx, api})
 	if err != nil {
@@ -90,23 +103,25 @@ func (p *program) look(ctx context.Context, flags apiFlags, watch watchFlags, fr
 }
 
 // watch looks until ctx ends, which is how a person ends it and no failure. It goes on when the API is away for a while.
-func (p *program) watch(of *look, asJSON bool, every time.Duration, from source) error {
+func (p *program) watch(of *look, asJSON bool, flags watchFlags, from source) error {
 	show := p.appender(asJSON)
 	if !asJSON && p.terminal(p.Out) {
 		show = p.redraw
 	}
-	pause := time.NewTicker(every)
+	moved, end := listen(of, flags.news)
+	defer end()
+	pause := time.NewTicker(flags.every)
 	defer pause.Stop()
 	away := false
 	for first := true; ; first = false {
 		seen, err := from(of)
 		switch {
 		case of.ctx.Err() != nil:
-			return nil //nolint:nilerr // the look was ended
+			return nil
 		case err != nil && (first || !passes(err)):
 			return err
 		case err != nil && !away:
-			p.sayf("%s; looking again every %s\n", err, every)
+			p.sayf("%s; looking again every %s\n", err, flags.every)
 			away = true
 		case err == nil:
 			away = false
@@ -115,11 +130,54 @@ func (p *program) watch(of *look, asJSON bool, every time.Duration, from source)
 				return nil
 			}
 		}
-		select {
-		case <-of.ctx.Done():
+		if !rest(of.ctx, pause.C, moved) {
 			return nil
-		case <-pause.C:
 		}
+	}
+}
+
+// rest returns when it is time to look again, and false when ctx has ended.
+func rest(ctx context.Context, pause <-chan time.Time, moved <-chan struct{}) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-pause:
+		return true
+	case <-moved:
+	}
+	little := time.NewTimer(leastRest) // what comes with it is seen by the same look
+	defer little.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-little.C:
+		return true
+	}
+}
+
+// listen says when the API's events tell of something new. Where there are none, as with an older API, nothing is said, and the looks
+// every now and then are all there is. end waits for what listens.
+func listen(of *look, news news) (moved <-chan struct{}, end func()) {
+	something := make(chan struct{}, 1)
+	if !news {
+		return something, func() {}
+	}
+	ctx, cancel := context.WithCancel(of.ctx)
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		for _, err := range of.api.Events(ctx, client.EventsQuery{}) {
+			if err != nil {
+				return
+			}
+			select {
+			case something <- struct{}{}:
+			default: // it is said already
+			}
+		}
+	})
+	return something, func() {
+		cancel()
+		listening.Wait()
 	}
 }
 

@@ -126,3 +126,29 @@ func TestCtrlCEndsAWatcherWithCodeZero(t *testing.T) {
 		t.Errorf("%v, %q", err, out.String())
 	}
 }
+
+// TestEventsSayWhenToLookAgain, long before it would be time.
+func TestEventsSayWhenToLookAgain(t *testing.T) {
+	t.Parallel()
+	looked := make(chan struct{}, 10)
+	show := &scenes{answer: []http.HandlerFunc{answerJSON(other("a", "pending")), answerJSON(other("a", "succeeded"))}}
+	api := newAPI(t, map[string]http.HandlerFunc{
+		"GET /v1/tasks/a/attempts": answerJSON(page("")),
+		"GET /v1/tasks/a": func(w http.ResponseWriter, r *http.Request) {
+			show.serve(w, r)
+			looked <- struct{}{}
+		},
+		"GET /v1/events": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			<-looked
+			_, _ = w.Write([]byte("id: 1\nevent: task\ndata: {\"id\":\"a\"}\n\n"))
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		},
+	})
+	if got := run(t, api.env(), "tasks", "show", "a", "--watch", "--every", "1h"); got.code != 0 || !strings.Contains(got.out, "a  succeeded") {
+		t.Errorf("%+v", got)
+	}
+}
