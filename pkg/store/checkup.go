@@ -118,7 +118,7 @@ SELECT text FROM (
 	SELECT 8, 'no role has any right to ' || name FROM tables AS t
 	WHERE NOT EXISTS (
 		SELECT FROM unnest(ARRAY['billonce_api', 'billonce_worker', 'billonce_read', 'billonce_rotate']) AS role
-		WHERE has_table_privilege(role, t.oid, 'SELECT, INSERT, UPDATE, DELETE') OR has_any_column_privilege(role, t.oid, 'SELECT, INSERT, UPDATE'))
+		WHERE has_table_privilege(role::name, t.oid, 'SELECT, INSERT, UPDATE, DELETE') OR has_any_column_privilege(role::name, t.oid, 'SELECT, INSERT, UPDATE'))
 	UNION ALL
 	SELECT DISTINCT 9, 'everybody who comes into the database has rights to ' || t.name FROM tables AS t CROSS JOIN LATERAL aclexplode(t.relacl) AS acl
 	WHERE acl.grantee = 0

@@ -57,8 +57,8 @@ func TestACheckupFindsWhatIsWrong(t *testing.T) {
 		t.Helper()
 		db.SQL.MustExec(`
 			INSERT INTO scheduled_tasks (id, merchant_id, kind, status, run_at, first_sent_at, sent_auth, sent_account, worker_id, claimed_at, held_at, waiting_since)
-			SELECT gen_random_uuid(), $1, 'invoice.create', $2, `+runAt+`, CASE WHEN $2 <> 'pending' THEN now() END,
-				CASE WHEN $2 <> 'pending' THEN 'token' END, CASE WHEN $2 <> 'pending' THEN 'acct_1' END, `+more, merchant.ID, status)
+			SELECT gen_random_uuid(), $1, 'invoice.create', $2::text, `+runAt+`, CASE WHEN $2::text <> 'pending' THEN now() END,
+				CASE WHEN $2::text <> 'pending' THEN 'token' END, CASE WHEN $2::text <> 'pending' THEN 'acct_1' END, `+more, merchant.ID, status)
 	}
 	insert("pending", "now() - interval '10 minutes'", "NULL, NULL, NULL, NULL")
 	insert("pending", "now() - interval '20 minutes'", "NULL, NULL, now(), NULL")
