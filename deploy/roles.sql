@@ -93,7 +93,7 @@ DO $$
 DECLARE
     one record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('merchants') AND attname = 'has_access_token') THEN
+    IF to_regclass('outcome_minutes') IS NULL THEN
         RAISE NOTICE 'the schema is older than roles.sql: migrate, then run this again';
         RETURN;
     END IF;
@@ -150,10 +150,12 @@ BEGIN
     GRANT INSERT ON archived_tasks TO billonce_worker;
 
     -- Workers and the clock.
-    GRANT SELECT, INSERT, UPDATE (heartbeat_at), DELETE ON workers TO billonce_worker;
+    GRANT SELECT, INSERT, UPDATE (heartbeat_at, draining_at), DELETE ON workers TO billonce_worker;
+    GRANT SELECT, INSERT, UPDATE (succeeded, failed, in_doubt, retried), DELETE ON outcome_minutes TO billonce_worker;
+    GRANT SELECT ON workers, outcome_minutes TO billonce_api;
     GRANT SELECT, UPDATE (high_water) ON clock TO billonce_worker;
     GRANT SELECT, INSERT ON clock_steps TO billonce_worker;
-    GRANT SELECT ON workers, clock, clock_steps TO billonce_read;
+    GRANT SELECT ON workers, outcome_minutes, clock, clock_steps TO billonce_read;
 
     -- Encryption keys: identifiers and check values, never the keys. development_key is one, and always empty in production.
     -- A service cannot take back that a key is retired.

@@ -19,6 +19,7 @@ import (
 var (
 	_ httpapi.Merchants = (*store.Store)(nil)
 	_ httpapi.Tasks     = (*store.Store)(nil)
+	_ httpapi.Standing  = (*store.Store)(nil)
 	_ httpapi.APIKeys   = (*store.Store)(nil)
 	_ httpapi.Audit     = (*store.Store)(nil)
 	_ httpapi.Freezer   = gateway.Freezer{}
@@ -59,7 +60,7 @@ func API() Service {
 func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 	base.registerQueue()
 	server := httpapi.New(httpapi.Deps{
-		Merchants: base.store, Tasks: base.store, Keys: base.store, Audit: base.store,
+		Merchants: base.store, Tasks: base.store, Standing: base.store, Keys: base.store, Audit: base.store,
 		Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health,
 		Metrics: telemetry.NewAPIMetrics(base.registry), Log: base.log,
 		AdminKey: conf.AdminKey, RequireKey: conf.RequireKey,

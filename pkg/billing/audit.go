@@ -14,6 +14,7 @@ type Actor struct {
 	Name      string // of the key
 	Address   string // the peer's; "" where there is none
 	RequestID string
+	Reason    string // why, in the asker's words; "" where none is given
 }
 
 // Actors that are no API key.
@@ -42,6 +43,16 @@ type actorKey struct{}
 // WithActor says who asks for what is done under the context. Changes that a [Store] makes under it are recorded as the actor's.
 func WithActor(ctx context.Context, actor Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, actor)
+}
+
+// WithReason says why the actor of the context asks. It changes nothing where nobody does.
+func WithReason(ctx context.Context, reason string) context.Context {
+	actor, ok := ActorOf(ctx)
+	if !ok || reason == "" {
+		return ctx
+	}
+	actor.Reason = reason
+	return WithActor(ctx, actor)
 }
 
 // ActorOf returns who asks; ok is false where nobody does, as in a worker.
