@@ -79,11 +79,11 @@ func TestSendingAFileAgainSchedulesNothingTwice(t *testing.T) {
 		opts batch.Options
 		more int
 	}{
-		"TheSame":         {first, batch.Options{Size: 3}, 0},
-		"OtherParts":      {first, batch.Options{Size: 1}, 0},
-		"OneMoreBefore":   {`{"kind":"invoice.pay","target":"in_9"}` + "\n" + first, batch.Options{Size: 3}, 1},
+		"TheSame":          {first, batch.Options{Size: 3}, 0},
+		"OtherParts":       {first, batch.Options{Size: 1}, 0},
+		"OneMoreBefore":    {`{"kind":"invoice.pay","target":"in_9"}` + "\n" + first, batch.Options{Size: 3}, 1},
 		"WrittenOtherwise": {`{ "target": "in_1", "kind": "invoice.pay" }`, batch.Options{Size: 3}, 0},
-		"AnotherSeries":   {first, batch.Options{Size: 10, Series: "march"}, 3},
+		"AnotherSeries":    {first, batch.Options{Size: 10, Series: "march"}, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			again := &book{keys: maps.Clone(api.keys)}

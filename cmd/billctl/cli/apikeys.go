@@ -178,7 +178,9 @@ func (p *program) apiKeysRevoke() *cobra.Command {
 	}
 	return changeEach(p, command, change[client.APIKey]{
 		path: keysPath, verb: "revoke", doing: "revoke the keys",
-		say: func(_ string, key client.APIKey, _ bool) { p.printf("%s is %s\n", plain(key.ID), plain(string(key.Status))) },
+		say: func(_ string, key client.APIKey, _ bool) {
+			p.printf("%s is %s\n", plain(key.ID), plain(string(key.Status)))
+		},
 	})
 }
 

@@ -196,7 +196,7 @@ func (p *program) contextDelete() *cobra.Command {
 
 // contextFlags are what context set is told.
 type contextFlags struct {
-	url, keyFrom, keyFile, keyCommand   string
+	url, keyFrom, keyFile, keyCommand     string
 	noKey, production, plaintext, makeUse bool
 }
 

@@ -149,7 +149,9 @@ func TestWhoIsAskedWithWhichKey(t *testing.T) {
 func TestAKeyDoesNotLeaveTheMachineInTheClear(t *testing.T) {
 	t.Parallel()
 	key := map[string]string{"BILLONCE_API_KEY": testKey}
-	with := func(name, value string) map[string]string { return map[string]string{"BILLONCE_API_KEY": testKey, name: value} }
+	with := func(name, value string) map[string]string {
+		return map[string]string{"BILLONCE_API_KEY": testKey, name: value}
+	}
 	if got := run(t, key, "tasks", "list", "--url", "http://billing.invalid"); got.code != 2 || !strings.Contains(got.err, "without TLS") {
 		t.Errorf("%+v", got)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"billonce/pkg/billing"
 	"billonce/pkg/client"
 )
 
@@ -100,7 +101,7 @@ func (e *examination) overview(ctx context.Context) {
 	}
 	if n := seen.Attention.Overdue; n > 0 {
 		e.fail(advice{do: "see whether workers are alive and have free slots; billctl tasks list --attention shows them", page: "docs/runbook.md#workers-fall-silent"},
-			"%d%s tasks have been due for over %s", n, more, overdueAfter)
+			"%d%s tasks have been due for over %s", n, more, billing.OverdueAfter)
 	}
 	if n := seen.Attention.InDoubt; n > 0 {
 		e.warn(advice{do: "look at each: billctl tasks list --status in_doubt", page: "docs/runbook.md#a-task-is-in-doubt"}, "%d%s tasks are in doubt", n, more)

@@ -202,11 +202,8 @@ func (e *examination) workersSeen(alive, slots int, versions map[string]int, sil
 	}
 }
 
-// overdueAfter is how long a task may be due before somebody should know.
-const overdueAfter = 5 * time.Minute
-
 func (e *examination) tasks(ctx context.Context) {
-	found, err := e.Database.Backlog(ctx, overdueAfter)
+	found, err := e.Database.Backlog(ctx, billing.OverdueAfter)
 	if err != nil {
 		e.blind(err)
 		return
@@ -217,7 +214,7 @@ func (e *examination) tasks(ctx context.Context) {
 	}
 	if found.Overdue > 0 {
 		e.fail(advice{do: "see whether workers are alive and have free slots; billctl tasks list --attention shows them", page: "docs/runbook.md#workers-fall-silent"},
-			"%d%s tasks have been due for over %s, the first for %s", found.Overdue, more, overdueAfter, seconds(found.OldestDue))
+			"%d%s tasks have been due for over %s, the first for %s", found.Overdue, more, billing.OverdueAfter, seconds(found.OldestDue))
 	}
 	if found.Orphaned > 0 {
 		e.warn(advice{do: "look again in a minute: a worker that is alive takes them over", page: "docs/runbook.md#workers-fall-silent"},
@@ -254,7 +251,9 @@ func (e *examination) archive(ctx context.Context) {
 
 func days(d time.Duration) int { return int(d / (24 * time.Hour)) }
 
-func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)).Round(time.Second) }
+func seconds(n float64) time.Duration {
+	return time.Duration(n * float64(time.Second)).Round(time.Second)
+}
 
 // denied reports whether the user may not see what was asked for.
 func denied(err error) bool { return errors.Is(err, billing.ErrDenied) }

@@ -27,8 +27,8 @@ const (
 type Finding struct {
 	Check   string `json:"check"` // what was looked at
 	Level   Level  `json:"level"`
-	What    string `json:"what"`             // what was seen
-	Do      string `json:"do,omitempty"`     // what to do about it
+	What    string `json:"what"`              // what was seen
+	Do      string `json:"do,omitempty"`      // what to do about it
 	Runbook string `json:"runbook,omitempty"` // where it is explained: a page and its heading
 }
 
@@ -97,9 +97,13 @@ func (e *examination) ok(format string, args ...any) {
 // advice is what to do and where it is explained.
 type advice struct{ do, page string }
 
-func (e *examination) warn(what advice, format string, args ...any) { e.found(Warn, what, format, args) }
+func (e *examination) warn(what advice, format string, args ...any) {
+	e.found(Warn, what, format, args)
+}
 
-func (e *examination) fail(what advice, format string, args ...any) { e.found(Fail, what, format, args) }
+func (e *examination) fail(what advice, format string, args ...any) {
+	e.found(Fail, what, format, args)
+}
 
 func (e *examination) found(level Level, what advice, format string, args []any) {
 	e.tell(Finding{Check: e.check, Level: level, What: said(format, args), Do: what.do, Runbook: what.page})

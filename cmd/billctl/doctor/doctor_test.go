@@ -53,16 +53,18 @@ func well() *database {
 	}
 }
 
-func (d *database) Ping(context.Context) error                     { return d.ping }
-func (d *database) Server(context.Context) (store.Server, error)   { return d.server, nil }
-func (d *database) Schema(context.Context) (int64, int64, error)   { return d.version, 11, nil }
-func (d *database) Grants(context.Context) ([]string, bool, error) { return d.wrong, !d.noRoles, d.blind }
+func (d *database) Ping(context.Context) error                   { return d.ping }
+func (d *database) Server(context.Context) (store.Server, error) { return d.server, nil }
+func (d *database) Schema(context.Context) (int64, int64, error) { return d.version, 11, nil }
+func (d *database) Grants(context.Context) ([]string, bool, error) {
+	return d.wrong, !d.noRoles, d.blind
+}
 func (d *database) KeyUses(context.Context) ([]store.KeyUse, error) {
 	return d.uses, errors.Join(d.usesErr, d.blind)
 }
-func (d *database) UnsealedTokens(context.Context) (int, error)        { return d.unsealed, d.blind }
-func (d *database) Clock(context.Context) (store.ClockState, error)    { return d.clock, d.blind }
-func (d *database) Now(context.Context) (time.Time, error)             { return d.clock.Now, d.blind }
+func (d *database) UnsealedTokens(context.Context) (int, error)         { return d.unsealed, d.blind }
+func (d *database) Clock(context.Context) (store.ClockState, error)     { return d.clock, d.blind }
+func (d *database) Now(context.Context) (time.Time, error)              { return d.clock.Now, d.blind }
 func (d *database) Workers(context.Context) ([]store.SeenWorker, error) { return d.workers, d.blind }
 func (d *database) Backlog(context.Context, time.Duration) (store.Backlog, error) {
 	return d.backlog, d.blind

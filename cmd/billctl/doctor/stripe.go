@@ -24,8 +24,8 @@ var clockAdvice = advice{ //nolint:gochecknoglobals // a constant
 // stripe makes one request without a key: any answer shows that the way is open. It returns Stripe's clock, if it told it.
 func (e *examination) stripe(ctx context.Context) *reading {
 	what := advice{
-		do:     "look at name resolution, firewall, proxy (HTTPS_PROXY) and certificates of this machine; tasks wait and run when Stripe is back",
-		page:   "docs/runbook.md#stripe-is-away",
+		do:   "look at name resolution, firewall, proxy (HTTPS_PROXY) and certificates of this machine; tasks wait and run when Stripe is back",
+		page: "docs/runbook.md#stripe-is-away",
 	}
 	through := e.Stripe.Through
 	if through == nil {
