@@ -163,11 +163,6 @@ func clone(rows [][]string) [][]string {
 	return copied
 }
 
-// always narrows a list by what is known beforehand.
-func always(query url.Values) func() (url.Values, error) {
-	return func() (url.Values, error) { return query, nil }
-}
-
 // given narrows a list by the flags that have a value.
 func given(filters map[string]*string) func() (url.Values, error) {
 	return func() (url.Values, error) {

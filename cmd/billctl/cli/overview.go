@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -134,7 +133,15 @@ func (p *program) workers() *cobra.Command {
 		Use: "workers", Short: "List workers, those alive first", Args: exactly(0, "no arguments"),
 		Long: "List workers, those alive first. It takes a key that is for all merchants.",
 	}
-	return p.list(command, "/v1/workers", always(url.Values{}), p.workerColumns())
+	return p.watched(command, polled, func([]string) source {
+		return func(look *look) (snapshot, error) {
+			var found listing // there is one page
+			if err := look.api.Get(look.ctx, "/v1/workers", nil, &found); err != nil {
+				return snapshot{}, err
+			}
+			return p.listed(found, p.workerColumns())
+		}
+	})
 }
 
 func (p *program) workerColumns() columns {

@@ -145,7 +145,7 @@ func (e *examination) compare(name, other string, distance, doubt time.Duration,
 	case apart >= clockWarn:
 		e.warn(what, "%s", text)
 	default:
-		e.ok("%s and %s agree within %s", name, other, (distance.Abs() + doubt).Round(time.Millisecond))
+		e.ok("%s and %s agree within %s", name, other, (distance.Abs() + doubt + time.Millisecond/2).Round(time.Millisecond))
 	}
 }
 
