@@ -129,9 +129,20 @@ func TestWrongTasksAreRefused(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"BILLONCE_API_KEY": testKey}
 	for _, args := range [][]string{
-		{}, {"--param", "x"}, {"--param", "a:={"}, {"--param", "a[=1"}, {"--param", "a=1", "--param", "a=2"},
-		{"--param", "a[0]=1", "--param", "a[x]=2"}, {"--param", "a[1]=1"}, {"--param", "a=1", "--param", "a[x]=2"}, {"--params", "[]"},
-		{"--params", "x"}, {"--metadata", "x"}, {"--run-at", "noon"}, {"--stop-code", "x"}, {"--param", "a[0]=1", "--param", "a[0]=2"},
+		{},
+		{"--param", "x"},
+		{"--param", "a:={"},
+		{"--param", "a[=1"},
+		{"--param", "a=1", "--param", "a=2"},
+		{"--param", "a[0]=1", "--param", "a[x]=2"},
+		{"--param", "a[1]=1"},
+		{"--param", "a=1", "--param", "a[x]=2"},
+		{"--params", "[]"},
+		{"--params", "x"},
+		{"--metadata", "x"},
+		{"--run-at", "noon"},
+		{"--stop-code", "x"},
+		{"--param", "a[0]=1", "--param", "a[0]=2"},
 	} {
 		args = append([]string{"tasks", "create", "--kind", "invoice.pay"}, args...)
 		if !strings.Contains(strings.Join(args, " "), "--merchant") && len(args) > 4 {

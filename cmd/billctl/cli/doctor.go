@@ -152,7 +152,7 @@ func (p *program) printFinding(one doctor.Finding) {
 
 // diagnosis ends the examination.
 func (p *program) diagnosis(flags doctorFlags, findings []doctor.Finding) error {
-	counts := map[doctor.Level]int{}
+	counts := map[doctor.Level]int{doctor.OK: 0, doctor.Warn: 0, doctor.Fail: 0}
 	for _, one := range findings {
 		counts[one.Level]++
 	}
@@ -160,7 +160,7 @@ func (p *program) diagnosis(flags doctorFlags, findings []doctor.Finding) error 
 		err := p.printJSON(struct {
 			Findings []doctor.Finding     `json:"findings"`
 			Counts   map[doctor.Level]int `json:"counts"`
-		}{findings, map[doctor.Level]int{doctor.OK: counts[doctor.OK], doctor.Warn: counts[doctor.Warn], doctor.Fail: counts[doctor.Fail]}})
+		}{findings, counts})
 		if err != nil {
 			return err
 		}

@@ -242,8 +242,10 @@ func (e *examination) archive(ctx context.Context) {
 	case err != nil:
 		e.blind(err)
 	case oldest > e.Retention+2*24*time.Hour:
-		e.warn(advice{do: "see the workers' log for `no finished tasks archived`; set TASK_RETENTION here as the workers have it",
-			page: "docs/runbook.md#the-archive-does-not-keep-up"}, "the oldest finished task is %d days old, and %d are kept", days(oldest), days(e.Retention))
+		e.warn(advice{
+			do:   "see the workers' log for `no finished tasks archived`; set TASK_RETENTION here as the workers have it",
+			page: "docs/runbook.md#the-archive-does-not-keep-up",
+		}, "the oldest finished task is %d days old, and %d are kept", days(oldest), days(e.Retention))
 	default:
 		e.ok("finished tasks are archived in time: the oldest is %d days old, %d are kept", days(oldest), days(e.Retention))
 	}

@@ -59,18 +59,25 @@ func (d *database) Schema(context.Context) (int64, int64, error) { return d.vers
 func (d *database) Grants(context.Context) ([]string, bool, error) {
 	return d.wrong, !d.noRoles, d.blind
 }
+
 func (d *database) KeyUses(context.Context) ([]store.KeyUse, error) {
 	return d.uses, errors.Join(d.usesErr, d.blind)
 }
-func (d *database) UnsealedTokens(context.Context) (int, error)         { return d.unsealed, d.blind }
-func (d *database) Clock(context.Context) (store.ClockState, error)     { return d.clock, d.blind }
-func (d *database) Now(context.Context) (time.Time, error)              { return d.clock.Now, d.blind }
+
+func (d *database) UnsealedTokens(context.Context) (int, error)     { return d.unsealed, d.blind }
+func (d *database) Clock(context.Context) (store.ClockState, error) { return d.clock, d.blind }
+func (d *database) Now(context.Context) (time.Time, error)          { return d.clock.Now, d.blind }
+
 func (d *database) Workers(context.Context) ([]store.SeenWorker, error) { return d.workers, d.blind }
+
 func (d *database) Backlog(context.Context, time.Duration) (store.Backlog, error) {
 	return d.backlog, d.blind
 }
+
 func (d *database) OldestFinished(context.Context) (time.Duration, error) { return d.oldest, d.blind }
-func (d *database) Tables(context.Context) ([]store.Table, error)         { return d.tables, d.blind }
+
+func (d *database) Tables(context.Context) ([]store.Table, error) { return d.tables, d.blind }
+
 func (d *database) LongTransactions(context.Context, time.Duration) ([]store.LongTransaction, int, error) {
 	return d.open, d.hidden, d.blind
 }

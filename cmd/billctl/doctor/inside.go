@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	keysPage   = "docs/runbook.md#rotate-the-encryption-key"
-	tokensPage = "docs/runbook.md#a-stored-token-does-not-open"
+	keysPage     = "docs/runbook.md#rotate-the-encryption-key"
+	unsealedPage = "docs/runbook.md#a-stored-token-does-not-open"
 )
 
 // keys looks at what the stored tokens were sealed with.
@@ -49,7 +49,7 @@ func (e *examination) keys(ctx context.Context) {
 		bad = true
 		e.blind(err)
 	case n > 0:
-		tell(Fail, advice{do: "find out who wrote them, replace them at Stripe, store new ones over the API", page: tokensPage},
+		tell(Fail, advice{do: "find out who wrote them, replace them at Stripe, store new ones over the API", page: unsealedPage},
 			"%d stored tokens are not sealed: somebody wrote them by hand", n)
 	}
 	if !bad {
@@ -68,7 +68,7 @@ func (e *examination) keyUse(use store.KeyUse, tell func(Level, advice, string, 
 	case !use.Active && use.Tokens > 0:
 		tell(Warn, rotate, "%d tokens are still sealed with key %s: its rotation has not ended", use.Tokens, use.ID)
 	case use.Active && use.Sealings >= billing.SealingsMany:
-		tell(Warn, advice{do: "rotate it", page: keysPage}, "key %s has sealed %d times, and may do so %d times", use.ID, use.Sealings, int64(billing.SealingsMost))
+		tell(Warn, advice{do: "rotate it", page: keysPage}, "key %s has sealed %d times, and may do so %d times", use.ID, use.Sealings, billing.SealingsMost)
 	}
 	if use.ID != "" && use.Unbound > 0 {
 		tell(Warn, rotate, "%d tokens of key %s are bound to no place", use.Unbound, use.ID)
