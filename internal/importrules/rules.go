@@ -47,6 +47,7 @@ const (
 	yaml = "go.yaml.in/yaml/v3"
 
 	isatty      = "github.com/mattn/go-isatty"
+	term        = "golang.org/x/term"
 	progressbar = "github.com/schollz/progressbar/v3"
 )
 
@@ -69,7 +70,7 @@ var rooms = []room{
 	{dir: "cmd/api", may: services},
 	{dir: "cmd/worker", may: services},
 	{dir: "cmd/stripesim", may: services},
-	{dir: "cmd/billctl", may: []string{std, module + "/", uuid, xsync, cobra, goose, pq, isatty, progressbar}},
+	{dir: "cmd/billctl", may: []string{std, module + "/", uuid, xsync, cobra, goose, pq, isatty, progressbar, term}},
 	{dir: "db/migrations", may: []string{std}},
 	{dir: "deploy", may: []string{std}},
 	{dir: "internal/importrules", may: []string{std}},

@@ -17,6 +17,7 @@ const (
 	FinishLimited = finishLimited
 	SettleQuery   = settleQuery
 	FinishQuery   = finishQuery
+	BacklogQuery  = backlogQuery
 
 	ReadEventsQuery = readEventsQuery
 )
