@@ -58,12 +58,13 @@ var (
 	span  = regexp.MustCompile("`([^`]+)`")
 	// A call ends where the shell's line does.
 	called = regexp.MustCompile(`(?:^|[\s(])(?:bin/)?billctl ([^|&;>)\n]*)`)
-	inside = regexp.MustCompile(`docker-compose run --rm (?:keys|rotate) ([^|&;>)\n]*)`)
+	inside     = regexp.MustCompile(`docker-compose run --rm (?:keys|rotate) ([^|&;>)\n]*)`)
+	redirected = regexp.MustCompile(` [0-9]*>>?\s*\S+`)
 )
 
 func callsIn(page string) (list []documented) {
 	for _, block := range fence.FindAllStringSubmatch(page, -1) {
-		text := strings.ReplaceAll(block[1], "\\\n", " ")
+		text := redirected.ReplaceAllString(strings.ReplaceAll(block[1], "\\\n", " "), "")
 		for _, pattern := range []*regexp.Regexp{called, inside} {
 			for _, match := range pattern.FindAllStringSubmatch(text, -1) {
 				list = append(list, documented{text: match[1]})
@@ -91,12 +92,12 @@ func (d documented) check() error {
 		args[i] = strings.Trim(arg, `"'`)
 	}
 	p := &program{Streams: Streams{Lookup: func(string) (string, bool) { return "", false }}, out: io.Discard, err: io.Discard}
-	command, rest, err := p.root().Find(args)
-	if err != nil {
+	root := p.root()
+	root.InitDefaultHelpCmd() // as Execute does
+	root.InitDefaultCompletionCmd(args...)
+	command, rest, err := root.Find(args)
+	if err != nil || slices.Contains(rest, "…") {
 		return err
-	}
-	if command.HasSubCommands() && !command.Runnable() || slices.Contains(rest, "…") {
-		return nil
 	}
 	if err := command.ParseFlags(rest); err != nil {
 		return err
