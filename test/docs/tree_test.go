@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -63,7 +64,11 @@ var (
 func newPage(name, content string) page {
 	one := page{path: name, prose: comment.ReplaceAllString(fenced.ReplaceAllString(content, ""), "")}
 	for _, match := range heading.FindAllStringSubmatch(one.prose, -1) {
-		one.marks = append(one.marks, anchor(match[1]))
+		mark := anchor(match[1])
+		for n := 1; slices.Contains(one.marks, mark); n++ { // the second of its name
+			mark = fmt.Sprintf("%s-%d", anchor(match[1]), n)
+		}
+		one.marks = append(one.marks, mark)
 	}
 	return one
 }

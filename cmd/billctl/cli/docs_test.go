@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
 )
 
 // TestThePagesCallWhatThereIs: each call of billctl in a document names commands and flags that the program has, and as many arguments
@@ -57,7 +56,7 @@ var (
 	fence = regexp.MustCompile("(?ms)^ *```[a-z]*\n(.*?)^ *```$")
 	span  = regexp.MustCompile("`([^`]+)`")
 	// A call ends where the shell's line does.
-	called = regexp.MustCompile(`(?:^|[\s(])(?:bin/)?billctl ([^|&;>)\n]*)`)
+	called     = regexp.MustCompile(`(?:^|[\s(])(?:bin/)?billctl ([^|&;>)\n]*)`)
 	inside     = regexp.MustCompile(`docker-compose run --rm (?:keys|rotate) ([^|&;>)\n]*)`)
 	redirected = regexp.MustCompile(` [0-9]*>>?\s*\S+`)
 )
@@ -129,4 +128,3 @@ func TestCallsAreUnderstood(t *testing.T) {
 		t.Errorf("wrong are %s", got)
 	}
 }
-
