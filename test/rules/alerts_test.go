@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"log/slog"
 	"regexp"
 	"strings"
 	"testing"
@@ -10,7 +11,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql"
-	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/template"
 )
 
@@ -19,7 +19,7 @@ const rulesFile = "../../deploy/prometheus/rules.yml"
 // rulesOf reads the rules with Prometheus's own parser and returns them in their order.
 func rulesOf(t *testing.T) (list []rulefmt.Rule) {
 	t.Helper()
-	read, faults := rulefmt.ParseFile(rulesFile, false, model.UTF8Validation, parser.Options{})
+	read, faults := rulefmt.ParseFile(rulesFile, false, model.UTF8Validation, language, slog.New(slog.DiscardHandler))
 	for _, fault := range faults {
 		t.Error(fault)
 	}

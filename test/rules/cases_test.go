@@ -83,7 +83,7 @@ var cases = []sample{
 		`billonce_stripe_requests_total{op="invoice.pay",code="402"} 0+90x30`, `billonce_stripe_requests_total{op="invoice.pay",code="none"} 0+10x30`,
 	}},
 	{alert: "BillonceStripeUnreachable", name: "NothingToDo", at: 14 * minute, silent: true, series: []string{`billonce_stripe_requests_total{op="invoice.pay",code="none"} 7x30`}},
-	{alert: "BillonceStripeRateLimits", name: "TwoASecond", at: 12 * minute, series: []string{`billonce_stripe_rate_limited_total{instance="w"} 0+60x30`}},
+	{alert: "BillonceStripeRateLimits", name: "TwoASecond", at: 14 * minute, series: []string{`billonce_stripe_rate_limited_total{instance="w"} 0+60x30`}},
 	{alert: "BillonceStripeRateLimits", name: "OneInAWhile", at: 14 * minute, silent: true, series: []string{`billonce_stripe_rate_limited_total{instance="w"} 0+15x30`}},
 	{alert: "BillonceNoApi", name: "OnlyAWorker", at: 3 * minute, series: []string{`billonce_build_info{service="worker"} 1x20`}},
 	{alert: "BillonceNoApi", name: "ThereIsOne", at: 9 * minute, silent: true, series: []string{`billonce_build_info{service="api"} 1x20`}},

@@ -53,12 +53,12 @@ type documented struct {
 }
 
 var (
-	fence = regexp.MustCompile("(?ms)^ *```[a-z]*\n(.*?)^ *```$")
-	span  = regexp.MustCompile("`([^`]+)`")
+	fence   = regexp.MustCompile("(?ms)^ *```[a-z]*\n(.*?)^ *```$")
+	inlined = regexp.MustCompile("`([^`]+)`")
 	// A call ends where the shell's line does.
 	called     = regexp.MustCompile(`(?:^|[\s(])(?:bin/)?billctl ([^|&;>)\n]*)`)
 	inside     = regexp.MustCompile(`docker-compose run --rm (?:keys|rotate) ([^|&;>)\n]*)`)
-	redirected = regexp.MustCompile(` [0-9]*>>?\s*\S+`)
+	redirected = regexp.MustCompile(` [0-9]*>>?\s*[^\s;]+`)
 )
 
 func callsIn(page string) (list []documented) {
@@ -70,7 +70,7 @@ func callsIn(page string) (list []documented) {
 			}
 		}
 	}
-	for _, code := range span.FindAllStringSubmatch(fence.ReplaceAllString(page, ""), -1) {
+	for _, code := range inlined.FindAllStringSubmatch(fence.ReplaceAllString(page, ""), -1) {
 		text := strings.Join(strings.Fields(code[1]), " ") // a line of prose may end within it
 		for _, pattern := range []*regexp.Regexp{called, inside} {
 			for _, match := range pattern.FindAllStringSubmatch(text, -1) {
