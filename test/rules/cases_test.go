@@ -107,12 +107,20 @@ var cases = []sample{
 		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="2.5"} 0+100x30`,
 		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="+Inf"} 0+100x30`,
 	}},
-	{alert: "BillonceApiSlow", name: "OnlyListenersAndBatches", at: 14 * minute, silent: true, series: []string{
+	{alert: "BillonceApiSlow", name: "OnlyListeners", at: 14 * minute, silent: true, series: []string{
 		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="1"} 0+100x30`,
+		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="60"} 0+100x30`,
 		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="+Inf"} 0+100x30`,
 		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/events",le="1"} 0x30`,
+		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/events",le="60"} 0+100x30`,
 		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/events",le="+Inf"} 0+100x30`,
+	}},
+	{alert: "BillonceApiSlow", name: "OnlyBatches", at: 14 * minute, silent: true, series: []string{
+		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="1"} 0+100x30`,
+		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="60"} 0+100x30`,
+		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="+Inf"} 0+100x30`,
 		`billonce_http_request_duration_seconds_bucket{method="POST",route="/v1/tasks/batch",le="1"} 0x30`,
+		`billonce_http_request_duration_seconds_bucket{method="POST",route="/v1/tasks/batch",le="60"} 0+100x30`,
 		`billonce_http_request_duration_seconds_bucket{method="POST",route="/v1/tasks/batch",le="+Inf"} 0+100x30`,
 	}},
 	{alert: "BillonceWrongKeys", name: "Many", at: 11 * minute, series: []string{`billonce_api_key_refusals_total{instance="a",reason="throttled"} 0+1x30`}},
