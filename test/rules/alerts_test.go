@@ -65,12 +65,12 @@ func (p *past) firings(rules []rulefmt.Rule, name string, until time.Duration) (
 			switch rule.Alert {
 			case "":
 				for _, sample := range p.query(rule.Expr, at) {
-					p.add(labels.NewBuilder(sample.Metric).Set(labels.MetricName, rule.Record).Labels(), at, sample.F)
+					p.add(labels.NewBuilder(sample.Metric).Set(model.MetricNameLabel, rule.Record).Labels(), at, sample.F)
 				}
 			case name:
 				held := map[string]time.Duration{}
 				for _, sample := range p.query(rule.Expr, at) {
-					called := labels.NewBuilder(sample.Metric).Del(labels.MetricName).Labels()
+					called := labels.NewBuilder(sample.Metric).Del(model.MetricNameLabel).Labels()
 					began, already := since[called.String()]
 					if !already {
 						began = at

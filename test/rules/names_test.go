@@ -11,7 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -176,7 +176,7 @@ func (all catalogue) checkSelector(t *testing.T, where string, one *parser.Vecto
 	}
 	may := append(slices.Clone(everywhere), all.of(one.Name).labels...)
 	for _, matcher := range one.LabelMatchers {
-		if matcher.Name == labels.MetricName {
+		if matcher.Name == model.MetricNameLabel {
 			continue
 		}
 		if !slices.Contains(may, matcher.Name) {
