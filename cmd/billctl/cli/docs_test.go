@@ -95,7 +95,7 @@ func (d documented) check() error {
 	root.InitDefaultHelpCmd() // as Execute does
 	root.InitDefaultCompletionCmd(args...)
 	command, rest, err := root.Find(args)
-	if err != nil || slices.Contains(rest, "…") {
+	if err != nil || slices.Contains(rest, "…") || slices.Contains(rest, "--help") {
 		return err
 	}
 	if err := command.ParseFlags(rest); err != nil {
