@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -94,7 +93,7 @@ func serveWithConsole(deps httpapi.Deps, sessions console.Sessions, conf httpapi
 	within := &inside{}
 	deps.Console = console.New(console.Deps{
 		API: within, As: asSession, Sessions: sessions, Log: deps.Log, AdminKey: deps.AdminKey, Version: Version,
-		Events: bytes.Contains(httpapi.Description(), []byte("\n  /v1/events:")),
+		Events: true,
 	})
 	server := httpapi.New(deps, conf)
 	within.handler = server.Handler()

@@ -80,7 +80,7 @@ func (s *Server) authenticate(c echo.Context) (caller, error) {
 	}
 	s.uses.note(key.ID, now)
 	return caller{
-		actor: string(key.ID), name: key.Name, merchant: key.MerchantID, scopes: key.Scopes, expires: key.ExpiresAt, hash: hash, allows: key.Allows,
+		actor: string(key.ID), name: key.Name, merchant: key.MerchantID, scopes: key.Scopes, expires: key.ExpiresAt, hash: shown.hash, allows: key.Allows,
 	}, nil
 }
 
