@@ -4,6 +4,68 @@
  */
 
 export interface paths {
+    "/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See whether money moves
+         * @description Counts stop at 10,000. To a key for one merchant it is about that merchant's tasks, counted among the 20,000 of each status that
+         *     are due last; outcomes are empty then, workers and encryption `null`. May be two seconds old.
+         */
+        get: operations["getOverview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List workers, those alive first
+         * @description A worker that ends properly leaves the list; one that falls silent stays until another takes its tasks over. There is one
+         *     page, of up to 1,000. Keys for one merchant may not.
+         */
+        get: operations["listWorkers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/encryption": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See which keys have sealed the stored tokens
+         * @description Keys are named by ids, from which nothing about them follows. No token is opened.
+         */
+        get: operations["getEncryption"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/merchants": {
         parameters: {
             query?: never;
@@ -16,7 +78,8 @@ export interface paths {
         put?: never;
         /**
          * Connect a merchant
-         * @description A key for one merchant may not; a Stripe account that is connected already is a conflict.
+         * @description A key for one merchant may not; a Stripe account that is connected already is a conflict, also when it was your own request, of
+         *     which the answer was lost.
          */
         post: operations["createMerchant"];
         delete?: never;
@@ -112,7 +175,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List tasks, newest first */
+        /**
+         * List tasks, newest first
+         * @description What no index serves is looked for from the newest task back, for 150 ms a request: a page may end early or be empty and have
+         *     a `next_cursor`, which goes on from `searched_to`. Archived tasks are found by their ids alone.
+         */
         get: operations["listTasks"];
         put?: never;
         /**
@@ -122,6 +189,49 @@ export interface paths {
          *     refused with 422, and one that comes while the first is under way with 409.
          */
         post: operations["createTask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tasks/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count tasks by status
+         * @description Each status is counted up to 10,000. What no index serves is counted among the 20,000 tasks of each status that are due last,
+         *     and with `q` among those found in 150 ms; `capped` says that there may be more.
+         */
+        get: operations["countTasks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tasks/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel, reschedule or retry all tasks that fit a filter
+         * @description Each task is changed as by itself, under the same conditions and with its own entry in the audit log; those scheduled after
+         *     `as_of` are not. One call changes up to `limit` tasks: repeat it with the same filter and `created_before` while there is
+         *     `more`. When a call is cut off, what it has changed stays, and repeating it is safe.
+         */
+        post: operations["changeTasks"];
         delete?: never;
         options?: never;
         head?: never;
@@ -332,7 +442,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/events": {
+    "/v1/me": {
         parameters: {
             query?: never;
             header?: never;
@@ -340,21 +450,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Follow what becomes of tasks
-         * @description A stream as browsers' `EventSource` reads it, which has no end. An event `task` says that a task was scheduled, moved to
-         *     another time, or has another status now; of several changes within a moment it tells the last one. An event `reset` says
-         *     that something else may have changed as well: read again what you show. The stream begins with one, and then no change is
-         *     missing that is neither told nor covered by a later `reset`.
-         *
-         *     An `id` names the place up to which everything has been told. Sent as `Last-Event-ID`, as browsers do by themselves, or as
-         *     `after`, the stream goes on there; after more than a quarter of an hour, or a flood of changes, with a `reset`. What came
-         *     after the last `id` may come twice. More than 500 changes within a quarter of a second are not told one by one: a `reset`
-         *     stands for them, every two seconds while it lasts. Every 15 seconds at least there is a comment.
-         *
-         *     Who does not read is cut off. A stream ends when its key is revoked or expires, and when the server does: come back then,
-         *     after a while that differs from client to client. A server has at most 200 streams, and 100 for one key.
+         * See whose key this is and what it allows
+         * @description Every key may that opens anything.
          */
-        get: operations["streamEvents"];
+        get: operations["getMe"];
         put?: never;
         post?: never;
         delete?: never;
@@ -375,7 +474,8 @@ export interface paths {
         put?: never;
         /**
          * Make an API key
-         * @description The answer is the only place where the key is ever shown.
+         * @description The answer is the only place where the key is ever shown. When it is lost, list the keys, revoke the one that nobody has, and make
+         *     another: sent again, this makes a second key.
          */
         post: operations["createAPIKey"];
         delete?: never;
@@ -455,7 +555,8 @@ export interface paths {
         /**
          * Make a key in place of another
          * @description The new key has the same name, scopes and merchant. The old one goes on until `old_valid_until`, a day unless told
-         *     otherwise and 90 at most, so that its users can change over. A key that was replaced already is a conflict.
+         *     otherwise and 90 at most, so that its users can change over. A key that was replaced already is a conflict, also by yourself:
+         *     when the answer is lost, revoke what `replaced_by` names and make a new key.
          */
         post: operations["rotateAPIKey"];
         delete?: never;
@@ -578,7 +679,10 @@ export interface components {
          * @description A UUIDv7. Answers have it in lower case.
          */
         Id: string;
-        /** Format: date-time */
+        /**
+         * Format: date-time
+         * @description Answers have it in UTC, with `Z`.
+         */
         Time: string;
         /** @description The id of a Stripe account. */
         StripeAccount: string;
@@ -589,6 +693,14 @@ export interface components {
         /** @description One line that is not blank. */
         Name: string;
         Nothing: Record<string, never>;
+        /** @description Why it is done, in your words. The audit log keeps it. */
+        Why: string;
+        Reasoned: {
+            /** @description Why it is done. The audit log keeps it. */
+            reason?: components["schemas"]["Why"] | null;
+        };
+        /** @description A value of Status, or several with commas between them. */
+        StatusList: string;
         /**
          * @description The Stripe operation. `transfer.create` and `payout.create` are refused unless the operator has switched them on.
          * @enum {string}
@@ -638,9 +750,9 @@ export interface components {
          * @description What was done to an object.
          * @enum {string}
          */
-        Action: "merchant.create" | "merchant.update" | "merchant.disconnect" | "merchant.pause" | "merchant.resume" | "task.create" | "task.cancel" | "task.reschedule" | "task.retry" | "task.resolve" | "api_key.create" | "api_key.revoke" | "api_key.rotate" | "session.open" | "session.close" | "encryption_key.rotate" | "encryption_key.retire" | "encryption_key.reinstate" | "schema.migrate_up" | "schema.migrate_down";
+        Action: "merchant.create" | "merchant.update" | "merchant.disconnect" | "merchant.pause" | "merchant.resume" | "task.create" | "task.cancel" | "task.reschedule" | "task.retry" | "task.resolve" | "api_key.create" | "api_key.revoke" | "api_key.rotate" | "encryption_key.rotate" | "encryption_key.retire" | "encryption_key.reinstate" | "schema.migrate_up" | "schema.migrate_down";
         /**
-         * @description What sort of problem it is.
+         * @description What sort of problem it is; each comes with one status.
          * @enum {string}
          */
         Code: "invalid" | "malformed" | "too_large" | "unsupported_type" | "unauthenticated" | "forbidden" | "not_found" | "method_not_allowed" | "conflict" | "key_reused" | "key_in_progress" | "key_required" | "intent_taken" | "lease_lost" | "token_unreadable" | "rate_limited" | "unavailable" | "internal";
@@ -692,7 +804,7 @@ export interface components {
             /** @description When to run it, within ten years; now unless told otherwise. */
             run_at?: components["schemas"]["Time"] | null;
             /** @default 100 */
-            max_attempts: number | null;
+            max_attempts?: number | null;
             /** @description Your own notes. They stay here and never reach Stripe. */
             metadata?: {
                 [key: string]: string;
@@ -729,6 +841,57 @@ export interface components {
         };
         Reschedule: {
             run_at: components["schemas"]["Time"];
+            /** @description Why it is done. The audit log keeps it. */
+            reason?: components["schemas"]["Why"] | null;
+        };
+        BulkRequest: {
+            /**
+             * @description As the operations of the same names do with one task.
+             * @enum {string}
+             */
+            action: "cancel" | "reschedule" | "retry";
+            filter: components["schemas"]["BulkFilter"];
+            /** @description The new time; for reschedule, which needs it, alone. */
+            run_at?: components["schemas"]["Time"] | null;
+            reason: components["schemas"]["Why"];
+            /**
+             * @description Only count what would be changed.
+             * @default false
+             */
+            dry_run?: boolean | null;
+            /**
+             * @description How many tasks to change at most.
+             * @default 1000
+             */
+            limit?: number | null;
+        };
+        /** @description Which tasks; a field besides created_before must be given. */
+        BulkFilter: {
+            /** @description Of these statuses, as far as the action is possible in them. */
+            status?: components["schemas"]["StatusList"] | null;
+            merchant_id?: components["schemas"]["Id"] | null;
+            kind?: components["schemas"]["Kind"] | null;
+            target?: components["schemas"]["Visible"] | null;
+            /** @description Due at or after this time. */
+            from?: components["schemas"]["Time"] | null;
+            /** @description Due before this time. */
+            to?: components["schemas"]["Time"] | null;
+            /** @description Scheduled before this time; now unless told otherwise. */
+            created_before?: components["schemas"]["Time"] | null;
+        };
+        BulkResult: {
+            /** @description Tasks that the action was possible for when the call began. */
+            matched: number;
+            /** @description Whether there may be more than matched, which is counted up to 10,000. */
+            capped: boolean;
+            /** @description Tasks that this call has changed. */
+            changed: number;
+            /** @description Tasks whose state did not allow it any more when it was their turn. */
+            refused: number;
+            /** @description The created_before that held; give it with the next call, so that it is about the same tasks. */
+            as_of: components["schemas"]["Time"];
+            /** @description Whether tasks are left, and the call should be made again with the same filter. */
+            more: boolean;
         };
         Resolve: {
             /** @enum {string} */
@@ -781,6 +944,18 @@ export interface components {
         TaskPage: {
             data: components["schemas"]["Task"][];
             next_cursor: components["schemas"]["NextCursor"];
+            /** @description With `q` or a filter that no index serves, when a page ended early. Tasks scheduled since have been looked at. */
+            searched_to: components["schemas"]["Time"] | null;
+        };
+        StatusCount: {
+            status: components["schemas"]["Status"];
+            count: number;
+            /** @description Whether there may be more than that, because counting stopped. */
+            capped: boolean;
+        };
+        TaskCounts: {
+            /** @description Each status once. */
+            data: components["schemas"]["StatusCount"][];
         };
         CreatedTasks: {
             data: components["schemas"]["Task"][];
@@ -853,27 +1028,6 @@ export interface components {
             at: components["schemas"]["Time"] | null;
             note: string;
         };
-        TaskEvent: {
-            id: components["schemas"]["Id"];
-            merchant_id: components["schemas"]["Id"];
-            kind: components["schemas"]["Kind"];
-            target: string | null;
-            status: components["schemas"]["Status"];
-            /** @description How often it has been sent. */
-            attempt: number;
-            run_at: components["schemas"]["Time"];
-            /** @description When it changed. */
-            at: components["schemas"]["Time"];
-        };
-        EventsReset: {
-            reason: components["schemas"]["ResetReason"];
-        };
-        /**
-         * @description `begun`, this is where the stream begins; `forgotten`, what has changed since the given id is not known any more;
-         *     `too_many`, more has changed at once than is told one by one.
-         * @enum {string}
-         */
-        ResetReason: "begun" | "forgotten" | "too_many";
         NewAPIKey: {
             name: components["schemas"]["Name"];
             scopes: components["schemas"]["Scope"][];
@@ -922,8 +1076,27 @@ export interface components {
             /** @description From where. */
             address: string | null;
             request_id: string | null;
+            /** @description What else is kept of an action; no value of a field that may be secret. */
             detail: {
-                [key: string]: unknown;
+                /** @description merchant.update: what was changed. */
+                fields?: string[];
+                /** @description As it was given with the change. */
+                reason?: string;
+                run_at?: components["schemas"]["Time"];
+                outcome?: components["schemas"]["Status"];
+                retried_by?: components["schemas"]["Id"];
+                name?: string;
+                hint?: string;
+                scopes?: components["schemas"]["Scope"][];
+                expires_at?: components["schemas"]["Time"] | null;
+                replaces?: components["schemas"]["Id"];
+                replaced_by?: components["schemas"]["Id"];
+                /** @description encryption_key.retire: the key that seals instead. */
+                active?: string;
+                /** @description encryption_key.rotate: whether it also binds what has lost its binding. */
+                bind_unbound?: boolean;
+                /** @description Of the schema, as they were applied or rolled back. */
+                versions?: number[];
             };
         };
         AuditActor: {
@@ -933,16 +1106,133 @@ export interface components {
         };
         AuditObject: {
             /** @enum {string} */
-            type: "merchant" | "task" | "api_key" | "session" | "encryption_key" | "schema";
+            type: "merchant" | "task" | "api_key" | "encryption_key" | "schema";
             id: string;
         };
         AuditPage: {
             data: components["schemas"]["AuditEntry"][];
             next_cursor: components["schemas"]["NextCursor"];
         };
+        Me: {
+            /** @description The API key's; `null` for ADMIN_API_KEY. */
+            id: components["schemas"]["Id"] | null;
+            name: string;
+            scopes: components["schemas"]["Scope"][];
+            /** @description The one merchant that the key is for; `null` means all. */
+            merchant_id: components["schemas"]["Id"] | null;
+            expires_at: components["schemas"]["Time"] | null;
+        };
+        Overview: {
+            /** @description By the database's clock. */
+            now: components["schemas"]["Time"];
+            due: components["schemas"]["OverviewDue"];
+            /** @description Each status once. */
+            tasks: components["schemas"]["StatusCount"][];
+            attention: components["schemas"]["OverviewAttention"];
+            /** @description The last six hours in steps of five minutes, oldest first, the present one last. It is no ledger, and may lack what was in flight when a worker died. */
+            outcomes: components["schemas"]["OutcomeStep"][];
+            workers: components["schemas"]["OverviewWorkers"] | null;
+            encryption: components["schemas"]["OverviewEncryption"] | null;
+        };
+        /** @description Tasks that are pending and due. */
+        OverviewDue: {
+            count: number;
+            /** @description Whether there may be more than that, because counting stopped. */
+            capped: boolean;
+            oldest_run_at: components["schemas"]["Time"] | null;
+            /** @description How long it has been due; 0 when none is. */
+            oldest_age_seconds: number;
+        };
+        OverviewAttention: {
+            in_doubt: number;
+            /** @description Pending tasks, neither held nor waiting for another one, that have been due for over five minutes. */
+            overdue: number;
+            paused_merchants: number;
+            /** @description Whether there may be more of any, because counting stopped. */
+            capped: boolean;
+        };
+        /** @description What attempts came to in five minutes. */
+        OutcomeStep: {
+            /** @description When the five minutes began. */
+            at: components["schemas"]["Time"];
+            succeeded: number;
+            failed: number;
+            in_doubt: number;
+            /** @description Attempts after which the task waits for another one. */
+            retried: number;
+        };
+        OverviewWorkers: {
+            alive: number;
+            /** @description Those that have lost their lease and still stand in the list. */
+            silent: number;
+            /** @description Tasks that those alive carry out at once at most. */
+            slots: number;
+            /** @description Tasks that they carry out now. */
+            busy: number;
+        };
+        OverviewEncryption: {
+            /**
+             * @description `rotating` from when another key is written with until `billctl keys rotate` has ended; `none` before the first key.
+             * @enum {string}
+             */
+            state: "ok" | "rotating" | "none";
+            /** @description The id of the key that seals. */
+            write_key: string | null;
+        };
+        Worker: {
+            id: components["schemas"]["Id"];
+            host: string;
+            version: string;
+            /** @description Tasks that it carries out at once at most. */
+            slots: number;
+            /** @description Tasks that it carries out now. */
+            busy: number;
+            started_at: components["schemas"]["Time"];
+            heartbeat_at: components["schemas"]["Time"];
+            /** @description Whether it has kept its lease. */
+            alive: boolean;
+            /** @description Whether it only ends what it has begun. */
+            draining: boolean;
+        };
+        WorkerPage: {
+            data: components["schemas"]["Worker"][];
+            next_cursor: components["schemas"]["NextCursor"];
+        };
+        Encryption: {
+            /** @description The id of the key that seals; `null` before a service has started. */
+            write_key: string | null;
+            keys: components["schemas"]["EncryptionKey"][];
+            /** @description Stored tokens. */
+            tokens: number;
+            /** @description Tokens that name no key: older releases sealed them. */
+            unnamed: number;
+            /** @description Tokens that are bound to no place. */
+            unbound: number;
+            rotation: components["schemas"]["Rotation"];
+        };
+        EncryptionKey: {
+            id: string;
+            /** @description That it has sealed, of those stored now. */
+            tokens: number;
+            /** @description Of these, those that are bound to no place. */
+            unbound: number;
+            /** @description How often it has sealed at most. */
+            writes: number;
+            /** @description When a rotation to another key ended. */
+            retired_at: components["schemas"]["Time"] | null;
+            /** @description When a process first said that it seals with it; `null` when none has. */
+            first_used_at: components["schemas"]["Time"] | null;
+        };
+        /** @description What `billctl keys rotate` would do. */
+        Rotation: {
+            /** @description Stored tokens. */
+            total: number;
+            /** @description Those not sealed by the present key, or bound to no place. */
+            left: number;
+        };
         Health: {
             /** @enum {string} */
-            status: "ok" | "unavailable";
+            status: "ok";
         };
         /** @description RFC 9457. */
         Problem: {
@@ -1095,8 +1385,8 @@ export interface components {
             };
         };
         /**
-         * @description A part that this needs does not answer. A request that changes something may have been carried out; send it again under
-         *     the same Idempotency-Key.
+         * @description A part that this needs does not answer. A request that changes something may have been carried out all the same: what may be
+         *     sent again is said with the operation.
          */
         Unavailable: {
             headers: {
@@ -1117,6 +1407,40 @@ export interface components {
         limit: number;
         /** @description The `next_cursor` of the page before, with the same filters. */
         cursor: string;
+        /**
+         * @description Only tasks of this merchant.
+         * @example 019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01
+         */
+        TaskMerchant: components["schemas"]["Id"];
+        /**
+         * @description Only tasks of this kind.
+         * @example invoice.pay
+         */
+        TaskKind: components["schemas"]["Kind"];
+        /**
+         * @description Only tasks that act on this object of Stripe's.
+         * @example in_2035_01
+         */
+        TaskTarget: components["schemas"]["Visible"];
+        /**
+         * @description Only tasks whose run_at is this time or later.
+         * @example 2035-01-01T00:00:00Z
+         */
+        TaskFrom: components["schemas"]["Time"];
+        /**
+         * @description Only tasks whose run_at is before this time.
+         * @example 2036-01-01T00:00:00Z
+         */
+        TaskTo: components["schemas"]["Time"];
+        /** @description With true, only tasks in doubt, and pending ones, neither held nor waiting for another, that have been due for over five minutes. */
+        TaskAttention: boolean;
+        /** @description Only the task that repeats this one. */
+        TaskRetryOf: components["schemas"]["Id"];
+        /**
+         * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, Stripe's request id, a customer, a value in metadata.
+         * @example in_2035_01
+         */
+        TaskQ: string;
         /**
          * @description The merchant's id.
          * @example 019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01
@@ -1142,12 +1466,16 @@ export interface components {
          * @example order-4711
          */
         "Idempotency-Key": string;
-        /** @description The id of the last event that you have read. What is not known any more begins with a `reset`. */
-        "Last-Event-ID": string;
         /** @description The `ETag` of what you have. */
         "If-None-Match": string;
     };
     requestBodies: {
+        /** @description No body, or why it is done. */
+        Reasoned: {
+            content: {
+                "application/json": components["schemas"]["Reasoned"];
+            };
+        };
         /** @description There are no fields. No body, or an empty object. */
         Nothing: {
             content: {
@@ -1173,6 +1501,90 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    getOverview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it stands. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listWorkers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workers. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerPage"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getEncryption: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys, the oldest first. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Encryption"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listMerchants: {
         parameters: {
             query?: {
@@ -1298,7 +1710,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: components["requestBodies"]["Nothing"];
         responses: {
             /** @description The merchant as it is kept. */
             200: {
@@ -1377,7 +1789,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: components["requestBodies"]["Nothing"];
+        requestBody?: components["requestBodies"]["Reasoned"];
         responses: {
             /** @description The merchant as it is now. */
             200: {
@@ -1415,7 +1827,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: components["requestBodies"]["Nothing"];
+        requestBody?: components["requestBodies"]["Reasoned"];
         responses: {
             /** @description The merchant as it is now. */
             200: {
@@ -1451,25 +1863,44 @@ export interface operations {
                 /** @description The `next_cursor` of the page before, with the same filters. */
                 cursor?: components["parameters"]["cursor"];
                 /**
-                 * @description Only tasks in this status.
-                 * @example pending
+                 * @description Only tasks in this status, or in one of several with commas between them.
+                 * @example pending,running
                  */
-                status?: components["schemas"]["Status"];
+                status?: components["schemas"]["StatusList"];
                 /**
                  * @description Only tasks of this merchant.
                  * @example 019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01
                  */
-                merchant_id?: components["schemas"]["Id"];
+                merchant_id?: components["parameters"]["TaskMerchant"];
                 /**
                  * @description Only tasks of this kind.
                  * @example invoice.pay
                  */
-                kind?: components["schemas"]["Kind"];
+                kind?: components["parameters"]["TaskKind"];
                 /**
                  * @description Only tasks that act on this object of Stripe's.
                  * @example in_2035_01
                  */
-                target?: components["schemas"]["Visible"];
+                target?: components["parameters"]["TaskTarget"];
+                /**
+                 * @description Only tasks whose run_at is this time or later.
+                 * @example 2035-01-01T00:00:00Z
+                 */
+                from?: components["parameters"]["TaskFrom"];
+                /**
+                 * @description Only tasks whose run_at is before this time.
+                 * @example 2036-01-01T00:00:00Z
+                 */
+                to?: components["parameters"]["TaskTo"];
+                /** @description With true, only tasks in doubt, and pending ones, neither held nor waiting for another, that have been due for over five minutes. */
+                attention?: components["parameters"]["TaskAttention"];
+                /** @description Only the task that repeats this one. */
+                retry_of?: components["parameters"]["TaskRetryOf"];
+                /**
+                 * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, Stripe's request id, a customer, a value in metadata.
+                 * @example in_2035_01
+                 */
+                q?: components["parameters"]["TaskQ"];
             };
             header?: never;
             path?: never;
@@ -1531,6 +1962,103 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    countTasks: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only tasks of this merchant.
+                 * @example 019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01
+                 */
+                merchant_id?: components["parameters"]["TaskMerchant"];
+                /**
+                 * @description Only tasks of this kind.
+                 * @example invoice.pay
+                 */
+                kind?: components["parameters"]["TaskKind"];
+                /**
+                 * @description Only tasks that act on this object of Stripe's.
+                 * @example in_2035_01
+                 */
+                target?: components["parameters"]["TaskTarget"];
+                /**
+                 * @description Only tasks whose run_at is this time or later.
+                 * @example 2035-01-01T00:00:00Z
+                 */
+                from?: components["parameters"]["TaskFrom"];
+                /**
+                 * @description Only tasks whose run_at is before this time.
+                 * @example 2036-01-01T00:00:00Z
+                 */
+                to?: components["parameters"]["TaskTo"];
+                /** @description With true, only tasks in doubt, and pending ones, neither held nor waiting for another, that have been due for over five minutes. */
+                attention?: components["parameters"]["TaskAttention"];
+                /** @description Only the task that repeats this one. */
+                retry_of?: components["parameters"]["TaskRetryOf"];
+                /**
+                 * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, Stripe's request id, a customer, a value in metadata.
+                 * @example in_2035_01
+                 */
+                q?: components["parameters"]["TaskQ"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The counts. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskCounts"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    changeTasks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkRequest"];
+            };
+        };
+        responses: {
+            /** @description What was counted or done. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkResult"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedType"];
             422: components["responses"]["Invalid"];
@@ -1707,7 +2235,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: components["requestBodies"]["Nothing"];
+        requestBody?: components["requestBodies"]["Reasoned"];
         responses: {
             /** @description The task as it is now. */
             200: {
@@ -1787,7 +2315,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: components["requestBodies"]["Nothing"];
+        requestBody?: components["requestBodies"]["Reasoned"];
         responses: {
             /** @description The new task. */
             201: {
@@ -1856,49 +2384,23 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
-    streamEvents: {
+    getMe: {
         parameters: {
-            query?: {
-                /** @description The id of an event. `Last-Event-ID` goes before it. */
-                after?: string;
-                /**
-                 * @description Only tasks of this merchant.
-                 * @example 019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01
-                 */
-                merchant_id?: components["schemas"]["Id"];
-                /**
-                 * @description Only tasks that have one of these statuses now; several are separated by commas.
-                 * @example succeeded,failed
-                 */
-                status?: string;
-                /**
-                 * @description Only tasks of these kinds; several are separated by commas.
-                 * @example invoice.pay
-                 */
-                kind?: string;
-            };
-            header?: {
-                /** @description The id of the last event that you have read. What is not known any more begins with a `reset`. */
-                "Last-Event-ID"?: components["parameters"]["Last-Event-ID"];
-            };
+            query?: never;
+            header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The stream begins. */
+            /** @description The key that was sent, without its text. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example id: 1f0c2a7b9d3e.81204:81204:
-                     *     event: task
-                     *     data: {"id":"019a0c3e-6c80-7d52-8e30-7b2f1a5c8b02","merchant_id":"019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01","kind":"invoice.pay","target":"in_4711","status":"succeeded","attempt":1,"run_at":"2026-03-01T12:00:00.123456Z","at":"2026-03-01T12:00:00.345678Z"}
-                     */
-                    "text/event-stream": string;
+                    "application/json": components["schemas"]["Me"];
                 };
             };
             400: components["responses"]["Malformed"];
@@ -2034,7 +2536,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: components["requestBodies"]["Nothing"];
         responses: {
             /** @description The key as it is kept. */
             200: {
@@ -2233,17 +2735,7 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Healthy"];
-            /** @description Not now. */
-            503: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "Retry-After": components["headers"]["Retry-After"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Health"];
-                };
-            };
+            503: components["responses"]["Unavailable"];
         };
     };
     getDescription: {
