@@ -1,0 +1,110 @@
+package browser_test
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+func signsInAndOut(s *scene) {
+	b := newTab(s.t, s.base)
+	b.open("/tasks")
+	b.at("/sign-in")
+	b.signIn(adminKey)
+	for _, cookie := range b.cookies() {
+		if !cookie.HTTPOnly || cookie.SameSite == network.CookieSameSiteNone || cookie.SameSite == "" {
+			s.t.Errorf("the cookie %s can be read by scripts or sent by other sites: %+v", cookie.Name, cookie)
+		}
+		if strings.Contains(cookie.Value, adminKey) {
+			s.t.Error("the browser keeps the key")
+		}
+	}
+	if read[string](b, `document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)`) != "{}{}" {
+		s.t.Error("scripts can read what the browser keeps")
+	}
+	b.open("/tasks")
+	b.at("/tasks")
+	b.click(`form[action="/sign-out"] button`)
+	b.at("/sign-in")
+	for _, path := range []string{"/", "/tasks", "/merchants/" + s.merchant} {
+		b.open(path)
+		b.at("/sign-in")
+	}
+}
+
+// cookies are those that the window sends to the console.
+func (b *tab) cookies() []*network.Cookie {
+	b.t.Helper()
+	answer, err := chromedp.Call(b.ctx, network.GetCookies, network.GetCookiesParams{Urls: []string{b.base}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if len(answer.Cookies) == 0 {
+		b.t.Error("the browser has no cookie")
+	}
+	return answer.Cookies
+}
+
+func wrongKey(s *scene) {
+	b := newTab(s.t, s.base)
+	b.forgive(http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests)
+	b.open("/sign-in")
+	for _, wrong := range []string{"nonsense", "bo_live_" + strings.Repeat("a", 49), adminKey + "x"} {
+		b.fill("key", wrong)
+		b.send()
+		b.until("the page says that the key is wrong", `document.querySelector('[role=alert], .error')`)
+		b.at("/sign-in")
+		b.lacks(wrong)
+	}
+	b.open("/tasks")
+	b.at("/sign-in")
+}
+
+func signInLeadsOn(s *scene) {
+	task := s.pending()
+	b := newTab(s.t, s.base)
+	b.open("/tasks/" + task)
+	b.at("/sign-in")
+	b.fill("key", adminKey)
+	b.send()
+	b.at("/tasks/" + task)
+	b.sees(s.account[5:13])
+	// It leads to pages of this console alone.
+	for _, elsewhere := range []string{"https://example.com/", "//example.com/", `/\example.com/`, "javascript:alert(1)"} {
+		b := newTab(s.t, s.base)
+		b.open("/sign-in?next=" + strings.ReplaceAll(elsewhere, `\`, "%5C"))
+		b.fill("key", adminKey)
+		b.send()
+		b.at("/")
+	}
+}
+
+func revokedKey(s *scene) {
+	key, keyID := s.key(object{"scopes": []string{"tasks:read"}})
+	b := s.tab(key)
+	b.open("/tasks")
+	b.at("/tasks")
+	s.c.Must(200, "POST", "/v1/api_keys/"+keyID+"/revoke", nil)
+	b.wait("the session ends", func() bool { // within the seconds for which a key is believed
+		b.open("/tasks")
+		return strings.HasPrefix(b.where(), "/sign-in")
+	})
+	b.forgive(http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity)
+	b.fill("key", key)
+	b.send()
+	b.until("the page says that the key is wrong", `document.querySelector('[role=alert], .error')`)
+}
+
+func afterSigningOut(s *scene) {
+	task := s.pending()
+	b := s.tab(adminKey)
+	b.open("/tasks/" + task)
+	b.sees(task)
+	b.click(`form[action="/sign-out"] button`)
+	b.at("/sign-in")
+	b.back()
+	b.at("/sign-in")
+	b.lacks(task + "/cancel")
+}
