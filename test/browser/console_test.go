@@ -36,7 +36,7 @@ func TestConsole(t *testing.T) {
 		"ADecisionIsNotOverruledByASecondOne":       resolveConflict,
 		"AMerchantThatChangedMeanwhileIsNotPaused":  pauseConflict,
 		"ABulkChangeIsForWhatItsPreviewCounted":     bulkAsOf,
-		"ABulkChangeWithoutItsConfirmationIsNoneAt": bulkUnconfirmed,
+		"ABulkChangeThatIsNotConfirmedIsNotMade": bulkUnconfirmed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

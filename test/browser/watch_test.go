@@ -21,6 +21,7 @@ type watcher struct {
 	faults   []string
 	marks    map[string]bool
 	forgiven map[int]bool
+	framing  bool  // that the console is not shown within another page is no complaint
 	statuses []int // of pages, in order
 	asked    []asked
 }
@@ -108,6 +109,9 @@ func (w *watcher) logged(e *log.EntryAddedEvent) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.framing && strings.Contains(e.Entry.Text, "frame-ancestors") {
+		return
+	}
 	for status := range w.forgiven {
 		if e.Entry.Source == log.SourceNetwork && strings.Contains(e.Entry.Text, fmt.Sprintf("status of %d ", status)) {
 			return
@@ -123,6 +127,13 @@ func (b *tab) forgive(statuses ...int) {
 	for _, status := range statuses {
 		b.seen.forgiven[status] = true
 	}
+}
+
+// forgiveFraming does the same for the browser's refusal to show the console within another page.
+func (b *tab) forgiveFraming() {
+	b.seen.mu.Lock()
+	defer b.seen.mu.Unlock()
+	b.seen.framing = true
 }
 
 // answered waits until the page that is shown was answered with the status.
