@@ -96,6 +96,7 @@ var homes = []home{
 	{technology: sqlx, dirs: []string{"pkg/store", "test"}},
 	{technology: pq, dirs: []string{"pkg/store", "cmd/billctl", "test"}},
 	{technology: yaml, dirs: []string{"internal/openapi"}, testsOf: []string{"nowhere"}},
+	{technology: "github.com/chromedp/", dirs: []string{"test/browser"}, testsOf: []string{"nowhere"}},
 	{technology: "github.com/santhosh-tekuri/jsonschema/", dirs: nil, testsOf: []string{"internal/openapitest"}},
 	{technology: "github.com/stretchr/testify/", dirs: nil, testsOf: []string{"nowhere"}},
 }

@@ -13,7 +13,6 @@ func TestConsole(t *testing.T) {
 	w.worker(t)
 	for name, test := range map[string]func(*scene){
 		"AKeySignsInAndOut":                         signsInAndOut,
-		"AWrongKeyIsToldSo":                         wrongKey,
 		"SigningInLeadsToThePageThatWasAskedFor":    signInLeadsOn,
 		"ARevokedKeyEndsItsSession":                 revokedKey,
 		"NothingIsShownAfterSigningOut":             afterSigningOut,

@@ -3,9 +3,12 @@ package browser_test
 import (
 	"net/http"
 	"strings"
+	"testing"
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+
+	"billonce/internal/programtest"
 )
 
 func signsInAndOut(s *scene) {
@@ -47,21 +50,6 @@ func (b *tab) cookies() []*network.Cookie {
 	return answer.Cookies
 }
 
-func wrongKey(s *scene) {
-	b := newTab(s.t, s.base)
-	b.forgive(http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests)
-	b.open("/sign-in")
-	for _, wrong := range []string{"nonsense", "bo_live_" + strings.Repeat("a", 49), adminKey + "x"} {
-		b.fill("key", wrong)
-		b.send()
-		b.until("the page says that the key is wrong", `document.querySelector('[role=alert], .error')`)
-		b.at("/sign-in")
-		b.lacks(wrong)
-	}
-	b.open("/tasks")
-	b.at("/sign-in")
-}
-
 func signInLeadsOn(s *scene) {
 	task := s.pending()
 	b := newTab(s.t, s.base)
@@ -81,6 +69,38 @@ func signInLeadsOn(s *scene) {
 	}
 }
 
+// TestWrongKeys has an installation of its own: after a few of them its address has to wait, whoever comes from there.
+func TestWrongKeys(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t, programtest.Spawn).scene(t)
+	inside := s.tab(adminKey)
+	revoked, keyID := s.key(object{"scopes": []string{"tasks:read"}})
+	s.c.Must(200, "POST", "/v1/api_keys/"+keyID+"/revoke", nil)
+	b := newTab(t, s.base)
+	b.forgive(http.StatusUnauthorized, http.StatusTooManyRequests)
+	b.open("/sign-in")
+	for _, wrong := range []string{"nonsense", adminKey + "x", revoked, "bo_live_" + strings.Repeat("a", 49)} {
+		b.fill("key", wrong)
+		b.send()
+		b.until("the page says that the key is wrong", `document.readyState === 'complete' && document.querySelector('[role=alert]') && document.querySelector('[name=key]').value === ''`)
+		b.answered(http.StatusUnauthorized)
+		b.at("/sign-in")
+		b.lacks(wrong)
+	}
+	b.wait("the address has to wait", func() bool {
+		b.fill("key", adminKey+"y")
+		b.send()
+		b.until("the page answers", `document.readyState === 'complete' && document.querySelector('[name=key]').value === ''`)
+		return strings.Contains(b.text(), "Wait")
+	})
+	b.answered(http.StatusTooManyRequests)
+	b.open("/tasks")
+	b.at("/sign-in")
+	// Who has signed in before goes on.
+	inside.open("/tasks")
+	inside.at("/tasks")
+}
+
 func revokedKey(s *scene) {
 	key, keyID := s.key(object{"scopes": []string{"tasks:read"}})
 	b := s.tab(key)
@@ -91,10 +111,6 @@ func revokedKey(s *scene) {
 		b.open("/tasks")
 		return strings.HasPrefix(b.where(), "/sign-in")
 	})
-	b.forgive(http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity)
-	b.fill("key", key)
-	b.send()
-	b.until("the page says that the key is wrong", `document.querySelector('[role=alert], .error')`)
 }
 
 func afterSigningOut(s *scene) {
