@@ -69,10 +69,7 @@ func bulkRetry(s *scene, b *tab) {
 	b.fill("confirm", fmt.Sprint(len(tasks)))
 	b.send()
 	for _, task := range tasks {
-		b.wait("each has one repetition", func() bool {
-			chain, _ := s.c.Must(200, "GET", "/v1/tasks/"+task+"/chain", nil)["data"].([]any)
-			return len(chain) == 2
-		})
+		b.wait("each has one repetition", func() bool { return len(s.chain(task)) == 2 })
 	}
 }
 

@@ -72,9 +72,8 @@ func retryConflict(s *scene) {
 	s.c.Await(successor, "failed")
 	b.send()
 	b.until("the repetition is shown", `document.readyState === 'complete' && (location.pathname === '/tasks/`+successor+`' || document.querySelector('main a[href="/tasks/`+successor+`"]'))`)
-	chain, _ := s.c.Must(200, "GET", "/v1/tasks/"+task+"/chain", nil)["data"].([]any)
-	if len(chain) != 2 {
-		s.t.Errorf("there are %d tasks in the chain, want 2", len(chain))
+	if chain := s.chain(task); len(chain) != 2 {
+		s.t.Errorf("the chain is %v, want two tasks", chain)
 	}
 }
 

@@ -49,11 +49,11 @@ func retry(s *scene, b *tab) {
 	b.fill("reason", reason)
 	b.send()
 	b.until("another task is shown", `/^\/tasks\/[0-9a-f-]{36}$/.test(location.pathname) && document.readyState === 'complete'`)
-	chain, _ := s.c.Must(200, "GET", "/v1/tasks/"+task+"/chain", nil)["data"].([]any)
+	chain := s.chain(task)
 	if len(chain) != 2 {
-		s.t.Fatalf("the chain has %d tasks, want 2", len(chain))
+		s.t.Fatalf("the chain is %v, want two tasks", chain)
 	}
-	successor := id(chain[1].(object))
+	successor := chain[1]
 	b.at("/tasks/" + successor)
 	s.audited(successor, "task.retry", reason)
 }
@@ -101,15 +101,22 @@ func pauseAndResume(s *scene, b *tab) {
 	s.audited(s.merchant, "merchant.resume", reason)
 }
 
-// faultyForm sends what the API refuses: the page says why, in place, and keeps what was typed.
+// faultyForm sends what cannot be done: the page says why, in place, and keeps what was typed.
 func faultyForm(s *scene, b *tab) {
-	b.forgive(http.StatusUnprocessableEntity, http.StatusBadRequest)
-	task := s.pending()
-	b.act("/tasks/"+task, "reschedule")
-	b.fill("run_at", "2001-01-01T00:00") // long ago
-	b.fill("reason", reason)
+	b.forgive(http.StatusUnprocessableEntity)
+	task := s.inDoubt()
+	b.act("/tasks/"+task, "resolve")
+	b.fill("outcome", "failed")
+	b.fill("note", "   ") // which a browser takes for something
 	b.send()
-	// A time in the past means now to the API, so a form may also ask whether that is meant.
-	b.until("the answer has come", `document.readyState === 'complete'`)
-	s.audited(task, "task.reschedule", reason)
+	b.answered(http.StatusUnprocessableEntity)
+	b.until("the page says what is wrong", `document.querySelector('main [role=alert]')`)
+	if !read[bool](b, `document.querySelector('main [name=outcome][value=failed]').checked`) {
+		s.t.Error("what was chosen is lost")
+	}
+	s.status(task, "in_doubt", 1)
+	b.fill("note", reason)
+	b.send()
+	b.at("/tasks/" + task)
+	s.status(task, "failed", 1)
 }

@@ -22,7 +22,8 @@ func followed(s *scene) {
 	b.until("the task is running", shows(task, "running"))
 	s.s.Must(200, "POST", "/_sim/release", nil)
 	b.until("the task has succeeded", shows(task, "succeeded"))
-	request, _ := s.task(task)["result"].(object)["request_id"].(string)
+	result, _ := s.task(task)["result"].(object)
+	request, _ := result["request_id"].(string)
 	b.sees(request)
 	if b.has(`main a[href$="/cancel"]`) {
 		s.t.Error("the page still offers to cancel")
@@ -50,11 +51,11 @@ func story(s *scene) {
 		"metadata": object{"order": "order-4711"},
 	}))
 	s.c.Await(task, "failed")
-	chain, _ := s.c.Must(200, "GET", "/v1/tasks/"+task+"/chain", nil)["data"].([]any)
+	chain := s.chain(task)
 	if len(chain) != 2 {
-		s.t.Fatalf("the chain has %d tasks", len(chain))
+		s.t.Fatalf("the chain is %v", chain)
 	}
-	successor := id(chain[1].(object))
+	successor := chain[1]
 	read := s.task(task)
 	failure, _ := read["last_error"].(object)
 	request, _ := failure["request_id"].(string)

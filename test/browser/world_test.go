@@ -200,6 +200,18 @@ func (s *scene) status(task, status string, effects int) {
 	}
 }
 
+// chain is the ids of all tasks that repeat one another, first to last.
+func (s *scene) chain(of string) []string {
+	s.t.Helper()
+	data, _ := s.c.Must(200, "GET", "/v1/tasks/"+of+"/chain", nil)["data"].([]any)
+	ids := make([]string, len(data))
+	for i, one := range data {
+		task, _ := one.(object)
+		ids[i] = id(task)
+	}
+	return ids
+}
+
 // entries are those of the audit log about an object, newest first.
 func (s *scene) entries(of string) []object {
 	s.t.Helper()
