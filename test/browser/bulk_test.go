@@ -21,7 +21,7 @@ func (b *tab) bulk(s *scene, action, status string, count int) {
 	b.open("/tasks?merchant_id=" + s.merchant + "&status=" + status)
 	b.click(`main a[href^="/tasks/bulk?"][href*="action=` + action + `"]`)
 	b.at("/tasks/bulk")
-	b.sees(fmt.Sprint(count))
+	b.until("the page says how many that are", `[...document.querySelectorAll('main dd')].some(e => e.innerText.startsWith('`+fmt.Sprint(count)+`'))`)
 	b.fill("reason", reason)
 }
 
@@ -33,7 +33,7 @@ func bulkCancel(s *scene, b *tab) {
 		s.status(task, "pending", 0)
 	}
 	b.send()
-	b.sees(fmt.Sprint(len(tasks)))
+	b.sees(fmt.Sprintf("%d tasks were changed", len(tasks)))
 	b.wait("they are canceled", func() bool { return s.task(tasks[0])["status"] == "canceled" })
 	for _, task := range tasks {
 		s.status(task, "canceled", 0)

@@ -25,6 +25,9 @@ func followed(s *scene) {
 	result, _ := s.task(task)["result"].(object)
 	request, _ := result["request_id"].(string)
 	b.sees(request)
+	if !read[bool](b, `document.querySelectorAll('header, main, footer, h1').length === 4`) {
+		s.t.Error("the page is there twice")
+	}
 	if b.has(`main a[href$="/cancel"]`) {
 		s.t.Error("the page still offers to cancel")
 	}

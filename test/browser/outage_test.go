@@ -42,9 +42,9 @@ func TestTheDatabaseGoesAway(t *testing.T) {
 	open.stayed()
 
 	// Nothing spins: neither the page, which asks again and again, nor the api, which has nobody to ask.
-	open.wait("the page asks again", func() bool { return open.requests("/console/events", began) >= 2 })
+	open.wait("the page asks again", func() bool { return open.requests("/tasks/"+task, began) >= 2 })
 	took := time.Since(began)
-	if asked := open.requests("/", began); float64(asked) > 3+2*took.Seconds() {
+	if asked := open.requests(w.base, began); float64(asked) > 3+2*took.Seconds() {
 		t.Errorf("the open page has asked %d times in %s", asked, took)
 	}
 	if share := (cpu(t, w.api.PID()) - used).Seconds() / took.Seconds(); share > 0.7 {

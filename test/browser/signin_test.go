@@ -17,8 +17,8 @@ func signsInAndOut(s *scene) {
 	b.at("/sign-in")
 	b.signIn(adminKey)
 	for _, cookie := range b.cookies() {
-		if !cookie.HTTPOnly || cookie.SameSite == network.CookieSameSiteNone || cookie.SameSite == "" {
-			s.t.Errorf("the cookie %s can be read by scripts or sent by other sites: %+v", cookie.Name, cookie)
+		if !cookie.HTTPOnly || !cookie.Secure || cookie.SameSite == network.CookieSameSiteNone || cookie.SameSite == "" {
+			s.t.Errorf("the cookie %s can be read by scripts, on the wire or by other sites: %+v", cookie.Name, cookie)
 		}
 		if strings.Contains(cookie.Value, adminKey) {
 			s.t.Error("the browser keeps the key")

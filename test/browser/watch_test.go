@@ -22,6 +22,7 @@ type watcher struct {
 	marks    map[string]bool
 	forgiven map[int]bool
 	framing  bool  // that the console is not shown within another page is no complaint
+	framed   int   // times that it was not
 	statuses []int // of pages, in order
 	asked    []asked
 }
@@ -110,6 +111,7 @@ func (w *watcher) logged(e *log.EntryAddedEvent) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.framing && strings.Contains(e.Entry.Text, "frame-ancestors") {
+		w.framed++
 		return
 	}
 	for status := range w.forgiven {
