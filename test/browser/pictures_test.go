@@ -80,7 +80,7 @@ func (s *scene) liveliness() string {
 	s.t.Helper()
 	chance := rand.New(rand.NewPCG(4711, 7)) //nolint:gosec // the same pictures each time, as far as time allows
 	s.db.SQL.MustExec(`DELETE FROM merchants WHERE id = $1`, s.merchant)
-	s.fillHours(chance)
+	s.fillHours(7)
 	var tasks []object
 	for i, shop := range shops {
 		s.account, s.name = shop.account, shop.name
@@ -110,6 +110,17 @@ func (s *scene) liveliness() string {
 		s.settled(status)
 	}
 	return told
+}
+
+// fillHours writes what the workers' attempts came to in the last hours: it goes up and down with the day, and Stripe was slow once.
+func (s *scene) fillHours(hours int) {
+	s.t.Helper()
+	s.db.SQL.MustExec(`
+		INSERT INTO outcome_minutes (minute, worker_id, succeeded, failed, in_doubt, retried)
+		SELECT date_trunc('minute', now()) - n * interval '1 minute', gen_random_uuid(), (22 + 15 * sin(n / 47.0) + n * 7919 % 9)::int,
+			CASE WHEN n % 7 = 0 THEN 1 + n % 3 ELSE 0 END, CASE WHEN n % 61 = 0 THEN 1 ELSE 0 END,
+			CASE WHEN n BETWEEN 140 AND 158 THEN 8 + n % 5 WHEN n % 11 = 0 THEN 1 ELSE 0 END
+		FROM generate_series(1, $1::int) AS n`, 60*hours)
 }
 
 // declined has a payment first meet a broken connection and then a declined card, with another try scheduled.

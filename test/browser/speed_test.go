@@ -86,6 +86,7 @@ func (s *scene) fillTable() {
 		INSERT INTO audit_log (id, at, actor, action, object, merchant_id, address, request_id)
 		SELECT gen_random_uuid(), now() - n * interval '1 minute', 'ADMIN_API_KEY', 'task.cancel', id, merchant_id, '10.0.0.1', 'req-' || n
 		FROM (SELECT row_number() OVER () AS n, id, merchant_id FROM scheduled_tasks WHERE status = 'canceled' LIMIT 20000) AS t`)
+	s.fillHours(48)
 	s.db.SQL.MustExec(`VACUUM ANALYZE`)
 }
 
