@@ -93,7 +93,7 @@ DO $$
 DECLARE
     one record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('merchants') AND attname = 'has_access_token') THEN
+    IF to_regclass('console_sessions') IS NULL THEN
         RAISE NOTICE 'the schema is older than roles.sql: migrate, then run this again';
         RETURN;
     END IF;
@@ -150,10 +150,12 @@ BEGIN
     GRANT INSERT ON archived_tasks TO billonce_worker;
 
     -- Workers and the clock.
-    GRANT SELECT, INSERT, UPDATE (heartbeat_at), DELETE ON workers TO billonce_worker;
+    GRANT SELECT, INSERT, UPDATE (heartbeat_at, draining_at), DELETE ON workers TO billonce_worker;
+    GRANT SELECT, INSERT, UPDATE (succeeded, failed, in_doubt, retried), DELETE ON outcome_minutes TO billonce_worker;
+    GRANT SELECT ON workers, outcome_minutes TO billonce_api;
     GRANT SELECT, UPDATE (high_water) ON clock TO billonce_worker;
     GRANT SELECT, INSERT ON clock_steps TO billonce_worker;
-    GRANT SELECT ON workers, clock, clock_steps TO billonce_read;
+    GRANT SELECT ON workers, outcome_minutes, clock, clock_steps TO billonce_read;
 
     -- Encryption keys: identifiers and check values, never the keys. development_key is one, and always empty in production.
     -- A service cannot take back that a key is retired.
@@ -169,6 +171,9 @@ BEGIN
         ON api_keys TO billonce_api;
     GRANT SELECT (id, name, hint, scopes, merchant_id, created_at, created_by, expires_at, last_used_at, revoked_at, replaced_by)
         ON api_keys TO billonce_read;
+    GRANT SELECT, INSERT (token_hash, api_key_id, admin_check, expires_at), UPDATE (last_seen_at), DELETE
+        ON console_sessions TO billonce_api;
+    GRANT SELECT (api_key_id, created_at, last_seen_at, expires_at) ON console_sessions TO billonce_read;
     GRANT INSERT (id, actor, actor_name, action, object, merchant_id, address, request_id, detail)
         ON audit_log TO billonce_api, billonce_rotate;
     GRANT SELECT ON audit_log TO billonce_api, billonce_read;

@@ -58,6 +58,7 @@ var rooms = []room{
 	{dir: "pkg/gateway", may: []string{std, billing, secret, stripe}, never: []string{"database/sql/"}},
 	{dir: "pkg/worker", may: []string{std, billing, secret}, never: []string{"net/http/", "database/sql/"}},
 	{dir: "pkg/httpapi", may: []string{std, billing, secret, echo, uuid}, never: []string{"database/sql/"}},
+	{dir: "pkg/console", may: []string{std, billing, secret, module + "/pkg/client"}, never: []string{"database/sql/"}},
 	{dir: "pkg/client", may: []string{std, billing, secret}, never: []string{"database/sql/"}},
 	{dir: "pkg/stripesim", may: []string{std, billing, uuid}, never: []string{"database/sql/"}},
 	{dir: "pkg/config", may: []string{std, billing, secret, env}},

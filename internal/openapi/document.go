@@ -15,8 +15,9 @@ type Document struct {
 type Operation struct {
 	ID, Method, Path, Tag string
 	Summary, Description  string
-	Scope                 string // "" when it is open
+	Scope                 string // "" when it is open, or takes any key
 	Open                  bool
+	AnyKey                bool
 	Parameters            []Parameter
 	Body                  Body
 	Answers               []Answer
@@ -96,6 +97,7 @@ func readOperation(method, path string, node Node) Operation {
 	for _, demand := range node.At("security").Elements() {
 		o.Open = false
 		o.Scope = strings.Join(demand.At("apiKey").Texts(), " ")
+		o.AnyKey = o.Scope == "" && demand.At("apiKey").Exists()
 	}
 	body := node.At("requestBody").Follow()
 	content := body.At("content", "application/json")

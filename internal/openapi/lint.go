@@ -58,7 +58,7 @@ func (l *linter) operation(o Operation) {
 	if !known {
 		l.complain("%s: its tag %q is not described", where, o.Tag)
 	}
-	if o.Open == (o.Scope != "") {
+	if !o.Open && !o.AnyKey && o.Scope == "" {
 		l.complain("%s: needs a scope, or security: []", where)
 	}
 	inPath := map[string]bool{}

@@ -259,6 +259,13 @@ func (s *schemas) text(reading string, node openapi.Node, text string) error {
 		}
 		return s.value(reading, node, n)
 	}
+	if openapi.Type(node) == "boolean" {
+		flag, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+		return s.value(reading, node, flag)
+	}
 	return s.value(reading, node, text)
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"billonce/pkg/config"
+	"billonce/pkg/console"
 	"billonce/pkg/gateway"
 	"billonce/pkg/httpapi"
 	"billonce/pkg/store"
@@ -19,8 +21,11 @@ import (
 var (
 	_ httpapi.Merchants = (*store.Store)(nil)
 	_ httpapi.Tasks     = (*store.Store)(nil)
+	_ httpapi.Standing  = (*store.Store)(nil)
 	_ httpapi.APIKeys   = (*store.Store)(nil)
 	_ httpapi.Audit     = (*store.Store)(nil)
+	_ console.Sessions  = (*store.Store)(nil)
+	_ httpapi.Console   = (*console.Console)(nil)
 	_ httpapi.Freezer   = gateway.Freezer{}
 	_ httpapi.Health    = (*telemetry.Health)(nil)
 	_ httpapi.Metrics   = (*telemetry.APIMetrics)(nil)
@@ -58,12 +63,12 @@ func API() Service {
 
 func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 	base.registerQueue()
-	server := httpapi.New(httpapi.Deps{
-		Merchants: base.store, Tasks: base.store, Keys: base.store, Audit: base.store,
+	server := serveWithConsole(httpapi.Deps{
+		Merchants: base.store, Tasks: base.store, Standing: base.store, Keys: base.store, Audit: base.store,
 		Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health,
 		Metrics: telemetry.NewAPIMetrics(base.registry), Log: base.log,
 		AdminKey: conf.AdminKey, RequireKey: conf.RequireKey,
-	}, httpapi.Config{
+	}, base.store, httpapi.Config{
 		Delay: conf.ShutdownDelay, Timeout: conf.ShutdownTimeout - conf.ShutdownDelay, TrustedProxies: conf.TrustedProxies,
 	})
 	if conf.AdminKey.Empty() {
@@ -76,6 +81,18 @@ func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 	defer base.wakeWorkers(ctx)()
 	defer context.AfterFunc(ctx, base.health.Drain)()
 	return server.Run(ctx, listener)
+}
+
+// serveWithConsole makes the server of the API, and the console that calls it within the process.
+func serveWithConsole(deps httpapi.Deps, sessions console.Sessions, conf httpapi.Config) *httpapi.Server {
+	within := &inside{}
+	deps.Console = console.New(console.Deps{
+		API: within, As: asSession, Sessions: sessions, Log: deps.Log, AdminKey: deps.AdminKey, Version: Version,
+		Events: bytes.Contains(httpapi.Description(), []byte("\n  /v1/events:")),
+	})
+	server := httpapi.New(deps, conf)
+	within.handler = server.Handler()
+	return server
 }
 
 // wakeWorkers sends wake-ups until stop is called, which may be long after ctx has ended: whoever drains still frees tasks.

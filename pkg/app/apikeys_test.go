@@ -17,6 +17,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"billonce/internal/programtest"
+	"billonce/pkg/app"
 	"billonce/pkg/billing"
 	"billonce/pkg/gateway"
 	"billonce/pkg/httpapi"
@@ -36,11 +37,11 @@ type served struct {
 func serveAPI(t *testing.T, db *storetest.DB, fresh time.Duration) *served {
 	t.Helper()
 	log := &programtest.Buffer{}
-	server := httpapi.New(httpapi.Deps{
-		Merchants: db.Store, Tasks: db.Store, Keys: db.Store, Audit: db.Store, Freezer: gateway.NewFreezer(false),
+	server := app.ServeWithConsole(httpapi.Deps{
+		Merchants: db.Store, Tasks: db.Store, Standing: db.Store, Keys: db.Store, Audit: db.Store, Freezer: gateway.NewFreezer(false),
 		Health: telemetry.NewHealth(), AdminKey: secret.New(adminKey),
 		Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	}, httpapi.Config{KeyFresh: fresh})
+	}, db.Store, httpapi.Config{KeyFresh: fresh, OverviewFresh: time.Nanosecond})
 	listening := httptest.NewServer(server.Handler())
 	t.Cleanup(listening.Close)
 	return &served{Server: server, client: newClient(t, listening.URL, adminKey), db: db, log: log}

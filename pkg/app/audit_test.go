@@ -66,6 +66,13 @@ func changes() map[string]changing {
 		"POST /v1/tasks/batch": func(s *served) (string, any, string) {
 			return "/v1/tasks/batch", map[string]any{"tasks": []any{invoiceOf(s.anyone()), invoiceOf(s.anyone())}}, ""
 		},
+		"POST /v1/tasks/bulk": func(s *served) (string, any, string) {
+			id := task("pending")(s)
+			of := s.Must(200, "GET", "/v1/tasks/"+id, nil)
+			return "/v1/tasks/bulk", map[string]any{
+				"action": "cancel", "reason": "bulk reason", "filter": map[string]any{"merchant_id": of["merchant_id"]},
+			}, id
+		},
 		"POST /v1/tasks/{id}/cancel":     change("pending", "/cancel", nil),
 		"POST /v1/tasks/{id}/reschedule": change("pending", "/reschedule", map[string]any{"run_at": "2034-01-01T00:00:00Z"}),
 		"POST /v1/tasks/{id}/retry":      change("canceled", "/retry", nil),

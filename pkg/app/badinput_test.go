@@ -27,7 +27,7 @@ func TestBadInput(t *testing.T) {
 	merchant := string(db.Merchant(t).ID)
 	health := telemetry.NewHealth()
 	server := httptest.NewServer(httpapi.New(httpapi.Deps{
-		Merchants: db.Store, Tasks: db.Store, Keys: db.Store, Audit: db.Store, Freezer: gateway.NewFreezer(false), Health: health,
+		Merchants: db.Store, Tasks: db.Store, Standing: db.Store, Keys: db.Store, Audit: db.Store, Freezer: gateway.NewFreezer(false), Health: health,
 		AdminKey: secret.New(adminKey), Log: slog.New(slog.DiscardHandler),
 	}, httpapi.Config{}).Handler())
 	defer server.Close()

@@ -23,11 +23,17 @@ const (
 		`"params":{"items":[{"price":"price_1","quantity":2}],"metadata":{"order":"6735"},"cancel_at_period_end":false},` +
 		`"run_at":"2030-01-31T09:00:00Z","max_attempts":7,"metadata":{"a":"b"},"intent":"intent-0000"` +
 		`,"on_decline":{"retry_after":["24h","72h"],"stop_codes":["lost_card"]}%s}`
+	// It moves nothing that another request is about: no task has this target.
+	sampleBulk = `{"action":"reschedule","filter":{"status":"pending,running","merchant_id":"MERCHANT","kind":"subscription.update","target":"sub_none_0000",` +
+		`"from":"2029-01-01T00:00:00Z","to":"2032-01-01T00:00:00Z","created_before":"2036-01-01T00:00:00Z"},"run_at":"2031-01-31T09:00:00Z",` +
+		`"reason":"asked for","dry_run":false,"limit":7}`
+	sampleReason   = `{"reason":"asked for"}`
 	sampleMerchant = `{"name":"Acme","stripe_connect_id":"acct_0000","access_token":"sk_test_0000","refresh_token":"rt_0000","livemode":false}`
 )
 
 var (
-	listQuery = []string{"limit", "cursor"}
+	listQuery   = []string{"limit", "cursor"}
+	filterQuery = []string{"merchant_id", "kind", "target", "from", "to", "attention", "retry_of", "q"}
 
 	// samples has a line for every route; TestHostileRequests fails for a route that has none.
 	samples = map[string]sample{
@@ -36,20 +42,26 @@ var (
 		"GET /v1/merchants/{id}":         {status: 200},
 		"PATCH /v1/merchants/{id}":       {status: 200, body: `{"name":"New name","access_token":"sk_test_0000","refresh_token":"rt_0000"}`},
 		"DELETE /v1/merchants/{id}":      {status: 200},
-		"POST /v1/merchants/{id}/pause":  {status: 200},
-		"POST /v1/merchants/{id}/resume": {status: 200},
+		"POST /v1/merchants/{id}/pause":  {status: 200, body: sampleReason},
+		"POST /v1/merchants/{id}/resume": {status: 200, body: sampleReason},
 
 		"POST /v1/tasks":                 {status: 201, body: fmt.Sprintf(sampleTask, "")},
 		"POST /v1/tasks/batch":           {status: 201, body: `{"tasks":[` + fmt.Sprintf(sampleTask, `,"idempotency_key":"key-0000"`) + `]}`},
-		"GET /v1/tasks":                  {status: 200, query: append([]string{"status", "merchant_id", "kind", "target"}, listQuery...)},
+		"GET /v1/tasks":                  {status: 200, query: append(append([]string{"status"}, filterQuery...), listQuery...)},
+		"GET /v1/tasks/counts":           {status: 200, query: filterQuery},
+		"POST /v1/tasks/bulk":            {status: 200, body: sampleBulk},
 		"GET /v1/tasks/{id}":             {status: 200},
 		"GET /v1/tasks/{id}/attempts":    {status: 200, query: listQuery},
 		"GET /v1/tasks/{id}/chain":       {status: 200},
-		"POST /v1/tasks/{id}/cancel":     {status: 200},
-		"POST /v1/tasks/{id}/reschedule": {status: 200, body: `{"run_at":"2031-01-31T09:00:00.5+02:00"}`},
-		"POST /v1/tasks/{id}/retry":      {status: 409}, // the task is pending
+		"POST /v1/tasks/{id}/cancel":     {status: 200, body: sampleReason},
+		"POST /v1/tasks/{id}/reschedule": {status: 200, body: `{"run_at":"2031-01-31T09:00:00.5+02:00","reason":"later"}`},
+		"POST /v1/tasks/{id}/retry":      {status: 409, body: sampleReason}, // the task is pending
 		"POST /v1/tasks/{id}/resolve":    {status: 409, body: `{"outcome":"failed","note":"Looked at Stripe: there is none."}`},
 
+		"GET /v1/me":                    {status: 200},
+		"GET /v1/overview":              {status: 200},
+		"GET /v1/workers":               {status: 200},
+		"GET /v1/encryption":            {status: 200},
 		"POST /v1/api_keys":             {status: 201, body: `{"name":"Clerk","scopes":["tasks:read"],"merchant_id":"MERCHANT","expires_at":"2030-01-31T09:00:00Z"}`},
 		"GET /v1/api_keys":              {status: 200, query: append([]string{"merchant_id"}, listQuery...)},
 		"GET /v1/api_keys/{id}":         {status: 200},

@@ -267,7 +267,7 @@ func (c *client) get(path string) (int, map[string]any) {
 func inProcess(t *testing.T, db *storetest.DB, config httpapi.Config) *httpapi.Server {
 	t.Helper()
 	return httpapi.New(httpapi.Deps{
-		Merchants: db.Store, Tasks: db.Store, Keys: db.Store, Audit: db.Store, Freezer: gateway.NewFreezer(false), Health: telemetry.NewHealth(),
+		Merchants: db.Store, Tasks: db.Store, Standing: db.Store, Keys: db.Store, Audit: db.Store, Freezer: gateway.NewFreezer(false), Health: telemetry.NewHealth(),
 		AdminKey: secret.New(adminKey), Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
 	}, config)
 }

@@ -14,6 +14,7 @@ type Actor struct {
 	Name      string // of the key
 	Address   string // the peer's; "" where there is none
 	RequestID string
+	Reason    string // why, in the asker's words; "" where none is given
 }
 
 // Actors that are no API key.
@@ -44,6 +45,16 @@ func WithActor(ctx context.Context, actor Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, actor)
 }
 
+// WithReason says why the actor of the context asks. It changes nothing where nobody does.
+func WithReason(ctx context.Context, reason string) context.Context {
+	actor, ok := ActorOf(ctx)
+	if !ok || reason == "" {
+		return ctx
+	}
+	actor.Reason = reason
+	return WithActor(ctx, actor)
+}
+
 // ActorOf returns who asks; ok is false where nobody does, as in a worker.
 func ActorOf(ctx context.Context) (actor Actor, ok bool) {
 	actor, ok = ctx.Value(actorKey{}).(Actor)
@@ -68,6 +79,8 @@ const (
 	ActionKeyCreate              Action = "api_key.create"
 	ActionKeyRevoke              Action = "api_key.revoke"
 	ActionKeyRotate              Action = "api_key.rotate"
+	ActionSessionOpen            Action = "session.open" // at the console
+	ActionSessionClose           Action = "session.close"
 	ActionEncryptionKeyRotate    Action = "encryption_key.rotate"
 	ActionEncryptionKeyRetire    Action = "encryption_key.retire"
 	ActionEncryptionKeyReinstate Action = "encryption_key.reinstate"
@@ -78,7 +91,7 @@ const (
 var actions = []Action{
 	ActionMerchantCreate, ActionMerchantUpdate, ActionMerchantDisconnect, ActionMerchantPause, ActionMerchantResume, ActionTaskCreate,
 	ActionTaskCancel, ActionTaskReschedule, ActionTaskRetry, ActionTaskResolve, ActionKeyCreate, ActionKeyRevoke,
-	ActionKeyRotate, ActionEncryptionKeyRotate, ActionEncryptionKeyRetire, ActionEncryptionKeyReinstate, ActionSchemaUp, ActionSchemaDown,
+	ActionKeyRotate, ActionSessionOpen, ActionSessionClose, ActionEncryptionKeyRotate, ActionEncryptionKeyRetire, ActionEncryptionKeyReinstate, ActionSchemaUp, ActionSchemaDown,
 }
 
 // Actions returns every action. The caller owns the slice.
@@ -87,7 +100,8 @@ func Actions() []Action { return slices.Clone(actions) }
 // Known reports whether a is one of the actions.
 func (a Action) Known() bool { return slices.Contains(actions, a) }
 
-// Kind of object that an action is done to: "merchant", "task", "api_key", "encryption_key" or "schema".
+// Kind of object that an action is done to: "merchant", "task", "api_key", "session", "encryption_key" or
+// "schema".
 func (a Action) Kind() string {
 	kind, _, _ := strings.Cut(string(a), ".")
 	return kind

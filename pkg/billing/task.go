@@ -91,13 +91,6 @@ type Task struct {
 	Resolution   *Resolution
 }
 
-// TaskFilter narrows a list; empty fields match everything.
-type TaskFilter struct {
-	Status     Status
-	MerchantID MerchantID
-	Kind       Kind
-	Target     string
-}
 
 // AttemptKind tells a send from a look.
 type AttemptKind string

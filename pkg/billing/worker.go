@@ -12,6 +12,16 @@ type Worker struct {
 	Lease       time.Duration // silent for this long, it has lost its tasks
 }
 
+// WorkerStanding is a worker as it stands in the list.
+type WorkerStanding struct {
+	Worker
+	Busy        int // tasks that it carries out now
+	StartedAt   time.Time
+	HeartbeatAt time.Time
+	Alive       bool // it has kept its lease
+	Draining    bool // it only ends what it has begun
+}
+
 // Takeover is what became of the tasks of workers that fell silent.
 type Takeover struct {
 	Tasks   int       // given back, or put in doubt

@@ -152,7 +152,7 @@ func (c *Client) List(ctx context.Context, path string, query url.Values, limit 
 		if answer.NextCursor == nil || limit > 0 && len(whole.Data) >= limit {
 			return whole, nil
 		}
-		if len(answer.Data) == 0 {
+		if len(answer.Data) == 0 && *answer.NextCursor == page.Get("cursor") { // a search may find nothing on a page, but it goes on
 			return whole, fmt.Errorf("GET %s: the server sent an empty page and says that there are more", path)
 		}
 	}

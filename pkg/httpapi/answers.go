@@ -13,6 +13,21 @@ type page[T any] struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// taskPage is the answer of a list of tasks.
+type taskPage struct {
+	Data       []taskAnswer `json:"data"`
+	NextCursor *string      `json:"next_cursor"`
+	SearchedTo *time.Time   `json:"searched_to"`
+}
+
+func showTasks(tasks []billing.Task) []taskAnswer {
+	shown := make([]taskAnswer, len(tasks))
+	for i, task := range tasks {
+		shown[i] = showTask(task)
+	}
+	return shown
+}
+
 type taskAnswer struct {
 	ID             billing.TaskID       `json:"id"`
 	MerchantID     billing.MerchantID   `json:"merchant_id"`

@@ -20,6 +20,8 @@ type caller struct {
 	actor    string             // an API key's id, or [billing.ActorAdmin]
 	name     string             // of the key
 	merchant billing.MerchantID // "": every merchant
+	scopes   []billing.Scope
+	expires  *time.Time
 	allows   func(billing.Scope) bool
 }
 
@@ -38,31 +40,31 @@ func callerOf(c echo.Context) caller {
 // not found by trying, and a client must not be locked out by a neighbour behind the same proxy. The admin key, which a person may
 // have thought of, waits.
 func (s *Server) authenticate(c echo.Context) (caller, error) {
-	given, ok := bearerOf(c.Request().Header)
+	shown, ok := s.presented(c.Request())
 	if !ok {
 		return caller{}, &billing.Error{Code: billing.CodeUnauthenticated}
 	}
 	now, peer := time.Now(), c.RealIP()
-	hash := sha256.Sum256([]byte(given))
-	isAdmin := subtle.ConstantTimeCompare(hash[:], s.adminHash[:]) == 1 && !s.deps.AdminKey.Empty()
 	var key billing.APIKey
 	var fresh, known bool
-	if !isAdmin {
-		key, fresh, known = s.keys.known(hash, now)
+	if !shown.admin {
+		key, fresh, known = s.keys.known(shown.hash, now)
 	}
-	if !known {
+	if !known && !shown.inside {
 		if wait := s.throttle.wait(peer, now); wait > 0 {
 			c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 			return caller{}, &billing.Error{Code: billing.CodeRateLimited}
 		}
 	}
-	if isAdmin {
-		return caller{actor: billing.ActorAdmin, allows: func(wanted billing.Scope) bool { return wanted != "" }}, nil
+	if shown.admin {
+		return caller{
+			actor: billing.ActorAdmin, scopes: []billing.Scope{billing.ScopeAdmin}, allows: func(wanted billing.Scope) bool { return wanted != "" },
+		}, nil
 	}
 	if !fresh {
 		var err error
-		if key, err = s.lookUp(c.Request().Context(), given, hash); err != nil {
-			if billing.CodeOf(err) == billing.CodeUnauthenticated {
+		if key, err = s.lookUp(c.Request().Context(), shown); err != nil {
+			if billing.CodeOf(err) == billing.CodeUnauthenticated && !shown.inside {
 				s.throttle.missed(peer, now)
 			}
 			return caller{}, err
@@ -72,17 +74,41 @@ func (s *Server) authenticate(c echo.Context) (caller, error) {
 		return caller{}, &billing.Error{Code: billing.CodeUnauthenticated}
 	}
 	s.uses.note(key.ID, now)
-	return caller{actor: string(key.ID), name: key.Name, merchant: key.MerchantID, allows: key.Allows}, nil
+	return caller{
+		actor: string(key.ID), name: key.Name, merchant: key.MerchantID, scopes: key.Scopes, expires: key.ExpiresAt, allows: key.Allows,
+	}, nil
+}
+
+// credential is what a request shows of its key.
+type credential struct {
+	hash   keyHash
+	admin  bool // it is the admin key
+	formed bool // it has the form of an API key
+	inside bool // the key was shown before, and a session stands for it: see [AsKey]
+}
+
+// presented returns what a request shows; ok is false if that is nothing.
+func (s *Server) presented(r *http.Request) (shown credential, ok bool) {
+	if who, inside := r.Context().Value(identityKey{}).(identity); inside {
+		return credential{hash: who.hash, admin: who.admin, formed: true, inside: true}, !who.admin || !s.deps.AdminKey.Empty()
+	}
+	given, ok := bearerOf(r.Header)
+	if !ok {
+		return credential{}, false
+	}
+	shown = credential{hash: sha256.Sum256([]byte(given)), formed: isKeyText(given)}
+	shown.admin = subtle.ConstantTimeCompare(shown.hash[:], s.adminHash[:]) == 1 && !s.deps.AdminKey.Empty()
+	return shown, true
 }
 
 // lookUp asks the database for a key, unless its form already says that there is none.
-func (s *Server) lookUp(ctx context.Context, given string, hash keyHash) (billing.APIKey, error) {
-	if !isKeyText(given) {
+func (s *Server) lookUp(ctx context.Context, shown credential) (billing.APIKey, error) {
+	if !shown.formed {
 		return billing.APIKey{}, &billing.Error{Code: billing.CodeUnauthenticated}
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.RequestTimeout)
 	defer cancel()
-	key, err := s.keys.look(ctx, hash)
+	key, err := s.keys.look(ctx, shown.hash)
 	if billing.CodeOf(err) == billing.CodeNotFound {
 		return billing.APIKey{}, &billing.Error{Code: billing.CodeUnauthenticated}
 	}
@@ -107,7 +133,7 @@ func (s *Server) admit(c echo.Context, r route) (context.Context, error) {
 	}
 	ctx := context.WithValue(c.Request().Context(), callerKey{}, who)
 	c.SetRequest(c.Request().WithContext(ctx)) // the log names the caller even when it is turned away
-	if !who.allows(r.scope) {
+	if !r.anyKey && !who.allows(r.scope) {
 		return nil, &billing.Error{Code: billing.CodeForbidden}
 	}
 	return billing.WithActor(ctx, s.actor(c, who)), nil

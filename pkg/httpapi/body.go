@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"mime"
@@ -46,6 +47,36 @@ func readNothing(c echo.Context) error {
 	}
 	readObject(raw, "", &found).done()
 	return found.err()
+}
+
+// maxReason is how many characters a reason may have.
+const maxReason = 500
+
+// readReason is for routes that take nothing but why, which may be left out, as may the whole body. It returns the context of a change
+// that is made for that reason.
+func readReason(c echo.Context) (context.Context, error) {
+	ctx := c.Request().Context()
+	if c.Request().ContentLength == 0 {
+		return ctx, nil
+	}
+	var found faults
+	raw, err := readDocument(c, maxBody, &found)
+	if err != nil {
+		return nil, err
+	}
+	o := readObject(raw, "", &found)
+	reason := o.reason(o.optional("reason"))
+	o.done()
+	return billing.WithReason(ctx, reason), found.err()
+}
+
+// reason reads why something is done, "" where it is not said.
+func (o *object) reason(raw []byte) string {
+	text, ok := o.text("reason", raw, 1, maxReason)
+	if text = strings.TrimSpace(text); ok && text == "" {
+		o.fault("reason", faultRequired, "must say why")
+	}
+	return text
 }
 
 func readBody(c echo.Context, limit int64) ([]byte, error) {

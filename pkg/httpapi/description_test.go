@@ -59,13 +59,13 @@ func TestTheDescriptionIsSound(t *testing.T) {
 // TestRouterAndDescriptionSayTheSame compares them both ways: which operations there are, who may use them, what queries they know.
 func TestRouterAndDescriptionSayTheSame(t *testing.T) {
 	t.Parallel()
-	line := func(method, path string, open bool, scope string, query []string) string {
+	line := func(method, path string, open, anyKey bool, scope string, query []string) string {
 		slices.Sort(query)
-		return fmt.Sprintf("%s %s open=%t scope=%s query=%s", method, path, open, scope, query)
+		return fmt.Sprintf("%s %s open=%t any=%t scope=%s query=%s", method, path, open, anyKey, scope, query)
 	}
 	var routed, described []string
 	for _, route := range newAPI().Routes() {
-		routed = append(routed, line(route.Method, route.Path, route.Open, string(route.Scope), slices.Clone(route.Query)))
+		routed = append(routed, line(route.Method, route.Path, route.Open, route.AnyKey, string(route.Scope), slices.Clone(route.Query)))
 	}
 	for _, operation := range openapitest.Document().Operations {
 		var query []string
@@ -74,7 +74,7 @@ func TestRouterAndDescriptionSayTheSame(t *testing.T) {
 				query = append(query, parameter.Name)
 			}
 		}
-		described = append(described, line(operation.Method, operation.Path, operation.Open, operation.Scope, query))
+		described = append(described, line(operation.Method, operation.Path, operation.Open, operation.AnyKey, operation.Scope, query))
 	}
 	slices.Sort(routed)
 	slices.Sort(described)

@@ -43,6 +43,9 @@ type fakeTasks struct {
 	RetryFunc      func(billing.TaskID, billing.NewTask) (billing.CreatedTask, error)
 	ResolveFunc    func(billing.TaskID, billing.Resolution) (billing.Task, error)
 	CancelFunc     func(billing.TaskID) (billing.Task, error)
+	PageFunc       func(billing.TaskFilter, billing.TaskID) (billing.TaskPage, error)
+	MatchFunc      func(billing.TaskFilter, time.Time, int) (billing.Matching, error)
+	ChangeFunc     func(context.Context, []billing.TaskID) (int, error)
 }
 
 func taskOf(next billing.NewTask) billing.Task {
@@ -86,11 +89,64 @@ func (f *fakeTasks) GetTask(ctx context.Context, id billing.TaskID) (billing.Tas
 	return someTask(), nil
 }
 
-func (f *fakeTasks) ListTasks(_ context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) ([]billing.Task, error) {
-	if f.ListFunc != nil {
-		return f.ListFunc(filter, limit, after)
+// FindTasks asks ListFunc for one task more than the page has.
+func (f *fakeTasks) FindTasks(_ context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) (billing.TaskPage, error) {
+	if f.PageFunc != nil {
+		return f.PageFunc(filter, after)
 	}
-	return nil, nil
+	if f.ListFunc == nil {
+		return billing.TaskPage{}, nil
+	}
+	tasks, err := f.ListFunc(filter, limit+1, after)
+	page := billing.TaskPage{Tasks: tasks}
+	if len(tasks) > limit {
+		page.Tasks, page.Next = tasks[:limit], tasks[limit-1].ID
+	}
+	return page, err
+}
+
+func (f *fakeTasks) CountTasks(_ context.Context, filter billing.TaskFilter) ([]billing.StatusCount, error) {
+	if f.ListFunc != nil {
+		if _, err := f.ListFunc(filter, 2, ""); err != nil {
+			return nil, err
+		}
+	}
+	var counts []billing.StatusCount
+	for _, status := range billing.Statuses() {
+		counts = append(counts, billing.StatusCount{Status: status})
+	}
+	return counts, nil
+}
+
+func (f *fakeTasks) FindUnsent(_ context.Context, filter billing.TaskFilter, but time.Time, limit int) (billing.Matching, error) {
+	return f.match(filter, but, limit)
+}
+
+func (f *fakeTasks) FindRetryable(_ context.Context, filter billing.TaskFilter, limit int) (billing.Matching, error) {
+	return f.match(filter, time.Time{}, limit)
+}
+
+func (f *fakeTasks) match(filter billing.TaskFilter, but time.Time, limit int) (billing.Matching, error) {
+	if f.MatchFunc != nil {
+		return f.MatchFunc(filter, but, limit)
+	}
+	return billing.Matching{IDs: []billing.TaskID{taskID}, AsOf: noon}, nil
+}
+
+func (f *fakeTasks) CancelTasks(ctx context.Context, ids []billing.TaskID) (int, error) {
+	return f.change(ctx, ids)
+}
+
+func (f *fakeTasks) RescheduleTasks(ctx context.Context, ids []billing.TaskID, _ time.Time) (int, error) {
+	return f.change(ctx, ids)
+}
+
+func (f *fakeTasks) change(ctx context.Context, ids []billing.TaskID) (int, error) {
+	f.writes.Add(1)
+	if f.ChangeFunc != nil {
+		return f.ChangeFunc(ctx, ids)
+	}
+	return len(ids), nil
 }
 
 func (f *fakeTasks) ListAttempts(_ context.Context, id billing.TaskID) ([]billing.Attempt, error) {
@@ -227,6 +283,29 @@ func (fakeFreezer) Freeze(id billing.TaskID, kind billing.Kind, target string, p
 	return billing.Request{Method: "POST", Path: "/v1/x", Body: "metadata[billonce_task_id]=" + string(id)}, nil
 }
 
+// fakeStanding counts how often it is read.
+type fakeStanding struct {
+	reads        atomic.Int64
+	OverviewFunc func(context.Context, billing.MerchantID) (billing.Overview, error)
+	keys         []billing.EncryptionKey
+	workers      []billing.WorkerStanding
+}
+
+func (f *fakeStanding) Overview(ctx context.Context, merchant billing.MerchantID) (billing.Overview, error) {
+	f.reads.Add(1)
+	if f.OverviewFunc != nil {
+		return f.OverviewFunc(ctx, merchant)
+	}
+	return billing.Overview{Now: noon, Workers: &billing.WorkerTotals{}, Keys: &billing.KeyState{}}, nil
+}
+
+func (f *fakeStanding) ListWorkers(context.Context, int) ([]billing.WorkerStanding, error) { return f.workers, nil }
+
+func (f *fakeStanding) EncryptionKeys(context.Context) ([]billing.EncryptionKey, error) {
+	f.reads.Add(1)
+	return f.keys, nil
+}
+
 type fakeHealth struct {
 	calls     atomic.Int64
 	ReadyFunc func(context.Context) error
@@ -264,6 +343,7 @@ type api struct {
 	tasks     *fakeTasks
 	merchants *fakeMerchants
 	keys      *fakeKeys
+	standing  *fakeStanding
 	health    *fakeHealth
 	metrics   *fakeMetrics
 	log       *programtest.Buffer
@@ -271,11 +351,11 @@ type api struct {
 
 func newAPI(change ...func(*httpapi.Deps, *httpapi.Config)) *api {
 	a := &api{
-		tasks: &fakeTasks{}, merchants: &fakeMerchants{}, keys: &fakeKeys{}, health: &fakeHealth{},
+		tasks: &fakeTasks{}, merchants: &fakeMerchants{}, keys: &fakeKeys{}, standing: &fakeStanding{}, health: &fakeHealth{},
 		metrics: &fakeMetrics{scheduled: map[billing.Kind]int{}}, log: &programtest.Buffer{},
 	}
 	deps := httpapi.Deps{
-		Merchants: a.merchants, Tasks: a.tasks, Keys: a.keys, Audit: a.keys, Freezer: fakeFreezer{}, Health: a.health, Metrics: a.metrics,
+		Merchants: a.merchants, Tasks: a.tasks, Standing: a.standing, Keys: a.keys, Audit: a.keys, Freezer: fakeFreezer{}, Health: a.health, Metrics: a.metrics,
 		Log:      slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		AdminKey: secret.New(adminKey),
 	}
@@ -320,6 +400,16 @@ func (a *api) send(t *testing.T, method, path, body string, headers ...string) (
 	recorder := httptest.NewRecorder()
 	a.Handler().ServeHTTP(recorder, request)
 	return request, recorder
+}
+
+// within sends a request under a context, and returns the status of its answer.
+func (a *api) within(t *testing.T, ctx context.Context, path string) int {
+	t.Helper()
+	request := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+	request.Header.Set("Authorization", "Bearer "+adminKey)
+	recorder := httptest.NewRecorder()
+	a.Handler().ServeHTTP(recorder, request)
+	return recorder.Code
 }
 
 type fault struct{ Pointer, Query, Code, Detail string }

@@ -40,6 +40,15 @@ func TestEachRouteAsksForItsScope(t *testing.T) {
 			}
 			continue
 		}
+		if route.AnyKey {
+			for scope, key := range keys {
+				if got := a.with(t, key, route.Method, pathOf(route), ""); got.Code != 200 || route.Changes() || route.Scope != "" {
+					t.Errorf("%s with %s: %d", name, scope, got.Code)
+				}
+			}
+			wantProblem(t, a.call(t, route.Method, pathOf(route), "", "Authorization: "), 401)
+			continue
+		}
 		if !route.Scope.Known() {
 			t.Errorf("%s asks for no scope", name)
 			continue

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -116,6 +118,56 @@ func (q *query) merchant(name string) billing.MerchantID {
 	id, err := billing.ParseMerchantID(text)
 	if err != nil {
 		q.fault(name, faultFormat, "must be the id of a merchant")
+	}
+	return id
+}
+
+// readStatuses reads one status of tasks, or several with commas between them.
+func readStatuses(text string) (statuses []billing.Status, ok bool) {
+	for name := range strings.SplitSeq(text, ",") {
+		status := billing.Status(name)
+		if !status.Known() || len(statuses) == len(billing.Statuses()) {
+			return nil, false
+		}
+		statuses = append(statuses, status)
+	}
+	return statuses, true
+}
+
+// flag reads a filter that is true or false.
+func (q *query) flag(name string) bool {
+	switch q.values.Get(name) {
+	case "", "false":
+	case "true":
+		return true
+	default:
+		q.fault(name, faultUnknownValue, "must be true or false")
+	}
+	return false
+}
+
+// maxTold is how many characters may be looked for: as many as a value in metadata has.
+const maxTold = 500
+
+// told reads what somebody was told of a task.
+func (q *query) told(name string) string {
+	text := strings.TrimSpace(q.values.Get(name))
+	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > maxTold || strings.ContainsFunc(text, unicode.IsControl) {
+		q.fault(name, faultFormat, fmt.Sprintf("must be up to %d characters of one line", maxTold))
+		return ""
+	}
+	return text
+}
+
+// task reads a filter that is a task's id, "" when there is none.
+func (q *query) task(name string) billing.TaskID {
+	text := q.values.Get(name)
+	if text == "" {
+		return ""
+	}
+	id, err := billing.ParseTaskID(text)
+	if err != nil {
+		q.fault(name, faultFormat, "must be the id of a task")
 	}
 	return id
 }

@@ -121,35 +121,38 @@ func (s *Server) viewMerchant(c echo.Context) error {
 
 // disconnectMerchant answers 200 with the merchant as it is kept: without tokens, with its history.
 func (s *Server) disconnectMerchant(c echo.Context) error {
-	id, err := s.merchantWithoutFields(c)
+	id, err := merchantID(c)
 	if err != nil {
+		return err
+	}
+	if err := readNothing(c); err != nil {
 		return err
 	}
 	return s.answerMerchant(c)(s.deps.Merchants.DisconnectMerchant(c.Request().Context(), id))
 }
 
 func (s *Server) pauseMerchant(c echo.Context) error {
-	id, err := s.merchantWithoutFields(c)
+	id, err := merchantID(c)
 	if err != nil {
 		return err
 	}
-	return s.answerMerchant(c)(s.deps.Merchants.PauseMerchant(c.Request().Context(), id, billing.PauseRequested, ""))
+	ctx, err := readReason(c)
+	if err != nil {
+		return err
+	}
+	return s.answerMerchant(c)(s.deps.Merchants.PauseMerchant(ctx, id, billing.PauseRequested, ""))
 }
 
 func (s *Server) resumeMerchant(c echo.Context) error {
-	id, err := s.merchantWithoutFields(c)
+	id, err := merchantID(c)
 	if err != nil {
 		return err
 	}
-	return s.answerMerchant(c)(s.deps.Merchants.ResumeMerchant(c.Request().Context(), id))
-}
-
-func (s *Server) merchantWithoutFields(c echo.Context) (billing.MerchantID, error) {
-	id, err := merchantID(c)
+	ctx, err := readReason(c)
 	if err != nil {
-		return "", err
+		return err
 	}
-	return id, readNothing(c)
+	return s.answerMerchant(c)(s.deps.Merchants.ResumeMerchant(ctx, id))
 }
 
 func (s *Server) listMerchants(c echo.Context) error {

@@ -32,7 +32,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		began := time.Now()
 		header := c.Response().Header()
-		header.Set(headerRequestID, acceptOrMakeID(c.Request().Header))
+		header.Set(headerRequestID, idOf(c.Request()))
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Content-Type-Options", "nosniff")
 		if s.draining.Load() || len(c.Request().TransferEncoding) > 0 || !c.Request().ProtoAtLeast(1, 1) {

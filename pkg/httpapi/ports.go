@@ -20,13 +20,24 @@ type Merchants interface {
 	ResumeMerchant(ctx context.Context, id billing.MerchantID) (billing.Merchant, error)
 }
 
+// Finder finds tasks.
+type Finder interface {
+	// FindTasks returns the newest first, beginning after the given one.
+	FindTasks(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) (billing.TaskPage, error)
+	// CountTasks returns a count for each status.
+	CountTasks(ctx context.Context, filter billing.TaskFilter) ([]billing.StatusCount, error)
+	// FindUnsent returns tasks that can be canceled or moved, but those that are scheduled for the given time already.
+	FindUnsent(ctx context.Context, filter billing.TaskFilter, but time.Time, limit int) (billing.Matching, error)
+	// FindRetryable returns tasks that can be retried.
+	FindRetryable(ctx context.Context, filter billing.TaskFilter, limit int) (billing.Matching, error)
+}
+
 // Tasks keeps the scheduled tasks and judges times by its own clock.
 type Tasks interface {
+	Finder
 	// CreateTasks schedules all or none, in order. Its faults have pointers like "/<index>/merchant_id".
 	CreateTasks(ctx context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error)
 	GetTask(ctx context.Context, id billing.TaskID) (billing.Task, error)
-	// ListTasks returns the newest first, beginning after the given one.
-	ListTasks(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) ([]billing.Task, error)
 	ListAttempts(ctx context.Context, id billing.TaskID) ([]billing.Attempt, error)
 	// ListChain returns the tasks that repeat one another and the given one is among, first to last.
 	ListChain(ctx context.Context, id billing.TaskID) ([]billing.Task, error)
@@ -34,6 +45,19 @@ type Tasks interface {
 	RescheduleTask(ctx context.Context, id billing.TaskID, runAt time.Time) (billing.Task, error)
 	RetryTask(ctx context.Context, of billing.TaskID, next billing.NewTask) (billing.CreatedTask, error)
 	ResolveTask(ctx context.Context, id billing.TaskID, resolution billing.Resolution) (billing.Task, error)
+	// CancelTasks and RescheduleTasks change those that still can be, each as by itself, and return how many.
+	CancelTasks(ctx context.Context, ids []billing.TaskID) (int, error)
+	RescheduleTasks(ctx context.Context, ids []billing.TaskID, runAt time.Time) (int, error)
+}
+
+// Standing tells how it goes.
+type Standing interface {
+	// Overview is about one merchant, or about everything, "".
+	Overview(ctx context.Context, merchant billing.MerchantID) (billing.Overview, error)
+	// ListWorkers returns those alive first.
+	ListWorkers(ctx context.Context, limit int) ([]billing.WorkerStanding, error)
+	// EncryptionKeys returns the oldest first.
+	EncryptionKeys(ctx context.Context) ([]billing.EncryptionKey, error)
 }
 
 // Freezer checks a task's parameters and makes the request that every send of it will use. An error with code

@@ -22,12 +22,14 @@ type route struct {
 	timeout time.Duration // zero: Config.RequestTimeout
 	open    bool          // no API key needed
 	scope   billing.Scope // what the key must allow, unless open; a route without one lets nobody in
+	anyKey  bool          // whatever the key allows
 }
 
 // Route is what a route demands of its caller.
 type Route struct {
 	Method, Path string // Path as in the contract: /v1/tasks/{id}
 	Open         bool
+	AnyKey       bool
 	Scope        billing.Scope
 	Query        []string // the parameters that it knows
 }
@@ -41,6 +43,10 @@ func (s *Server) Routes() []Route { return slices.Clone(s.routes) }
 // addRoutes is the whole API on one screen.
 func (s *Server) addRoutes() {
 	table := []route{
+		{method: "GET", path: "/v1/overview", scope: billing.ScopeTasksRead, handle: s.getOverview},
+		{method: "GET", path: "/v1/workers", scope: billing.ScopeTasksRead, handle: s.listWorkers},
+		{method: "GET", path: "/v1/encryption", scope: billing.ScopeAdmin, handle: s.getEncryption},
+
 		{method: "POST", path: "/v1/merchants", scope: billing.ScopeMerchantsWrite, handle: s.createMerchant},
 		{method: "GET", path: "/v1/merchants", scope: billing.ScopeMerchantsRead, handle: s.listMerchants, query: []string{"limit", "cursor", "stripe_connect_id"}},
 		{method: "GET", path: "/v1/merchants/:id", scope: billing.ScopeMerchantsRead, handle: s.viewMerchant},
@@ -51,7 +57,9 @@ func (s *Server) addRoutes() {
 
 		{method: "POST", path: "/v1/tasks", scope: billing.ScopeTasksWrite, handle: s.createTask},
 		{method: "POST", path: "/v1/tasks/batch", scope: billing.ScopeTasksWrite, handle: s.createBatch, timeout: s.config.BatchTimeout},
-		{method: "GET", path: "/v1/tasks", scope: billing.ScopeTasksRead, handle: s.listTasks, query: []string{"limit", "cursor", "status", "merchant_id", "kind", "target"}},
+		{method: "GET", path: "/v1/tasks", scope: billing.ScopeTasksRead, handle: s.listTasks, query: taskFilters("limit", "cursor", "status")},
+		{method: "GET", path: "/v1/tasks/counts", scope: billing.ScopeTasksRead, handle: s.countTasks, query: taskFilters()},
+		{method: "POST", path: "/v1/tasks/bulk", scope: billing.ScopeTasksWrite, handle: s.changeTasks, timeout: s.config.BatchTimeout},
 		{method: "GET", path: "/v1/tasks/:id", scope: billing.ScopeTasksRead, handle: s.getTask},
 		{method: "GET", path: "/v1/tasks/:id/attempts", scope: billing.ScopeTasksRead, handle: s.listAttempts, query: []string{"limit", "cursor"}},
 		{method: "GET", path: "/v1/tasks/:id/chain", scope: billing.ScopeTasksRead, handle: s.listChain},
@@ -60,6 +68,7 @@ func (s *Server) addRoutes() {
 		{method: "POST", path: "/v1/tasks/:id/retry", scope: billing.ScopeTasksWrite, handle: s.retryTask},
 		{method: "POST", path: "/v1/tasks/:id/resolve", scope: billing.ScopeTasksWrite, handle: s.resolveTask},
 
+		{method: "GET", path: "/v1/me", anyKey: true, handle: s.getMe},
 		{method: "POST", path: "/v1/api_keys", scope: billing.ScopeAdmin, handle: s.createAPIKey},
 		{method: "GET", path: "/v1/api_keys", scope: billing.ScopeAdmin, handle: s.listAPIKeys, query: []string{"limit", "cursor", "merchant_id"}},
 		{method: "GET", path: "/v1/api_keys/:id", scope: billing.ScopeAdmin, handle: s.getAPIKey},
@@ -79,7 +88,7 @@ func (s *Server) addRoutes() {
 	s.templates = map[string]string{}
 	for _, r := range table {
 		s.templates[r.path] = strings.ReplaceAll(r.path, ":id", "{id}")
-		s.routes = append(s.routes, Route{Method: r.method, Path: s.templates[r.path], Open: r.open, Scope: r.scope, Query: r.query})
+		s.routes = append(s.routes, Route{Method: r.method, Path: s.templates[r.path], Open: r.open, AnyKey: r.anyKey, Scope: r.scope, Query: r.query})
 		if r.timeout == 0 {
 			r.timeout = s.config.RequestTimeout
 		}

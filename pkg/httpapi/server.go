@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -17,16 +18,18 @@ import (
 	"billonce/pkg/secret"
 )
 
-// Deps are what a Server works with. Merchants, Tasks, Keys, Audit, Freezer and Health must be set.
+// Deps are what a Server works with. Merchants, Tasks, Standing, Keys, Audit, Freezer and Health must be set.
 type Deps struct {
 	Merchants Merchants
 	Tasks     Tasks
+	Standing  Standing
 	Keys      APIKeys
 	Audit     Audit
 	Freezer   Freezer
 	Health    Health
 	Metrics   Metrics      // nil: nothing is counted
 	Log       *slog.Logger // nil: nothing is logged
+	Console   Console      // nil: there are no pages for operators
 
 	// AdminKey is the bearer key with every scope, beside those of Keys. While it is empty, there are only those.
 	AdminKey secret.Text
@@ -49,6 +52,8 @@ type Config struct {
 	BatchTimeout   time.Duration // for one batch's work; default 60 s
 	BatchSlots     int           // batches handled at once, which bounds memory; more wait; default 2
 
+	OverviewFresh time.Duration // how long an overview, and how encryption stands, is shown again; default 1.5 s
+
 	KeyFresh    time.Duration // how long a key is believed after it was read: within that a revocation takes effect; default 5 s
 	UseInterval time.Duration // between the records of when keys were used; default 10 s
 	WrongKeys   int           // that an address may present at once; default 20
@@ -67,6 +72,7 @@ func (c Config) withDefaults() Config {
 		&c.IdleTimeout:       120 * time.Second,
 		&c.RequestTimeout:    15 * time.Second,
 		&c.BatchTimeout:      60 * time.Second,
+		&c.OverviewFresh:     1500 * time.Millisecond,
 		&c.KeyFresh:          5 * time.Second,
 		&c.UseInterval:       10 * time.Second,
 		&c.WrongEvery:        time.Second,
@@ -97,6 +103,8 @@ type Server struct {
 	routes     []Route
 	adminHash  keyHash
 	keys       keyCache
+	overviews  shared[billing.MerchantID, billing.Overview]
+	encryption shared[struct{}, []billing.EncryptionKey]
 	throttle   throttle
 	uses       uses
 	readiness  readiness
@@ -106,8 +114,9 @@ type Server struct {
 
 // New makes a server. It panics when a dependency that it cannot do without is nil: that is a fault of the wiring.
 func New(deps Deps, config Config) *Server {
-	if deps.Merchants == nil || deps.Tasks == nil || deps.Keys == nil || deps.Audit == nil || deps.Freezer == nil || deps.Health == nil {
-		panic("httpapi: New without Merchants, Tasks, Keys, Audit, Freezer or Health")
+	if deps.Merchants == nil || deps.Tasks == nil || deps.Standing == nil || deps.Keys == nil || deps.Audit == nil || deps.Freezer == nil ||
+		deps.Health == nil {
+		panic("httpapi: New without Merchants, Tasks, Standing, Keys, Audit, Freezer or Health")
 	}
 	if deps.Metrics == nil {
 		deps.Metrics = uncounted{}
@@ -119,16 +128,20 @@ func New(deps Deps, config Config) *Server {
 	s.batchSlots = make(chan struct{}, s.config.BatchSlots)
 	s.adminHash = sha256.Sum256([]byte(deps.AdminKey.Reveal()))
 	s.keys.read, s.keys.fresh = deps.Keys.FindAPIKey, s.config.KeyFresh
+	s.overviews.read, s.overviews.fresh = deps.Standing.Overview, s.config.OverviewFresh
+	s.encryption.fresh = s.config.OverviewFresh
+	s.encryption.read = func(ctx context.Context, _ struct{}) ([]billing.EncryptionKey, error) { return deps.Standing.EncryptionKeys(ctx) }
 	s.throttle.burst, s.throttle.every = s.config.WrongKeys, s.config.WrongEvery
 	s.echo = echo.New()
 	// Echo's own habits, switched off where they would let a client in on something: its error handler shows causes, its
 	// binder guesses, its RealIP believes X-Forwarded-For, its logger writes to standard output.
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(c, err) }
 	s.echo.Binder = noBinder{}
-	s.echo.IPExtractor = addressOf(s.config.TrustedProxies)
+	s.echo.IPExtractor = addressInside(addressOf(s.config.TrustedProxies))
 	s.echo.Logger.SetOutput(io.Discard)
 	s.echo.Use(s.observe, s.guard)
 	s.addRoutes()
+	s.addConsole()
 	return s
 }
 

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -62,38 +63,6 @@ func (s *Server) getTask(c echo.Context) error {
 	return s.answerTask(c)(task, err)
 }
 
-func (s *Server) listTasks(c echo.Context) error {
-	q := readQuery(c, "tasks")
-	limit := q.limit()
-	after := billing.TaskID(q.after(isTaskID))
-	filter := billing.TaskFilter{
-		Status: billing.Status(q.values.Get("status")),
-		Kind:   billing.Kind(q.values.Get("kind")),
-		Target: q.text("target"),
-	}
-	if filter.Status != "" && !filter.Status.Known() {
-		q.fault("status", faultUnknownValue, "is not a status of tasks")
-	}
-	if filter.Kind != "" && !filter.Kind.Known() {
-		q.fault("kind", faultUnknownValue, "is not a kind of task")
-	}
-	filter.MerchantID = q.merchant("merchant_id")
-	if err := q.faults.err(); err != nil {
-		return err
-	}
-	if own := callerOf(c).merchant; own != "" {
-		if filter.MerchantID != "" && filter.MerchantID != own { // of which the caller knows no task
-			return s.answer(c, http.StatusOK, page[taskAnswer]{Data: []taskAnswer{}})
-		}
-		filter.MerchantID = own
-	}
-	tasks, err := s.deps.Tasks.ListTasks(c.Request().Context(), filter, limit+1, after)
-	if err != nil {
-		return err
-	}
-	return s.answer(c, http.StatusOK, pageOf(q, tasks, limit, showTask, func(task billing.Task) string { return string(task.ID) }))
-}
-
 // listChain answers with all repetitions of one operation, by hand or after declines, first to last.
 func (s *Server) listChain(c echo.Context) error {
 	id, err := s.taskID(c)
@@ -104,11 +73,7 @@ func (s *Server) listChain(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	chain := page[taskAnswer]{Data: make([]taskAnswer, len(tasks))}
-	for i, task := range tasks {
-		chain.Data[i] = showTask(task)
-	}
-	return s.answer(c, http.StatusOK, chain)
+	return s.answer(c, http.StatusOK, taskPage{Data: showTasks(tasks)})
 }
 
 // listAttempts pages through attempts that are read at once: max_attempts and the number of looks bound them.
@@ -145,10 +110,11 @@ func (s *Server) cancelTask(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := readNothing(c); err != nil {
+	ctx, err := readReason(c)
+	if err != nil {
 		return err
 	}
-	return s.answerTask(c)(s.deps.Tasks.CancelTask(c.Request().Context(), id))
+	return s.answerTask(c)(s.deps.Tasks.CancelTask(ctx, id))
 }
 
 func (s *Server) rescheduleTask(c echo.Context) error {
@@ -163,11 +129,13 @@ func (s *Server) rescheduleTask(c echo.Context) error {
 	}
 	o := readObject(raw, "", &found)
 	runAt, _ := o.moment("run_at", o.required("run_at"))
+	reason := o.reason(o.optional("reason"))
 	o.done()
 	if err := found.err(); err != nil {
 		return err
 	}
-	task, err := s.deps.Tasks.RescheduleTask(c.Request().Context(), id, runAt.Truncate(time.Microsecond))
+	ctx := billing.WithReason(c.Request().Context(), reason)
+	task, err := s.deps.Tasks.RescheduleTask(ctx, id, runAt.Truncate(time.Microsecond))
 	return s.answerTask(c)(task, relocate(err, single))
 }
 
@@ -177,34 +145,41 @@ func (s *Server) retryTask(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := readNothing(c); err != nil {
-		return err
-	}
-	ctx := c.Request().Context()
-	old, err := s.deps.Tasks.GetTask(ctx, of)
+	ctx, err := readReason(c)
 	if err != nil {
 		return err
 	}
-	if old.Status != billing.Failed && old.Status != billing.Canceled {
-		return &billing.Error{Code: billing.CodeConflict, Message: "only a failed or canceled task can be retried; this one is " + string(old.Status)}
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("make a task id: %w", err)
-	}
-	next := billing.NewTask{
-		ID: billing.TaskID(id.String()), MerchantID: old.MerchantID, Kind: old.Kind, Target: old.Target, Params: old.Params,
-		Metadata: old.Metadata, MaxAttempts: old.MaxAttempts, RetryOf: of, Intent: old.Intent, OnDecline: old.OnDecline,
-		Declines: old.Declines, CreatedBy: s.actor(c, callerOf(c)).Line(),
-	}
-	if next.Request, err = s.deps.Freezer.Freeze(next.ID, next.Kind, next.Target, next.Params); err != nil {
-		return err
-	}
-	created, err := s.deps.Tasks.RetryTask(ctx, of, next)
+	created, err := s.retry(ctx, of, s.actor(c, callerOf(c)).Line())
 	if err != nil {
 		return relocate(err, single)
 	}
 	return s.answerCreated(c, created)
+}
+
+// retry makes the task that repeats another one.
+func (s *Server) retry(ctx context.Context, of billing.TaskID, createdBy string) (billing.CreatedTask, error) {
+	old, err := s.deps.Tasks.GetTask(ctx, of)
+	if err != nil {
+		return billing.CreatedTask{}, err
+	}
+	if old.Status != billing.Failed && old.Status != billing.Canceled {
+		return billing.CreatedTask{}, &billing.Error{
+			Code: billing.CodeConflict, Message: "only a failed or canceled task can be retried; this one is " + string(old.Status),
+		}
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return billing.CreatedTask{}, fmt.Errorf("make a task id: %w", err)
+	}
+	next := billing.NewTask{
+		ID: billing.TaskID(id.String()), MerchantID: old.MerchantID, Kind: old.Kind, Target: old.Target, Params: old.Params,
+		Metadata: old.Metadata, MaxAttempts: old.MaxAttempts, RetryOf: of, Intent: old.Intent, OnDecline: old.OnDecline,
+		Declines: old.Declines, CreatedBy: createdBy,
+	}
+	if next.Request, err = s.deps.Freezer.Freeze(next.ID, next.Kind, next.Target, next.Params); err != nil {
+		return billing.CreatedTask{}, err
+	}
+	return s.deps.Tasks.RetryTask(ctx, of, next)
 }
 
 func (s *Server) resolveTask(c echo.Context) error {
@@ -247,16 +222,20 @@ func (s *Server) answerTask(c echo.Context) func(billing.Task, error) error {
 	}
 }
 
+// scheduled tells operators of a new task.
+func (s *Server) scheduled(ctx context.Context, c echo.Context, task billing.Task) {
+	s.deps.Metrics.TasksScheduled(task.Kind, 1)
+	s.log.InfoContext(ctx, "task scheduled", slog.String("request_id", requestID(c)), slog.String("task_id", string(task.ID)),
+		slog.String("merchant_id", string(task.MerchantID)), slog.String("kind", string(task.Kind)))
+}
+
 func (s *Server) answerCreated(c echo.Context, created billing.CreatedTask) error {
 	header := c.Response().Header()
 	header.Set(echo.HeaderLocation, "/v1/tasks/"+string(created.Task.ID))
 	if created.Replayed {
 		header.Set(headerReplayed, "true")
 	} else {
-		s.deps.Metrics.TasksScheduled(created.Task.Kind, 1)
-		s.log.InfoContext(c.Request().Context(), "task scheduled", slog.String("request_id", requestID(c)),
-			slog.String("task_id", string(created.Task.ID)), slog.String("merchant_id", string(created.Task.MerchantID)),
-			slog.String("kind", string(created.Task.Kind)))
+		s.scheduled(c.Request().Context(), c, created.Task)
 	}
 	text, err := appendShown(make([]byte, 0, 1024), created.Task)
 	if err != nil {

@@ -290,7 +290,7 @@ func TestListsPage(t *testing.T) {
 	if diff := cmp.Diff(ids, seen); diff != "" {
 		t.Error(diff)
 	}
-	want := billing.TaskFilter{Status: billing.Pending, Kind: billing.InvoicePay, Target: "in_1", MerchantID: merchantID}
+	want := billing.TaskFilter{Statuses: []billing.Status{billing.Pending}, Kind: billing.InvoicePay, Target: "in_1", MerchantID: merchantID}
 	if diff := cmp.Diff([]billing.TaskFilter{want, want, want}, filters); diff != "" {
 		t.Error(diff)
 	}

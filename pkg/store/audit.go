@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -33,6 +34,11 @@ func note(ctx context.Context, tx *sqlx.Tx, of entry) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("make the id of an audit entry: %w", err)
+	}
+	if actor.Reason != "" {
+		said := map[string]any{"reason": actor.Reason}
+		maps.Copy(said, of.detail)
+		of.detail = said
 	}
 	detail := []byte(`{}`)
 	if len(of.detail) > 0 {

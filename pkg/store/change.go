@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"billonce/pkg/billing"
 )
@@ -14,10 +15,8 @@ import (
 // CancelTask calls off a task before anything can have been sent. The error has code [billing.CodeNotFound], or
 // [billing.CodeConflict] once something may have reached Stripe or the task is settled. Canceling twice is no error.
 func (s *Store) CancelTask(ctx context.Context, id billing.TaskID) (billing.Task, error) {
-	task, err := s.changeTask(ctx, id, "cancel task", "it can be canceled only before anything may have been sent", entry{action: billing.ActionTaskCancel}, `
-		UPDATE scheduled_tasks SET status = 'canceled', finished_at = now(), held_at = NULL, waiting_since = NULL, parked_at = NULL,
-			updated_at = now()
-		WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns, id)
+	task, err := s.changeTask(ctx, id, "cancel task", "it can be canceled only before anything may have been sent", entry{action: billing.ActionTaskCancel},
+		cancelTasks+` RETURNING `+taskColumns, pq.Array([]billing.TaskID{id}))
 	if billing.CodeOf(err) == billing.CodeConflict {
 		if now, getErr := s.GetTask(ctx, id); getErr == nil && now.Status == billing.Canceled {
 			return now, nil
@@ -29,22 +28,40 @@ func (s *Store) CancelTask(ctx context.Context, id billing.TaskID) (billing.Task
 // RescheduleTask moves a task to another time before anything can have been sent. Errors are those of [Store.CancelTask],
 // and [billing.CodeInvalid] with a fault at "/0/run_at" for a time in the past or too far ahead.
 func (s *Store) RescheduleTask(ctx context.Context, id billing.TaskID, runAt time.Time) (billing.Task, error) {
-	var now time.Time
-	if err := s.db.sqlx.GetContext(ctx, &now, `SELECT now()`); err != nil {
-		return billing.Task{}, translate("reschedule task", err)
-	}
-	if faults := runAtFaults(0, runAt, now); len(faults) > 0 {
-		return billing.Task{}, &billing.Error{Code: billing.CodeInvalid, Message: "the task cannot be rescheduled", Faults: faults}
+	if err := s.judgeRunAt(ctx, runAt); err != nil {
+		return billing.Task{}, err
 	}
 	task, err := s.changeTask(ctx, id, "reschedule task", "it can be rescheduled only before anything may have been sent",
-		entry{action: billing.ActionTaskReschedule, detail: map[string]any{"run_at": runAt.UTC()}}, `
-		UPDATE scheduled_tasks SET run_at = greatest($2::timestamptz, now()), scheduled_for = $2::timestamptz, held_at = NULL,
-			waiting_since = NULL, parked_at = NULL, updated_at = now()
-		WHERE id = $1 AND status = 'pending' AND first_sent_at IS NULL RETURNING `+taskColumns, id, runAt.UTC())
+		entry{action: billing.ActionTaskReschedule, detail: map[string]any{"run_at": runAt.UTC()}},
+		rescheduleTasks+` RETURNING `+taskColumns, pq.Array([]billing.TaskID{id}), runAt.UTC())
 	if err == nil && !task.RunAt.After(task.UpdatedAt) {
 		s.Wake()
 	}
 	return task, err
+}
+
+// What changes a task before anything can have been sent, and only then. "(status = 'pending') IS TRUE" keeps the planner on the key.
+const (
+	cancelTasks = `
+		UPDATE scheduled_tasks SET status = 'canceled', finished_at = now(), held_at = NULL, waiting_since = NULL, parked_at = NULL,
+			updated_at = now()
+		WHERE id = ANY ($1::uuid[]) AND (status = 'pending') IS TRUE AND first_sent_at IS NULL`
+	rescheduleTasks = `
+		UPDATE scheduled_tasks SET run_at = greatest($2::timestamptz, now()), scheduled_for = $2::timestamptz, held_at = NULL,
+			waiting_since = NULL, parked_at = NULL, updated_at = now()
+		WHERE id = ANY ($1::uuid[]) AND (status = 'pending') IS TRUE AND first_sent_at IS NULL`
+)
+
+// judgeRunAt refuses a new time in the past or too far ahead, by the database's clock.
+func (s *Store) judgeRunAt(ctx context.Context, runAt time.Time) error {
+	var now time.Time
+	if err := s.db.sqlx.GetContext(ctx, &now, `SELECT now()`); err != nil {
+		return translate("reschedule task", err)
+	}
+	if faults := runAtFaults(0, runAt, now); len(faults) > 0 {
+		return &billing.Error{Code: billing.CodeInvalid, Message: "the task cannot be rescheduled", Faults: faults}
+	}
+	return nil
 }
 
 // ResolveTask records a person's decision about a task in doubt, with its note, and lets the next task at the same object. The

@@ -22,6 +22,14 @@ func (c *conditions) arg(value any) string {
 	return fmt.Sprintf("$%d", len(c.args))
 }
 
+// all is the conjunction of the terms.
+func (c *conditions) all() string {
+	if len(c.terms) == 0 {
+		return "true"
+	}
+	return "(" + strings.Join(c.terms, " AND ") + ")"
+}
+
 func (c *conditions) sql() string {
 	if len(c.terms) == 0 {
 		return ""

@@ -32,8 +32,58 @@ var SettleArgs = settleArgs //nolint:gochecknoglobals // a test's window
 // TakeOverQuery exposes the statement of [Store.TakeOver].
 const TakeOverQuery = takeOverQuery
 
-// ListQuery exposes the statement of [Store.ListTasks].
+// ListQuery exposes the statement of [Store.FindTasks] for what an index serves.
 var ListQuery = listQuery //nolint:gochecknoglobals // a test's window
+
+// The statements that find, count and overview tasks.
+var (
+	CountQuery    = countQuery    //nolint:gochecknoglobals // a test's window
+	FewQuery      = fewQuery      //nolint:gochecknoglobals // a test's window
+	StandingQuery = standingQuery //nolint:gochecknoglobals // a test's window
+)
+
+// These need no arguments of a test's.
+const (
+	OutcomesQuery    = outcomesQuery
+	ListWorkersQuery = listWorkers
+	CancelQuery      = cancelTasks
+	RescheduleQuery  = rescheduleTasks
+)
+
+// SearchQueries are the statements by which a filter's tasks are looked for, with their arguments: by windows, among few, by an id, and
+// by other indexes. how says for what: "" to list them, "unsent" or "retryable" to change them.
+func SearchQueries(filter billing.TaskFilter, how string) map[string][]any {
+	q := quest{filter: filter, told: filter.Query}
+	q.filter.Query = ""
+	switch how {
+	case "unsent":
+		q.terms, q.but = []string{unsent}, time.Now()
+	case "retryable":
+		q.terms = []string{unretried, ofConnected, freeIntent}
+	}
+	queries := map[string][]any{}
+	keep := func(query string, args []any) { queries[query] = args }
+	keep(windowQuery(q, 51, mostWindow, newest))
+	keep(candidatesQuery(q, 51, newest))
+	if q.told != "" {
+		keep(byIDQuery(quest{filter: q.filter}, newest))
+		keep(byIndexQuery(quest{filter: q.filter}, q.told))
+	}
+	return queries
+}
+
+// Search looks for tasks within a budget of the test's own.
+func (s *Store) Search(ctx context.Context, filter billing.TaskFilter, want int, after billing.TaskID, budget time.Duration) (ids []billing.TaskID, last billing.TaskID, ended bool, err error) {
+	q, err := s.quest(ctx, filter, after == "")
+	if err != nil {
+		return nil, "", false, err
+	}
+	if after == "" {
+		after = newest
+	}
+	found, err := s.search(ctx, q, want, after, budget)
+	return found.ids, found.last, found.ended, err
+}
 
 // CreationsQuery exposes the statement of [Store.ListAudit] for who scheduled what.
 var CreationsQuery = creationsQuery //nolint:gochecknoglobals // a test's window

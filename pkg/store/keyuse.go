@@ -81,6 +81,7 @@ type KeyUse struct {
 	CreatedAt time.Time `db:"created_at"` // zero unless known
 	Sealings  int64     `db:"sealings"`   // since version 9 of the schema, at most
 	Retired   bool      `db:"retired"`    // a rotation to another key has ended
+	RetiredAt *time.Time `db:"retired_at"`
 	Tokens    int       `db:"tokens"`     // that it has sealed, of those stored now
 	Unbound   int       `db:"unbound"`    // of these, those without a binding
 }
@@ -102,7 +103,7 @@ func (db *DB) KeyUses(ctx context.Context) (uses []KeyUse, err error) {
 		)
 		SELECT n.key_id, k.key_id IS NOT NULL AS known, coalesce(k.active, false) AS active,
 			coalesce(k.created_at, '0001-01-01 00:00:00+00') AS created_at, coalesce(k.sealings, 0) AS sealings,
-			k.retired_at IS NOT NULL AS retired, coalesce(c.tokens, 0) AS tokens, coalesce(c.unbound, 0) AS unbound
+			k.retired_at IS NOT NULL AS retired, k.retired_at, coalesce(c.tokens, 0) AS tokens, coalesce(c.unbound, 0) AS unbound
 		FROM named AS n
 		LEFT JOIN encryption_keys AS k ON k.key_id = n.key_id
 		LEFT JOIN counted AS c ON c.key_id = n.key_id

@@ -103,6 +103,7 @@ func TestPlans(t *testing.T) {
 		checkLanesPlan(t, explainPrepared(t, db, store.ClaimLanes, worker+", 100, 20, 10"))
 		checkSettlePlan(t, db)
 		checkTakeOverAndListPlans(t, db)
+		checkFindPlans(t, db)
 		explainPrepared(t, db, store.ScheduleQuery, strings.Repeat("'{}', ", 17)+"true, '{}', '{}'").walk(func(p plan) {
 			if p.Relation == "merchants" && p.Index != "merchants_pkey" {
 				t.Errorf("merchants are read by %s %s", p.Type, p.Index)
@@ -185,11 +186,11 @@ func checkTakeOverAndListPlans(t *testing.T, db *storetest.DB) {
 		}
 	})
 	after := billing.TaskID(storetest.NewID(t))
-	for _, filter := range []billing.TaskFilter{{}, {Status: billing.InDoubt}, {MerchantID: billing.MerchantID(after)}} {
+	for index, filter := range map[string]billing.TaskFilter{"scheduled_tasks_pkey": {}, "idx_scheduled_tasks_retry_of": {RetryOf: after}} {
 		query, args := store.ListQuery(filter, 50, after)
 		explain(t, db, query, args...).walk(func(p plan) {
-			if p.Relation == "scheduled_tasks" && !strings.HasPrefix(p.Type, "Index") {
-				t.Errorf("a list by %+v reads scheduled_tasks by %s", filter, p.Type)
+			if p.Relation == "scheduled_tasks" && p.Alias != "r" && p.Index != index {
+				t.Errorf("a list by %+v reads scheduled_tasks by %s %s", filter, p.Type, p.Index)
 			}
 		})
 	}

@@ -101,6 +101,12 @@ func TestEachRoleIsRefused(t *testing.T) {
 		`UPDATE merchant_pace SET slowdown = 64`:                                                          {store.RoleAPI, store.RoleRead, store.RoleRotate},
 		`SELECT params FROM scheduled_tasks`:                                                              {store.RoleRotate},
 		`SELECT document FROM archived_tasks`:                                                             {store.RoleRotate},
+		`UPDATE workers SET draining_at = now()`:                                                          {store.RoleAPI, store.RoleRead, store.RoleRotate},
+		`INSERT INTO outcome_minutes (minute, worker_id) VALUES (now(), gen_random_uuid())`:               {store.RoleAPI, store.RoleRead, store.RoleRotate},
+		`UPDATE outcome_minutes SET succeeded = 0`:                                                        {store.RoleAPI, store.RoleRead, store.RoleRotate},
+		`UPDATE outcome_minutes SET minute = now()`:                                                       everybody,
+		`DELETE FROM outcome_minutes`:                                                                     {store.RoleAPI, store.RoleRead, store.RoleRotate},
+		`SELECT succeeded FROM outcome_minutes`:                                                           {store.RoleRotate},
 		`SELECT schedule_after_decline('` + string(doubted) + `', gen_random_uuid(), '', 0)`:              {store.RoleAPI, store.RoleRead, store.RoleRotate},
 		// Bindings, API keys, and the log that is only ever added to, whoever asks.
 		`SELECT access_token_binding FROM merchants`: {store.RoleRead},
@@ -116,6 +122,12 @@ func TestEachRoleIsRefused(t *testing.T) {
 		`DELETE FROM audit_log`:                                      append([]store.Role{store.RoleMigrate}, everybody...),
 		`TRUNCATE audit_log`:                                         append([]store.Role{store.RoleMigrate}, everybody...),
 		`DELETE FROM goose_db_version`:                               everybody,
+		// Who is signed in: the api alone, and nobody for longer than was said at first.
+		`SELECT token_hash FROM console_sessions`:                                                   {store.RoleWorker, store.RoleRead, store.RoleRotate},
+		`SELECT admin_check FROM console_sessions`:                                                  {store.RoleWorker, store.RoleRead, store.RoleRotate},
+		`INSERT INTO console_sessions (token_hash, admin_check, expires_at) VALUES ('', '', now())`: {store.RoleWorker, store.RoleRead, store.RoleRotate},
+		`UPDATE console_sessions SET expires_at = now() + interval '1 year'`:                        everybody,
+		`DELETE FROM console_sessions`:                                                              {store.RoleWorker, store.RoleRead, store.RoleRotate},
 		// Nobody changes the schema but billonce_migrate.
 		`CREATE TABLE mine (id integer)`:                                  everybody,
 		`CREATE TEMPORARY TABLE mine (id integer)`:                        everybody,
@@ -299,7 +311,7 @@ func TestLetIn(t *testing.T) {
 // after the migration as before.
 func TestWhoMayScheduleMayScheduleWhatFollows(t *testing.T) {
 	t.Parallel()
-	_, provider, raw := migratedTo(t, migrations.Required-1)
+	_, provider, raw := migratedTo(t, 10) // the next one makes the function
 	suffix := strings.ReplaceAll(storetest.NewID(t), "-", "_")
 	services, reader := "Services "+suffix, "reader_"+suffix
 	for _, role := range []string{services, reader} {

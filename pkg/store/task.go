@@ -114,45 +114,6 @@ func (s *Store) GetTask(ctx context.Context, id billing.TaskID) (billing.Task, e
 	return row.task()
 }
 
-// ListTasks returns up to limit tasks, newest first, beginning after the given one.
-func (s *Store) ListTasks(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) ([]billing.Task, error) {
-	rows := []taskRow{}
-	query, args := listQuery(filter, limit, after)
-	if err := s.db.sqlx.SelectContext(ctx, &rows, query, args...); err != nil {
-		return nil, translate("list tasks", err)
-	}
-	tasks := make([]billing.Task, len(rows))
-	for i, row := range rows {
-		task, err := row.task()
-		if err != nil {
-			return nil, fmt.Errorf("list tasks: %w", err)
-		}
-		tasks[i] = task
-	}
-	return tasks, nil
-}
-
-func listQuery(filter billing.TaskFilter, limit int, after billing.TaskID) (query string, args []any) {
-	where := conditions{}
-	if filter.Status != "" {
-		where.add("status = $%d", filter.Status)
-	}
-	if filter.MerchantID != "" {
-		where.add("merchant_id = $%d", filter.MerchantID)
-	}
-	if filter.Kind != "" {
-		where.add("kind = $%d", filter.Kind)
-	}
-	if filter.Target != "" {
-		where.add("target = $%d", filter.Target)
-	}
-	if after != "" {
-		where.add("id < $%d", after)
-	}
-	query = `SELECT ` + taskColumns + ` FROM scheduled_tasks` + where.sql() + ` ORDER BY id DESC LIMIT ` + where.arg(limit)
-	return query, where.args
-}
-
 // ListAttempts returns every attempt of a task, first to last. The error has code [billing.CodeNotFound] when there is no
 // such task.
 func (s *Store) ListAttempts(ctx context.Context, id billing.TaskID) ([]billing.Attempt, error) {

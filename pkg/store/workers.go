@@ -53,6 +53,80 @@ func (s *Store) Heartbeat(ctx context.Context, id billing.WorkerID) error {
 	return nil
 }
 
+// DrainWorker notes that a worker only ends what it has begun.
+func (s *Store) DrainWorker(ctx context.Context, id billing.WorkerID) error {
+	return s.db.onConn(ctx, "note that the worker drains", func(conn *sqlx.Conn) error {
+		_, err := conn.ExecContext(ctx, `UPDATE workers SET draining_at = now() WHERE id = $1 AND draining_at IS NULL`, id)
+		return err
+	})
+}
+
+// recordOutcomes also deletes what nobody asks for any more, a bounded piece of it: whoever else is at the same piece has it.
+const recordOutcomes = `
+	WITH old AS MATERIALIZED (
+		SELECT minute, worker_id FROM outcome_minutes WHERE minute < now() - interval '48 hours'
+		ORDER BY minute, worker_id LIMIT 500 FOR UPDATE SKIP LOCKED
+	), forgotten AS (
+		DELETE FROM outcome_minutes AS m USING old WHERE m.minute = old.minute AND m.worker_id = old.worker_id
+	)
+	INSERT INTO outcome_minutes AS m (minute, worker_id, succeeded, failed, in_doubt, retried)
+	VALUES (date_trunc('minute', now()), $1, $2, $3, $4, $5)
+	ON CONFLICT (minute, worker_id) DO UPDATE SET succeeded = m.succeeded + excluded.succeeded, failed = m.failed + excluded.failed,
+		in_doubt = m.in_doubt + excluded.in_doubt, retried = m.retried + excluded.retried`
+
+// RecordOutcomes adds to what attempts of a worker came to in the present minute.
+func (s *Store) RecordOutcomes(ctx context.Context, worker billing.WorkerID, outcomes billing.Outcomes) error {
+	return s.db.onConn(ctx, "record outcomes", func(conn *sqlx.Conn) error {
+		_, err := conn.ExecContext(ctx, recordOutcomes, worker, outcomes.Succeeded, outcomes.Failed, outcomes.InDoubt, outcomes.Retried)
+		return err
+	})
+}
+
+// isAlive is whether a worker has kept its lease.
+const isAlive = `heartbeat_at BETWEEN now() - lease AND now() + lease`
+
+// listWorkers counts what each worker carries out from the index on status. Parameters: how many workers, and how many tasks.
+const listWorkers = `
+	WITH running AS MATERIALIZED (
+		SELECT worker_id, count(*) AS n
+		FROM (SELECT worker_id FROM scheduled_tasks WHERE status = 'running' LIMIT $2) AS looked
+		GROUP BY worker_id
+	)
+	SELECT w.id, w.hostname, w.version, w.concurrency, w.started_at, w.heartbeat_at, w.alive, w.draining_at IS NOT NULL AS draining,
+		coalesce((SELECT r.n FROM running AS r WHERE r.worker_id = w.id), 0) AS busy
+	FROM (
+		SELECT id, hostname, version, concurrency, started_at, heartbeat_at, draining_at, ` + isAlive + ` AS alive FROM workers
+	) AS w
+	ORDER BY w.alive DESC, w.started_at DESC, w.id
+	LIMIT $1`
+
+// ListWorkers returns up to limit workers, those alive first, then the newest first.
+func (s *Store) ListWorkers(ctx context.Context, limit int) ([]billing.WorkerStanding, error) {
+	rows := []struct {
+		ID          string    `db:"id"`
+		Hostname    string    `db:"hostname"`
+		Version     string    `db:"version"`
+		Concurrency int       `db:"concurrency"`
+		StartedAt   time.Time `db:"started_at"`
+		HeartbeatAt time.Time `db:"heartbeat_at"`
+		Alive       bool      `db:"alive"`
+		Draining    bool      `db:"draining"`
+		Busy        int       `db:"busy"`
+	}{}
+	const mostRunning = 100_000
+	if err := s.db.sqlx.SelectContext(ctx, &rows, listWorkers, limit, mostRunning); err != nil {
+		return nil, translate("list workers", err)
+	}
+	workers := make([]billing.WorkerStanding, len(rows))
+	for i, row := range rows {
+		workers[i] = billing.WorkerStanding{
+			Worker: billing.Worker{ID: billing.WorkerID(row.ID), Hostname: row.Hostname, Version: row.Version, Concurrency: row.Concurrency},
+			Busy:   row.Busy, StartedAt: row.StartedAt.UTC(), HeartbeatAt: row.HeartbeatAt.UTC(), Alive: row.Alive, Draining: row.Draining,
+		}
+	}
+	return workers, nil
+}
+
 // DeregisterWorker takes a worker off the list. What it still runs, if anything, goes to the others.
 func (s *Store) DeregisterWorker(ctx context.Context, id billing.WorkerID) error {
 	return s.db.onConn(ctx, "deregister worker", func(conn *sqlx.Conn) error {

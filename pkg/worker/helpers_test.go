@@ -75,6 +75,7 @@ type queue struct {
 	opened  func()                                       // before merchants' tokens are
 	settles func(settlements []billing.Settlement) error // before anything is written
 	half    func() error                                 // after a part was written, which the caller is told
+	records func() error                                 // before outcomes are recorded
 }
 
 func (q *queue) Claim(ctx context.Context, id billing.WorkerID, limit int) (billing.Batch, error) {
@@ -103,6 +104,15 @@ func (q *queue) Settle(ctx context.Context, settlements []billing.Settlement) ([
 		}
 	}
 	return ids, err
+}
+
+func (q *queue) RecordOutcomes(ctx context.Context, id billing.WorkerID, outcomes billing.Outcomes) error {
+	if q.records != nil {
+		if err := q.records(); err != nil {
+			return err
+		}
+	}
+	return q.Store.RecordOutcomes(ctx, id, outcomes)
 }
 
 func (q *queue) GetMerchants(ctx context.Context, wanted map[billing.MerchantID]billing.MerchantVersion) (map[billing.MerchantID]billing.Merchant, map[billing.MerchantID]error, error) {

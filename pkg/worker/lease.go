@@ -13,8 +13,9 @@ import (
 // from before a heartbeat was sent, by whichever of the process's clocks has gone further, so it ends before the lease does at
 // the database.
 type lease struct {
-	deps Deps
-	conf Config
+	deps  Deps
+	conf  Config
+	tally *tally
 
 	mu    sync.Mutex
 	id    billing.WorkerID
@@ -94,6 +95,7 @@ func (l *lease) keep(ctx context.Context) {
 		case err == nil:
 			l.renewed(id, began)
 			pause = l.conf.Lease / 3
+			l.record(ctx, id, l.conf.Lease/10) // the next heartbeat must not wait for it
 		case ctx.Err() != nil:
 			return
 		case billing.CodeOf(err) == billing.CodeLeaseLost:
@@ -108,9 +110,36 @@ func (l *lease) keep(ctx context.Context) {
 	}
 }
 
+// record writes what attempts came to since it was written last. What cannot be written comes with the next heartbeat.
+func (l *lease) record(ctx context.Context, id billing.WorkerID, patience time.Duration) {
+	outcomes := l.tally.take()
+	if outcomes == (billing.Outcomes{}) {
+		return
+	}
+	statement, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := l.deps.Registry.RecordOutcomes(statement, id, outcomes); err != nil {
+		l.tally.add(outcomes)
+		if ctx.Err() == nil {
+			l.deps.Log.WarnContext(ctx, "outcomes not recorded", slog.String("worker_id", string(id)), slog.Any("error", err))
+		}
+	}
+}
+
+// draining lets people see that the worker claims no more. Nothing depends on it.
+func (l *lease) draining(ctx context.Context) {
+	id, _ := l.current()
+	statement, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := l.deps.Registry.DrainWorker(statement, id); err != nil && ctx.Err() == nil {
+		l.deps.Log.WarnContext(ctx, "draining not noted", slog.String("worker_id", string(id)), slog.Any("error", err))
+	}
+}
+
 // end takes the worker off the list, so that nobody waits for its lease to run out.
 func (l *lease) end(ctx context.Context) {
 	id, _ := l.current()
+	l.record(ctx, id, l.conf.Lease/3)
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := l.deps.Registry.DeregisterWorker(ctx, id); err != nil {

@@ -12,6 +12,10 @@ type Registry interface {
 	RegisterWorker(ctx context.Context, worker billing.Worker) error
 	Heartbeat(ctx context.Context, id billing.WorkerID) error // CodeLeaseLost when declared dead
 	DeregisterWorker(ctx context.Context, id billing.WorkerID) error
+	// DrainWorker notes that the worker only ends what it has begun.
+	DrainWorker(ctx context.Context, id billing.WorkerID) error
+	// RecordOutcomes adds to what the worker's attempts came to.
+	RecordOutcomes(ctx context.Context, id billing.WorkerID, outcomes billing.Outcomes) error
 }
 
 // Queue hands out due tasks and takes back decisions.

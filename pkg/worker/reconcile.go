@@ -190,6 +190,11 @@ func (w *Worker) settleLook(ctx context.Context, settled billing.LookSettlement)
 				return
 			}
 			level := slog.LevelInfo
+			if settled.Status != billing.InDoubt { // which it was before
+				ended := billing.Outcomes{}
+				ended.Add(settled.Status)
+				w.tally.add(ended)
+			}
 			if settled.Status == billing.InDoubt && settled.NextIn == 0 {
 				level = slog.LevelError // a person must decide
 			}

@@ -20,6 +20,7 @@ const (
 type settler struct {
 	deps   Deps
 	flight *flight
+	tally  *tally
 	done   chan struct{}
 
 	mu     sync.Mutex
@@ -33,8 +34,8 @@ type settler struct {
 	aside       aside
 }
 
-func newSettler(deps Deps, flight *flight) *settler {
-	s := &settler{deps: deps, flight: flight, done: make(chan struct{}), stir: make(chan struct{}, 1)}
+func newSettler(deps Deps, flight *flight, tally *tally) *settler {
+	s := &settler{deps: deps, flight: flight, tally: tally, done: make(chan struct{}), stir: make(chan struct{}, 1)}
 	s.room = sync.NewCond(&s.mu)
 	return s
 }
@@ -204,15 +205,15 @@ func (s *settler) try(ctx context.Context, batch []verdict, written map[billing.
 	}
 	s.deps.Metrics.Settled(len(batch)-lost, lost, time.Since(began))
 	s.flight.land(batch)
-	if len(ids) == len(batch) { // each task is named once, so none is missing
-		for i := range batch {
-			s.report(ctx, &batch[i], true)
-		}
-		return nil
-	}
+	var outcomes billing.Outcomes
 	for i := range batch {
-		s.report(ctx, &batch[i], written[batch[i].ID])
+		settled := len(ids) == len(batch) || written[batch[i].ID] // each task is named once, so none is missing
+		if settled {
+			outcomes.Add(batch[i].Status)
+		}
+		s.report(ctx, &batch[i], settled)
 	}
+	s.tally.add(outcomes)
 	return nil
 }
 

@@ -58,7 +58,7 @@ func (still) Archived(int)                                                      
 func newTestSettler(q Queue, log slog.Level) *settler {
 	return newSettler(Deps{
 		Queue: q, Metrics: still{}, Log: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: log})),
-	}, newFlight(10, func(int) {}))
+	}, newFlight(10, func(int) {}), &tally{})
 }
 
 func sample(n int) *verdict {

@@ -68,16 +68,17 @@ type Worker struct {
 	lease   *lease
 	flight  *flight
 	settler *settler
+	tally   *tally
 	wake    chan struct{}
 }
 
 // New returns a worker.
 func New(deps Deps, conf Config) *Worker {
-	flight := newFlight(conf.Concurrency, deps.Metrics.Busy)
+	flight, tally := newFlight(conf.Concurrency, deps.Metrics.Busy), &tally{}
 	return &Worker{
-		deps: deps, conf: conf, flight: flight,
-		lease:   &lease{deps: deps, conf: conf},
-		settler: newSettler(deps, flight),
+		deps: deps, conf: conf, flight: flight, tally: tally,
+		lease:   &lease{deps: deps, conf: conf, tally: tally},
+		settler: newSettler(deps, flight, tally),
 		wake:    make(chan struct{}, 1),
 	}
 }
@@ -113,6 +114,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	send, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutOff()
 	w.claimLoop(ctx, send)
+	if w.flight.count() > 0 {
+		background.Go(func() { w.lease.draining(serve) })
+	}
 	err := w.drain(cutOff, stopServing)
 	w.settler.finish(stopServing)
 	stopServing()
@@ -352,6 +356,7 @@ func (w *Worker) reportTakeover(ctx context.Context, taken billing.Takeover) {
 		return
 	}
 	w.deps.Metrics.TakenOver(taken.Tasks)
+	w.tally.add(billing.Outcomes{InDoubt: len(taken.Doubted), Retried: taken.Tasks - len(taken.Doubted)})
 	w.deps.Log.WarnContext(ctx, "took over tasks of silent workers", slog.Int("tasks", taken.Tasks))
 	w.Wake()
 	for _, task := range taken.Doubted {

@@ -25,6 +25,8 @@ func (w *world) apiKeys() {
 		one.want(200, "GET", "/v1/tasks", nil)
 		one.want(404, "GET", "/v1/merchants/"+w.merchants["live"]+"/"+one.key, nil)
 		one.want(403, "GET", "/v1/audit", nil)
+		one.want(403, "GET", "/v1/workers", nil)
+		w.lookAround(one)
 		one.want(422, "GET", "/v1/tasks?limit="+one.key, nil)
 	}
 	w.api.want(200, "POST", "/v1/api_keys/"+idOf(made)+"/revoke", nil)

@@ -35,6 +35,7 @@ const (
 	inKey      = "a caller's Idempotency-Key"
 	inIntent   = "a caller's intent"
 	inPointer  = "the name of a field that is not known"
+	inReason   = "the reason of a change"
 )
 
 // newCanaries draws new ones, so that no run can find what another one left behind. Whoever adds one sends it as
@@ -65,6 +66,7 @@ func newCanaries(t *testing.T) *canaries {
 	c.secret("idempotency key", inKey, "order ")
 	c.secret("intent", inIntent, "renewal:")
 	c.secret("name of an unknown field", inPointer, "sk_live_")
+	c.secret("reason", inReason, `asked for by "Ann" <`)
 	return c
 }
 

@@ -22,6 +22,7 @@ func TestNothingLeaks(t *testing.T) {
 		{"succeed", w.succeed},
 		{"refuse", w.refuse},
 		{"decide", w.decide},
+		{"look at the console", w.console},
 		{"ask", w.ask},
 		{"panic", w.panicInside},
 		{"operate", w.operate},

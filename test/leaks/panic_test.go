@@ -56,7 +56,7 @@ func (f faintTasks) GetTask(context.Context, billing.TaskID) (billing.Task, erro
 func (w *world) panicInHandler(log *slog.Logger, name string, value any) {
 	w.t.Helper()
 	server := httptest.NewServer(httpapi.New(httpapi.Deps{
-		Merchants: w.db.Store, Tasks: faintTasks{w.db.Store, value}, Keys: w.db.Store, Audit: w.db.Store, Freezer: gateway.NewFreezer(false), Health: telemetry.NewHealth(),
+		Merchants: w.db.Store, Tasks: faintTasks{w.db.Store, value}, Standing: w.db.Store, Keys: w.db.Store, Audit: w.db.Store, Freezer: gateway.NewFreezer(false), Health: telemetry.NewHealth(),
 		AdminKey: secret.New(w.c.text("admin key")), Log: log,
 	}, httpapi.Config{}).Handler())
 	defer server.Close()

@@ -3,6 +3,7 @@ package leaks_test
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -206,9 +207,14 @@ func (w *world) decide() {
 	w.api.want(200, "GET", "/v1/tasks/"+w.tasks["repeated"]+"/chain", nil)
 	w.task("later", "main", billing.InvoicePay, object{"target": "in_later", "run_at": time.Now().Add(time.Hour).UTC()})
 	later := "/v1/tasks/" + w.tasks["later"]
-	w.api.want(200, "POST", later+"/reschedule", object{"run_at": time.Now().Add(2 * time.Hour).UTC()})
-	w.api.want(200, "POST", later+"/cancel", nil)
-	w.api.want(200, "POST", "/v1/merchants/"+w.merchants["live"]+"/pause", nil)
+	why := w.c.text("reason")
+	w.api.want(200, "POST", later+"/reschedule", object{"run_at": time.Now().Add(2 * time.Hour).UTC(), "reason": why})
+	w.api.want(200, "POST", later+"/cancel", object{"reason": why})
+	w.task("much later", "main", billing.InvoicePay, object{"target": "in_much_later", "run_at": time.Now().Add(time.Hour).UTC()})
+	for _, dry := range []bool{true, false} {
+		w.api.want(200, "POST", "/v1/tasks/bulk", object{"action": "cancel", "filter": object{"target": "in_much_later"}, "reason": why, "dry_run": dry})
+	}
+	w.api.want(200, "POST", "/v1/merchants/"+w.merchants["live"]+"/pause", object{"reason": why})
 	w.api.want(200, "POST", "/v1/merchants/"+w.merchants["live"]+"/resume", nil)
 	w.api.want(200, "POST", "/v1/merchants/"+w.merchants["refused"]+"/resume", nil)
 	w.eventually("the refused merchant is paused once more", func() bool {
@@ -217,6 +223,25 @@ func (w *world) decide() {
 	w.api.want(200, "DELETE", "/v1/merchants/"+w.merchants["restricted"], nil)
 	for _, list := range []string{"/v1/tasks?limit=200", "/v1/tasks?status=failed", "/v1/merchants", "/v1/tasks?merchant_id=" + w.merchants["main"]} {
 		w.api.want(200, "GET", list, nil)
+	}
+	w.lookAround(w.api)
+}
+
+// lookAround looks at everything that is for people, and for tasks by what nobody should have told.
+func (w *world) lookAround(as *caller) {
+	w.t.Helper()
+	for _, path := range []string{"/v1/me", "/v1/overview", "/v1/tasks/counts", "/v1/tasks?attention=true"} {
+		as.want(200, "GET", path, nil)
+	}
+	for _, name := range []string{"access token", "platform key", "intent", "reason", "payment intent's client secret", inParams + ": person", inMetadata + ": e-mail"} {
+		told := url.QueryEscape(w.c.text(name))
+		as.want(200, "GET", "/v1/tasks?q="+told, nil)
+		as.want(200, "GET", "/v1/tasks/counts?q="+told, nil)
+	}
+	if as == w.api {
+		for _, path := range []string{"/v1/workers", "/v1/encryption", "/v1/audit?limit=200"} {
+			as.want(200, "GET", path, nil)
+		}
 	}
 }
 

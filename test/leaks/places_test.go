@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 		"answer $.intent", "answer $.data[].intent",
 		"export $.intent", "billctl tasks show: intent", "billctl tasks show --json $.task.intent",
 	},
+	inReason:  {"database audit_log.detail $.reason", "answer $.data[].detail.reason"},
 	inPointer: {"answer $.errors[].pointer"},
 }
 

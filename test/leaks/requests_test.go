@@ -67,6 +67,13 @@ func (w *world) badRequests() []badRequest {
 	} {
 		all = append(all, badRequest{name: name, line: "POST /v1/tasks", body: body})
 	}
+	for name, body := range map[string]object{
+		"an action that is none": {"action": value, "filter": object{"status": "pending"}, "reason": "r"},
+		"a filter that is none":  {"action": "cancel", "filter": object{"target": card, "kind": token}, "reason": "r"},
+		"a reason too long":      {"action": "cancel", "filter": object{"status": "pending"}, "reason": strings.Repeat(value, 30)},
+	} {
+		all = append(all, badRequest{name: name, line: "POST /v1/tasks/bulk", body: inJSON(body)})
+	}
 	for line, body := range map[string]any{
 		"/resolve": object{"outcome": "failed", "note": value + card}, "/reschedule": object{"run_at": value}, "/cancel": nil,
 	} {
@@ -103,7 +110,8 @@ func (w *world) badHeaders(token, value string) []badRequest {
 		"/v1/tasks/" + value, "/v1/tasks/" + url.PathEscape(token) + "/attempts", "/v1/merchants/" + value, "/" + token, "/v1/" + token + "?key=" + token,
 		"/v1/tasks?" + value + "=1", "/v1/tasks?cursor=" + value, "/v1/tasks?status=" + token, "/v1/tasks?kind=" + value, "/v1/tasks?merchant_id=" + token,
 		"/v1/tasks?limit=" + value, "/v1/merchants?stripe_connect_id=" + token, "/v1/tasks?target=" + url.QueryEscape(w.c.of(atStripe)), "/v1/tasks?a=%zz" + value,
-		"/v1/tasks?limit=1;cursor=" + value,
+		"/v1/tasks?limit=1;cursor=" + value, "/v1/tasks?q=%00" + token, "/v1/tasks/counts?from=" + value, "/v1/tasks?retry_of=" + token,
+		"/v1/tasks?attention=" + value, "/v1/overview?" + token + "=1", "/v1/workers?key=" + token,
 	} {
 		all = append(all, badRequest{name: "an odd address", line: "GET " + path})
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// sources are all things that are searched. The console and the traces, once they are there, are one more line each.
+// sources are all things that are searched. The traces, once they are there, are one more line.
 func (w *world) sources() []source {
 	w.t.Helper()
 	return []source{
@@ -18,6 +18,7 @@ func (w *world) sources() []source {
 		{"what the database says that it is doing", w.activity},
 		{"what the api answered", w.book.all()},
 		{"the pages for operators", w.metrics},
+		{"the console", w.pages},
 	}
 }
 

@@ -41,6 +41,7 @@ type world struct {
 	said     []piece // by programs that have ended, and by those within this process
 	book     *book   // what was answered
 	metrics  []piece
+	pages    []piece // of the console
 	activity []piece
 
 	merchants map[string]string // ids by name

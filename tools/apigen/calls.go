@@ -119,6 +119,8 @@ func writeQuery(out *bytes.Buffer, method string, query []openapi.Parameter) err
 			given, text = "q."+name+" != 0", "strconv.Itoa(q."+name+")"
 		case "time.Time":
 			given, text = "!q."+name+".IsZero()", "q."+name+".UTC().Format(time.RFC3339Nano)"
+		case "bool":
+			given, text = "q."+name, "strconv.FormatBool(q."+name+")"
 		case "string":
 			text = "q." + name
 		}

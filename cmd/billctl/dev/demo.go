@@ -72,6 +72,7 @@ func (s *stack) demonstrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.notef("while this runs, the console is at %s/", s.apiServer.url)
 	s.notef("%d tasks scheduled for %d merchants, %d workers", len(tasks), len(merchants), s.opts.Workers)
 	again, err := s.schedule(ctx, mark, merchants, samples)
 	if err != nil {

@@ -149,6 +149,10 @@ func (s *stack) greet(merchants map[string]client.Merchant) {
 	_, _ = fmt.Fprintf(s.opts.Out, `
 billonce runs, with the simulator in place of Stripe. Ctrl-C stops all of it; the next run begins afresh.
 
+The console, for a browser on this machine; sign in with the KEY below:
+
+CONSOLE=%s/
+
 For another terminal, and for the README's session:
 
 API=%s
@@ -165,7 +169,7 @@ Then:
   curl -sS "$SIM/_sim/ledger"
 
 Logs are in %s.
-`, s.apiServer.url, key, s.simulator.url, merchants["acct_alma"].ID, ownPath(), s.place.log("*"))
+`, s.apiServer.url, s.apiServer.url, key, s.simulator.url, merchants["acct_alma"].ID, ownPath(), s.place.log("*"))
 	if s.database.server == nil {
 		s.notef("DATABASE_URL's database stays as it is; the simulator has forgotten what earlier tasks did.")
 	}

@@ -109,6 +109,7 @@ type running struct {
 	lines    chan string
 	errors   *programtest.Buffer
 	api, key string
+	console  string
 }
 
 // start brings a stack up and reads the address and key that it prints.
@@ -135,6 +136,7 @@ func start(t *testing.T, folder string, args ...string) *running {
 			r.lines <- text.Text()
 		}
 	}()
+	r.console = r.await(`^CONSOLE=(http://\S+/)$`)
 	r.api = r.await(`^API=(http://\S+)$`)
 	r.key = r.await(`^KEY=(\S+)$`)
 	return r
@@ -251,6 +253,9 @@ func TestRun(t *testing.T) {
 		}
 		if got := request(t, http.MethodGet, r.api+"/v1/tasks?status=failed", r.key, ""); got != http.StatusOK {
 			t.Errorf("GET /v1/tasks with the printed key: %d", got)
+		}
+		if got := request(t, http.MethodGet, r.console+"sign-in", "", ""); got != http.StatusOK {
+			t.Errorf("the printed console: %d", got)
 		}
 		children := r.children()
 		if len(children) != 5 {

@@ -264,7 +264,7 @@ func TestALineIsWhatTheAPIShows(t *testing.T) {
 	merchant := db.Merchant(t)
 	const key = "admin-key-of-the-test"
 	api := httptest.NewServer(httpapi.New(httpapi.Deps{
-		Merchants: db.Store, Tasks: db.Store, Keys: db.Store, Audit: db.Store, Freezer: unfrozen{}, Health: ready{}, AdminKey: secret.New(key),
+		Merchants: db.Store, Tasks: db.Store, Standing: db.Store, Keys: db.Store, Audit: db.Store, Freezer: unfrozen{}, Health: ready{}, AdminKey: secret.New(key),
 	}, httpapi.Config{}).Handler())
 	defer api.Close()
 	get := func(path string) (value any) {

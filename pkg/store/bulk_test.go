@@ -1,0 +1,214 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"billonce/pkg/billing"
+	"billonce/pkg/store/storetest"
+)
+
+// reasons counts the entries of the audit log by action, object and reason.
+func reasons(t *testing.T, db *storetest.DB) map[string]int {
+	t.Helper()
+	var rows []string
+	if err := db.SQL.Select(&rows, `SELECT action || ' ' || object || ' ' || coalesce(detail->>'reason', '') || ' ' || request_id FROM audit_log`); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]int{}
+	for _, row := range rows {
+		found[row]++
+	}
+	return found
+}
+
+func asked(reason string) context.Context {
+	ctx := billing.WithActor(context.Background(), billing.Actor{ID: billing.ActorAdmin, RequestID: "r-1"})
+	return billing.WithReason(ctx, reason)
+}
+
+// TestManyAreCanceledAsOneIs: those alone that can be, each with its entry.
+func TestManyAreCanceledAsOneIs(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	merchant, other, worker := db.Merchant(t), db.Merchant(t), register(t, db, time.Hour)
+	doubted := inDoubtAt(t, db, worker, newTask(t, merchant.ID))
+	var ids []billing.TaskID
+	for range 250 {
+		task := newTask(t, merchant.ID)
+		task.RunAt = time.Now().Add(time.Hour)
+		ids = append(ids, schedule(t, db, task)[0].Task.ID)
+	}
+	sent := ids[0]
+	db.SQL.MustExec(`UPDATE scheduled_tasks SET first_sent_at = now(), sent_auth = 'token', sent_account = 'acct_1' WHERE id = $1`, sent)
+	hidden := schedule(t, db, newTask(t, other.ID))[0].Task.ID
+	matching, err := db.Store.FindUnsent(context.Background(), billing.TaskFilter{MerchantID: merchant.ID}, time.Time{}, 10_001)
+	if err != nil || len(matching.IDs) != 249 || slices.Contains(matching.IDs, sent) || slices.Contains(matching.IDs, doubted) {
+		t.Fatalf("%d match, %v", len(matching.IDs), err)
+	}
+	changed, err := db.Store.CancelTasks(asked("no more"), append(ids, doubted, billing.TaskID(storetest.NewID(t))))
+	if err != nil || changed != 249 {
+		t.Fatalf("%d changed, %v", changed, err)
+	}
+	log := reasons(t, db)
+	for _, id := range ids[1:] {
+		if status := get(t, db, id).Status; status != billing.Canceled || log[fmt.Sprintf("task.cancel %s no more r-1", id)] != 1 {
+			t.Fatalf("%s is %s, %d entries", id, status, log[fmt.Sprintf("task.cancel %s no more r-1", id)])
+		}
+	}
+	for _, id := range []billing.TaskID{sent, doubted, hidden} {
+		if log[fmt.Sprintf("task.cancel %s no more r-1", id)] != 0 || get(t, db, id).Status == billing.Canceled {
+			t.Errorf("%s was canceled", id)
+		}
+	}
+	if again, err := db.Store.CancelTasks(asked("no more"), ids); err != nil || again != 0 {
+		t.Errorf("%d canceled twice, %v", again, err)
+	}
+}
+
+// TestManyAreMovedOnce: those that are scheduled for the time already do not match any more, so that repeating it comes to an end.
+func TestManyAreMovedOnce(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	merchant := db.Merchant(t)
+	for range 120 {
+		schedule(t, db, newTask(t, merchant.ID))
+	}
+	at := time.Now().Add(48 * time.Hour).UTC().Truncate(time.Microsecond)
+	find := func() []billing.TaskID {
+		t.Helper()
+		matching, err := db.Store.FindUnsent(context.Background(), billing.TaskFilter{MerchantID: merchant.ID}, at, 10_001)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return matching.IDs
+	}
+	ids := find()
+	if changed, err := db.Store.RescheduleTasks(asked("later"), ids[:70], at); err != nil || changed != 70 {
+		t.Fatalf("%d, %v", changed, err)
+	}
+	if left := find(); len(left) != 50 {
+		t.Errorf("%d are left", len(left))
+	}
+	moved := get(t, db, ids[0])
+	if !moved.RunAt.Equal(at) || !moved.ScheduledFor.Equal(at) || reasons(t, db)["task.reschedule "+string(ids[0])+" later r-1"] != 1 {
+		t.Errorf("%+v", moved)
+	}
+	_, err := db.Store.RescheduleTasks(asked("x"), ids, time.Now().Add(-time.Hour))
+	var known *billing.Error
+	if !errors.As(err, &known) || known.Code != billing.CodeInvalid || known.Faults[0].Pointer != "/0/run_at" {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestWhatCanBeRetried leaves out what was repeated, what a living task does already, and what a merchant that has left would have to do.
+func TestWhatCanBeRetried(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := storetest.Open(t)
+	merchant, gone, worker := db.Merchant(t), db.Merchant(t), register(t, db, time.Hour)
+	canceled := func(task billing.NewTask) billing.TaskID {
+		t.Helper()
+		schedule(t, db, task)
+		if _, err := db.Store.CancelTask(ctx, task.ID); err != nil {
+			t.Fatal(err)
+		}
+		return task.ID
+	}
+	wanted := newTask(t, merchant.ID)
+	wanted.Intent = "once"
+	plain, taken := canceled(newTask(t, merchant.ID)), canceled(wanted)
+	holder := newTask(t, merchant.ID)
+	holder.Intent = "once"
+	schedule(t, db, holder)
+	repeated := canceled(newTask(t, merchant.ID))
+	if _, err := db.Store.RetryTask(ctx, repeated, newTask(t, merchant.ID)); err != nil {
+		t.Fatal(err)
+	}
+	ofGone := canceled(newTask(t, gone.ID))
+	if _, err := db.Store.DisconnectMerchant(ctx, gone.ID); err != nil {
+		t.Fatal(err)
+	}
+	failed := newTask(t, merchant.ID)
+	schedule(t, db, failed)
+	for _, one := range claim(t, db, worker, 100) {
+		if one.ID == failed.ID {
+			settle(t, db, settlement(one, billing.Failed, billing.OutcomeRefused, billing.ReasonInvalid))
+		}
+	}
+	find := func(filter billing.TaskFilter) []billing.TaskID {
+		t.Helper()
+		matching, err := db.Store.FindRetryable(ctx, filter, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return matching.IDs
+	}
+	if got := find(billing.TaskFilter{}); !slices.Equal(got, []billing.TaskID{failed.ID, plain}) {
+		t.Errorf("found %v, want %s and %s; not %s, %s, %s", got, failed.ID, plain, taken, repeated, ofGone)
+	}
+	if got := find(billing.TaskFilter{Statuses: []billing.Status{billing.Failed, billing.Running}}); !slices.Equal(got, []billing.TaskID{failed.ID}) {
+		t.Errorf("failed: %v", got)
+	}
+	if got := find(billing.TaskFilter{Statuses: []billing.Status{billing.Succeeded}}); len(got) != 0 {
+		t.Errorf("succeeded: %v", got)
+	}
+	if got := find(billing.TaskFilter{CreatedBefore: get(t, db, failed.ID).CreatedAt}); !slices.Equal(got, []billing.TaskID{plain}) {
+		t.Errorf("created before: %v", got)
+	}
+}
+
+// TestABulkChangeBesideClaims: what a worker takes meanwhile is not canceled, what is canceled is not taken.
+func TestABulkChangeBesideClaims(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	merchant, worker := db.Merchant(t), register(t, db, time.Hour)
+	var ids []billing.TaskID
+	for range 400 {
+		ids = append(ids, schedule(t, db, newTask(t, merchant.ID))[0].Task.ID)
+	}
+	var crew sync.WaitGroup
+	taken, canceled := 0, 0
+	crew.Go(func() {
+		for range 40 {
+			batch, err := db.Store.Claim(context.Background(), worker, 10)
+			if err != nil {
+				t.Error(err)
+			}
+			taken += len(batch.Claims)
+		}
+	})
+	var turn sync.Mutex
+	for range 2 {
+		crew.Go(func() {
+			n, err := db.Store.CancelTasks(asked("race"), ids)
+			if err != nil && billing.CodeOf(err) != billing.CodeUnavailable {
+				t.Error(err)
+			}
+			turn.Lock()
+			canceled += n
+			turn.Unlock()
+		})
+	}
+	crew.Wait()
+	var running, ended int
+	if err := db.SQL.QueryRow(`SELECT count(*) FILTER (WHERE status = 'running'), count(*) FILTER (WHERE status = 'canceled') FROM scheduled_tasks`).
+		Scan(&running, &ended); err != nil || running != taken || ended != canceled {
+		t.Errorf("%d run of %d taken, %d are canceled of %d, %v", running, taken, ended, canceled, err)
+	}
+	n := 0
+	for entry, times := range reasons(t, db) {
+		if strings.HasPrefix(entry, "task.cancel ") {
+			n += times
+		}
+	}
+	if n != canceled {
+		t.Errorf("%d entries for %d canceled tasks", n, canceled)
+	}
+}
