@@ -29,23 +29,23 @@ func newPerson(t *testing.T, base string) *person {
 	}}
 }
 
-// reply is what came back.
-type reply struct {
+// shownPage is a page as it came.
+type shownPage struct {
 	*http.Response
 	body string
 }
 
-func (p *person) get(path string, headers ...string) reply {
+func (p *person) get(path string, headers ...string) shownPage {
 	p.t.Helper()
 	return p.send(http.MethodGet, path, nil, headers...)
 }
 
-func (p *person) post(path string, form url.Values, headers ...string) reply {
+func (p *person) post(path string, form url.Values, headers ...string) shownPage {
 	p.t.Helper()
 	return p.send(http.MethodPost, path, form, headers...)
 }
 
-func (p *person) send(method, path string, form url.Values, headers ...string) reply {
+func (p *person) send(method, path string, form url.Values, headers ...string) shownPage {
 	p.t.Helper()
 	request, err := http.NewRequestWithContext(p.t.Context(), method, p.base+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -70,7 +70,7 @@ func (p *person) send(method, path string, form url.Values, headers ...string) r
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return reply{response, string(content)}
+	return shownPage{response, string(content)}
 }
 
 // signIn signs in with a key and fails the test if that is refused.

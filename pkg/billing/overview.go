@@ -2,8 +2,8 @@ package billing
 
 import "time"
 
-// Outcomes counts what attempts came to.
-type Outcomes struct {
+// OutcomeCounts counts what attempts came to.
+type OutcomeCounts struct {
 	Succeeded int
 	Failed    int
 	InDoubt   int
@@ -11,7 +11,7 @@ type Outcomes struct {
 }
 
 // Add counts an attempt that left its task in a status.
-func (o *Outcomes) Add(status Status) {
+func (o *OutcomeCounts) Add(status Status) {
 	switch status {
 	case Succeeded:
 		o.Succeeded++
@@ -26,8 +26,8 @@ func (o *Outcomes) Add(status Status) {
 }
 
 // Plus returns the sum of both.
-func (o Outcomes) Plus(more Outcomes) Outcomes {
-	return Outcomes{
+func (o OutcomeCounts) Plus(more OutcomeCounts) OutcomeCounts {
+	return OutcomeCounts{
 		Succeeded: o.Succeeded + more.Succeeded, Failed: o.Failed + more.Failed,
 		InDoubt: o.InDoubt + more.InDoubt, Retried: o.Retried + more.Retried,
 	}
@@ -42,7 +42,7 @@ const (
 // OutcomesAt are the outcomes of one step.
 type OutcomesAt struct {
 	At time.Time // when it began
-	Outcomes
+	OutcomeCounts
 }
 
 // WorkerTotals sums up the workers.

@@ -11,6 +11,35 @@ import (
 	"billonce/pkg/billing"
 )
 
+// GetOverview sends GET /v1/overview. See whether money moves. The key needs the scope tasks:read.
+//
+// Counts stop at 10,000. To a key for one merchant it is about that merchant's tasks, counted among the 20,000 of each status
+// that are due last; outcomes are empty then, workers and encryption `null`. May be two seconds old.
+func (c *Client) GetOverview(ctx context.Context) (Overview, error) {
+	var answer Overview
+	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/overview"}, &answer)
+	return answer, err
+}
+
+// ListWorkers sends GET /v1/workers. List workers, those alive first. The key needs the scope tasks:read.
+//
+// A worker that ends properly leaves the list; one that falls silent stays until another takes its tasks over. There is one
+// page, of up to 1,000. Keys for one merchant may not.
+func (c *Client) ListWorkers(ctx context.Context) (WorkerPage, error) {
+	var answer WorkerPage
+	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/workers"}, &answer)
+	return answer, err
+}
+
+// GetEncryption sends GET /v1/encryption. See which keys have sealed the stored tokens. The key needs the scope admin.
+//
+// Keys are named by ids, from which nothing about them follows. No token is opened.
+func (c *Client) GetEncryption(ctx context.Context) (Encryption, error) {
+	var answer Encryption
+	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/encryption"}, &answer)
+	return answer, err
+}
+
 // CreateMerchant sends POST /v1/merchants. Connect a merchant. The key needs the scope merchants:write.
 //
 // A key for one merchant may not; a Stripe account that is connected already is a conflict.
@@ -76,16 +105,16 @@ func (c *Client) DisconnectMerchant(ctx context.Context, id string) (Merchant, e
 // PauseMerchant sends POST /v1/merchants/{id}/pause. Hold a merchant's tasks. The key needs the scope merchants:write.
 //
 // Pausing twice is no error.
-func (c *Client) PauseMerchant(ctx context.Context, id string) (Merchant, error) {
+func (c *Client) PauseMerchant(ctx context.Context, id string, body Reasoned) (Merchant, error) {
 	var answer Merchant
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/merchants/" + url.PathEscape(id) + "/pause"}, &answer)
+	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/merchants/" + url.PathEscape(id) + "/pause", Body: body}, &answer)
 	return answer, err
 }
 
 // ResumeMerchant sends POST /v1/merchants/{id}/resume. Let a merchant's tasks run. The key needs the scope merchants:write.
-func (c *Client) ResumeMerchant(ctx context.Context, id string) (Merchant, error) {
+func (c *Client) ResumeMerchant(ctx context.Context, id string, body Reasoned) (Merchant, error) {
 	var answer Merchant
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/merchants/" + url.PathEscape(id) + "/resume"}, &answer)
+	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/merchants/" + url.PathEscape(id) + "/resume", Body: body}, &answer)
 	return answer, err
 }
 
@@ -102,12 +131,17 @@ func (c *Client) CreateTask(ctx context.Context, idempotencyKey string, body New
 
 // ListTasksQuery narrows ListTasks; what is zero is left out.
 type ListTasksQuery struct {
-	Limit      int            // How many entries a page has.
-	Cursor     string         // The `next_cursor` of the page before, with the same filters.
-	Status     billing.Status // Only tasks in this status.
-	MerchantID string         // Only tasks of this merchant.
-	Kind       billing.Kind   // Only tasks of this kind.
-	Target     string         // Only tasks that act on this object of Stripe's.
+	Limit      int          // How many entries a page has.
+	Cursor     string       // The `next_cursor` of the page before, with the same filters.
+	Status     string       // Only tasks in this status, or in one of several with commas between them.
+	MerchantID string       // Only tasks of this merchant.
+	Kind       billing.Kind // Only tasks of this kind.
+	Target     string       // Only tasks that act on this object of Stripe's.
+	From       time.Time    // Only tasks whose run_at is this time or later.
+	To         time.Time    // Only tasks whose run_at is before this time.
+	Attention  bool         // With true, only tasks in doubt, and pending ones, neither held nor waiting for another, that have been due for over five minutes.
+	RetryOf    string       // Only the task that repeats this one.
+	Q          string       // What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, Stripe's request id, a customer, a value in metadata.
 }
 
 func (q ListTasksQuery) values() url.Values {
@@ -119,7 +153,7 @@ func (q ListTasksQuery) values() url.Values {
 		values.Set("cursor", q.Cursor)
 	}
 	if q.Status != "" {
-		values.Set("status", string(q.Status))
+		values.Set("status", q.Status)
 	}
 	if q.MerchantID != "" {
 		values.Set("merchant_id", q.MerchantID)
@@ -130,13 +164,94 @@ func (q ListTasksQuery) values() url.Values {
 	if q.Target != "" {
 		values.Set("target", q.Target)
 	}
+	if !q.From.IsZero() {
+		values.Set("from", q.From.UTC().Format(time.RFC3339Nano))
+	}
+	if !q.To.IsZero() {
+		values.Set("to", q.To.UTC().Format(time.RFC3339Nano))
+	}
+	if q.Attention {
+		values.Set("attention", strconv.FormatBool(q.Attention))
+	}
+	if q.RetryOf != "" {
+		values.Set("retry_of", q.RetryOf)
+	}
+	if q.Q != "" {
+		values.Set("q", q.Q)
+	}
 	return values
 }
 
 // ListTasks sends GET /v1/tasks. List tasks, newest first. The key needs the scope tasks:read.
+//
+// What no index serves is looked for from the newest task back, for 150 ms a request: a page may end early or be empty and have
+// a `next_cursor`, which goes on from `searched_to`. Archived tasks are found by their ids alone.
 func (c *Client) ListTasks(ctx context.Context, query ListTasksQuery) (TaskPage, error) {
 	var answer TaskPage
 	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/tasks", Query: query.values()}, &answer)
+	return answer, err
+}
+
+// CountTasksQuery narrows CountTasks; what is zero is left out.
+type CountTasksQuery struct {
+	MerchantID string       // Only tasks of this merchant.
+	Kind       billing.Kind // Only tasks of this kind.
+	Target     string       // Only tasks that act on this object of Stripe's.
+	From       time.Time    // Only tasks whose run_at is this time or later.
+	To         time.Time    // Only tasks whose run_at is before this time.
+	Attention  bool         // With true, only tasks in doubt, and pending ones, neither held nor waiting for another, that have been due for over five minutes.
+	RetryOf    string       // Only the task that repeats this one.
+	Q          string       // What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, Stripe's request id, a customer, a value in metadata.
+}
+
+func (q CountTasksQuery) values() url.Values {
+	values := url.Values{}
+	if q.MerchantID != "" {
+		values.Set("merchant_id", q.MerchantID)
+	}
+	if q.Kind != "" {
+		values.Set("kind", string(q.Kind))
+	}
+	if q.Target != "" {
+		values.Set("target", q.Target)
+	}
+	if !q.From.IsZero() {
+		values.Set("from", q.From.UTC().Format(time.RFC3339Nano))
+	}
+	if !q.To.IsZero() {
+		values.Set("to", q.To.UTC().Format(time.RFC3339Nano))
+	}
+	if q.Attention {
+		values.Set("attention", strconv.FormatBool(q.Attention))
+	}
+	if q.RetryOf != "" {
+		values.Set("retry_of", q.RetryOf)
+	}
+	if q.Q != "" {
+		values.Set("q", q.Q)
+	}
+	return values
+}
+
+// CountTasks sends GET /v1/tasks/counts. Count tasks by status. The key needs the scope tasks:read.
+//
+// Each status is counted up to 10,000. What no index serves is counted among the 20,000 tasks of each status that are due last,
+// and with `q` among those found in 150 ms; `capped` says that there may be more.
+func (c *Client) CountTasks(ctx context.Context, query CountTasksQuery) (TaskCounts, error) {
+	var answer TaskCounts
+	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/tasks/counts", Query: query.values()}, &answer)
+	return answer, err
+}
+
+// ChangeTasks sends POST /v1/tasks/bulk. Cancel, reschedule or retry all tasks that fit a filter. The key needs the scope
+// tasks:write.
+//
+// Each task is changed as by itself, under the same conditions and with its own entry in the audit log; those scheduled after
+// `as_of` are not. One call changes up to `limit` tasks: repeat it with the same filter and `created_before` while there is
+// `more`. When a call is cut off, what it has changed stays, and repeating it is safe.
+func (c *Client) ChangeTasks(ctx context.Context, body BulkRequest) (BulkResult, error) {
+	var answer BulkResult
+	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/bulk", Body: body}, &answer)
 	return answer, err
 }
 
@@ -198,9 +313,9 @@ func (c *Client) ListChain(ctx context.Context, id string) (TaskPage, error) {
 // CancelTask sends POST /v1/tasks/{id}/cancel. Call a task off. The key needs the scope tasks:write.
 //
 // A conflict once anything may have been sent. Canceling twice is no error.
-func (c *Client) CancelTask(ctx context.Context, id string) (Task, error) {
+func (c *Client) CancelTask(ctx context.Context, id string, body Reasoned) (Task, error) {
 	var answer Task
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/cancel"}, &answer)
+	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/cancel", Body: body}, &answer)
 	return answer, err
 }
 
@@ -218,9 +333,9 @@ func (c *Client) RescheduleTask(ctx context.Context, id string, body Reschedule)
 //
 // It becomes a new task, with a key of its own at Stripe, due when the first one was to run, or now if that is past. Asking
 // twice gets the same task again, marked `Idempotent-Replayed: true`.
-func (c *Client) RetryTask(ctx context.Context, id string) (Task, error) {
+func (c *Client) RetryTask(ctx context.Context, id string, body Reasoned) (Task, error) {
 	var answer Task
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/retry"}, &answer)
+	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/retry", Body: body}, &answer)
 	return answer, err
 }
 
@@ -230,6 +345,15 @@ func (c *Client) RetryTask(ctx context.Context, id string) (Task, error) {
 func (c *Client) ResolveTask(ctx context.Context, id string, body Resolve) (Task, error) {
 	var answer Task
 	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/resolve", Body: body}, &answer)
+	return answer, err
+}
+
+// GetMe sends GET /v1/me. See whose key this is and what it allows.
+//
+// Every key may that opens anything.
+func (c *Client) GetMe(ctx context.Context) (Me, error) {
+	var answer Me
+	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/me"}, &answer)
 	return answer, err
 }
 

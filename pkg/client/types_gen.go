@@ -9,6 +9,11 @@ import (
 	"billonce/pkg/billing"
 )
 
+// Reasoned is what a request holds; fields that are nil are left out.
+type Reasoned struct {
+	Reason *string `json:"reason,omitempty"` // Why it is done. The audit log keeps it.
+}
+
 // NewMerchant is what a request holds; fields that are nil are left out.
 type NewMerchant struct {
 	Name            string  `json:"name"`
@@ -86,7 +91,40 @@ type NewDunning struct {
 
 // Reschedule is what a request holds; fields that are nil are left out.
 type Reschedule struct {
-	RunAt time.Time `json:"run_at"`
+	RunAt  time.Time `json:"run_at"`
+	Reason *string   `json:"reason,omitempty"` // Why it is done. The audit log keeps it.
+}
+
+// BulkRequest is what a request holds; fields that are nil are left out.
+type BulkRequest struct {
+	Action string     `json:"action"` // As the operations of the same names do with one task.
+	Filter BulkFilter `json:"filter"`
+	RunAt  *time.Time `json:"run_at,omitempty"` // The new time; for reschedule, which needs it, alone.
+	Reason string     `json:"reason"`
+	DryRun *bool      `json:"dry_run,omitempty"` // Only count what would be changed.
+	Limit  *int       `json:"limit,omitempty"`   // How many tasks to change at most.
+}
+
+// BulkFilter is what a request holds; fields that are nil are left out. Which tasks; a field besides created_before must be
+// given.
+type BulkFilter struct {
+	Status        *string       `json:"status,omitempty"` // Of these statuses, as far as the action is possible in them.
+	MerchantID    *string       `json:"merchant_id,omitempty"`
+	Kind          *billing.Kind `json:"kind,omitempty"`
+	Target        *string       `json:"target,omitempty"`
+	From          *time.Time    `json:"from,omitempty"`           // Due at or after this time.
+	To            *time.Time    `json:"to,omitempty"`             // Due before this time.
+	CreatedBefore *time.Time    `json:"created_before,omitempty"` // Scheduled before this time; now unless told otherwise.
+}
+
+// BulkResult is what the API answers with.
+type BulkResult struct {
+	Matched int       `json:"matched"` // Tasks that the action was possible for when the call began.
+	Capped  bool      `json:"capped"`  // Whether there may be more than matched, which is counted up to 10,000.
+	Changed int       `json:"changed"` // Tasks that this call has changed.
+	Refused int       `json:"refused"` // Tasks whose state did not allow it any more when it was their turn.
+	AsOf    time.Time `json:"as_of"`   // The created_before that held; give it with the next call, so that it is about the same tasks.
+	More    bool      `json:"more"`    // Whether tasks are left, and the call should be made again with the same filter.
 }
 
 // Resolve is what a request holds; fields that are nil are left out.
@@ -127,8 +165,21 @@ type Task struct {
 
 // TaskPage is what the API answers with.
 type TaskPage struct {
-	Data       []Task  `json:"data"`
-	NextCursor *string `json:"next_cursor"`
+	Data       []Task     `json:"data"`
+	NextCursor *string    `json:"next_cursor"`
+	SearchedTo *time.Time `json:"searched_to"` // With `q` or a filter that no index serves, when a page ended early. Tasks scheduled since have been looked at.
+}
+
+// StatusCount is what the API answers with.
+type StatusCount struct {
+	Status billing.Status `json:"status"`
+	Count  int            `json:"count"`
+	Capped bool           `json:"capped"` // Whether there may be more than that, because counting stopped.
+}
+
+// TaskCounts is what the API answers with.
+type TaskCounts struct {
+	Data []StatusCount `json:"data"` // Each status once.
 }
 
 // CreatedTasks is what the API answers with.
@@ -247,6 +298,110 @@ type AuditObject struct {
 type AuditPage struct {
 	Data       []AuditEntry `json:"data"`
 	NextCursor *string      `json:"next_cursor"`
+}
+
+// Me is what the API answers with.
+type Me struct {
+	ID         *string         `json:"id"` // The API key's; `null` for ADMIN_API_KEY.
+	Name       string          `json:"name"`
+	Scopes     []billing.Scope `json:"scopes"`
+	MerchantID *string         `json:"merchant_id"` // The one merchant that the key is for; `null` means all.
+	ExpiresAt  *time.Time      `json:"expires_at"`
+}
+
+// Overview is what the API answers with.
+type Overview struct {
+	Now        time.Time           `json:"now"` // By the database's clock.
+	Due        OverviewDue         `json:"due"`
+	Tasks      []StatusCount       `json:"tasks"` // Each status once.
+	Attention  OverviewAttention   `json:"attention"`
+	Outcomes   []OutcomeStep       `json:"outcomes"` // The last six hours in steps of five minutes, oldest first, the present one last. It is no ledger, and may lack what was in flight when a worker died.
+	Workers    *OverviewWorkers    `json:"workers"`
+	Encryption *OverviewEncryption `json:"encryption"`
+}
+
+// OverviewDue is what the API answers with. Tasks that are pending and due.
+type OverviewDue struct {
+	Count            int        `json:"count"`
+	Capped           bool       `json:"capped"` // Whether there may be more than that, because counting stopped.
+	OldestRunAt      *time.Time `json:"oldest_run_at"`
+	OldestAgeSeconds int        `json:"oldest_age_seconds"` // How long it has been due; 0 when none is.
+}
+
+// OverviewAttention is what the API answers with.
+type OverviewAttention struct {
+	InDoubt         int  `json:"in_doubt"`
+	Overdue         int  `json:"overdue"` // Pending tasks, neither held nor waiting for another one, that have been due for over five minutes.
+	PausedMerchants int  `json:"paused_merchants"`
+	Capped          bool `json:"capped"` // Whether there may be more of any, because counting stopped.
+}
+
+// OutcomeStep is what the API answers with. What attempts came to in five minutes.
+type OutcomeStep struct {
+	At        time.Time `json:"at"` // When the five minutes began.
+	Succeeded int       `json:"succeeded"`
+	Failed    int       `json:"failed"`
+	InDoubt   int       `json:"in_doubt"`
+	Retried   int       `json:"retried"` // Attempts after which the task waits for another one.
+}
+
+// OverviewWorkers is what the API answers with.
+type OverviewWorkers struct {
+	Alive  int `json:"alive"`
+	Silent int `json:"silent"` // Those that have lost their lease and still stand in the list.
+	Slots  int `json:"slots"`  // Tasks that those alive carry out at once at most.
+	Busy   int `json:"busy"`   // Tasks that they carry out now.
+}
+
+// OverviewEncryption is what the API answers with.
+type OverviewEncryption struct {
+	State    string  `json:"state"`     // `rotating` from when another key is written with until `billctl keys rotate` has ended; `none` before the first key.
+	WriteKey *string `json:"write_key"` // The id of the key that seals.
+}
+
+// Worker is what the API answers with.
+type Worker struct {
+	ID          string    `json:"id"`
+	Host        string    `json:"host"`
+	Version     string    `json:"version"`
+	Slots       int       `json:"slots"` // Tasks that it carries out at once at most.
+	Busy        int       `json:"busy"`  // Tasks that it carries out now.
+	StartedAt   time.Time `json:"started_at"`
+	HeartbeatAt time.Time `json:"heartbeat_at"`
+	Alive       bool      `json:"alive"`    // Whether it has kept its lease.
+	Draining    bool      `json:"draining"` // Whether it only ends what it has begun.
+}
+
+// WorkerPage is what the API answers with.
+type WorkerPage struct {
+	Data       []Worker `json:"data"`
+	NextCursor *string  `json:"next_cursor"`
+}
+
+// Encryption is what the API answers with.
+type Encryption struct {
+	WriteKey *string         `json:"write_key"` // The id of the key that seals; `null` before a service has started.
+	Keys     []EncryptionKey `json:"keys"`
+	Tokens   int             `json:"tokens"`  // Stored tokens.
+	Unnamed  int             `json:"unnamed"` // Tokens that name no key: older releases sealed them.
+	Unbound  int             `json:"unbound"` // Tokens that are bound to no place.
+	Rotation Rotation        `json:"rotation"`
+}
+
+// EncryptionKey is what the API answers with.
+type EncryptionKey struct {
+	ID          string     `json:"id"`
+	Tokens      int        `json:"tokens"`        // That it has sealed, of those stored now.
+	Unbound     int        `json:"unbound"`       // Of these, those that are bound to no place.
+	Writes      int        `json:"writes"`        // How often it has sealed at most.
+	RetiredAt   *time.Time `json:"retired_at"`    // When a rotation to another key ended.
+	FirstUsedAt *time.Time `json:"first_used_at"` // When a process first said that it seals with it; `null` when none has.
+}
+
+// Rotation is what the API answers with. What `billctl keys rotate` would do.
+type Rotation struct {
+	Total int `json:"total"` // Stored tokens.
+	Left  int `json:"left"`  // Those not sealed by the present key, or bound to no place.
 }
 
 // Health is what the API answers with.

@@ -19,12 +19,12 @@ type subject struct {
 
 // action is one thing that a person may do to a task or a merchant.
 type action struct {
-	object string // "task" or "merchant"
-	verb   string // of the path
-	name   string // of the button
-	effect string // what will happen
-	scope  billing.Scope
-	grave  bool // it cannot be taken back
+	object string          // "task" or "merchant"
+	verb   string          // of the path
+	name   string          // of the button
+	effect string          // what will happen
+	scopes []billing.Scope // to see what it is about, and to do it
+	grave  bool            // it cannot be taken back
 	// refusal says why it cannot be done now, "" when it can.
 	refusal func(subject) string
 	// do asks the API for it, and returns the path of what came of it.
@@ -38,30 +38,31 @@ type actionForm struct {
 
 // actions are all of them.
 func actions() []action {
-	const write = billing.ScopeTasksWrite
+	tasks := []billing.Scope{billing.ScopeTasksRead, billing.ScopeTasksWrite}
+	merchants := []billing.Scope{billing.ScopeMerchantsRead, billing.ScopeMerchantsWrite}
 	return []action{
 		{
-			object: "task", verb: "cancel", name: "Cancel", scope: write, grave: true, refusal: onlyUnsent, do: cancelTask,
+			object: "task", verb: "cancel", name: "Cancel", scopes: tasks, grave: true, refusal: onlyUnsent, do: cancelTask,
 			effect: "The task is not carried out. Nothing of it has been sent to Stripe, and nothing will be. This cannot be undone; the operation can be retried as a new task.",
 		},
 		{
-			object: "task", verb: "reschedule", name: "Reschedule", scope: write, refusal: onlyUnsent, do: rescheduleTask,
+			object: "task", verb: "reschedule", name: "Reschedule", scopes: tasks, refusal: onlyUnsent, do: rescheduleTask,
 			effect: "The task runs at another time. Nothing of it has been sent to Stripe so far.",
 		},
 		{
-			object: "task", verb: "retry", name: "Retry", scope: write, grave: true, refusal: onlyEnded, do: retryTask,
+			object: "task", verb: "retry", name: "Retry", scopes: tasks, grave: true, refusal: onlyEnded, do: retryTask,
 			effect: "A new task does the same once more, now, under a key of its own: to Stripe it is another operation. The present one had no effect.",
 		},
 		{
-			object: "task", verb: "resolve", name: "Resolve", scope: write, grave: true, refusal: onlyInDoubt, do: resolveTask,
+			object: "task", verb: "resolve", name: "Resolve", scopes: tasks, grave: true, refusal: onlyInDoubt, do: resolveTask,
 			effect: "You decide what became of the task. Look at Stripe first: who calls failed what has taken effect, and retries it, bills twice.",
 		},
 		{
-			object: "merchant", verb: "pause", name: "Pause", scope: billing.ScopeMerchantsWrite, refusal: onlyActive, do: pauseMerchant,
+			object: "merchant", verb: "pause", name: "Pause", scopes: merchants, refusal: onlyActive, do: pauseMerchant,
 			effect: "Tasks of the merchant stay where they are until it is resumed. What is being sent now is finished.",
 		},
 		{
-			object: "merchant", verb: "resume", name: "Resume", scope: billing.ScopeMerchantsWrite, refusal: onlyPaused, do: resumeMerchant,
+			object: "merchant", verb: "resume", name: "Resume", scopes: merchants, refusal: onlyPaused, do: resumeMerchant,
 			effect: "Tasks of the merchant run again, those that are due at once.",
 		},
 	}

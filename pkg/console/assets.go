@@ -56,7 +56,7 @@ func (c *Console) asset(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	body, ok := c.assets.bodies[name]
 	if !ok {
-		http.Error(w, "There is no such asset.", http.StatusNotFound)
+		w.WriteHeader(http.StatusNotFound)
 		return
 	}
 	header := w.Header()

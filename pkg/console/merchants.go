@@ -86,7 +86,7 @@ func (c *Console) showMerchant(v *visit) error {
 		return err
 	}
 	for _, one := range actions() {
-		if one.object == "merchant" && v.may(one.scope) && one.refusal(subject{merchant: merchant}) == "" {
+		if one.object == "merchant" && v.may(one.scopes...) && one.refusal(subject{merchant: merchant}) == "" {
 			view.Actions = append(view.Actions, pair{one.name, "/merchants/" + url.PathEscape(merchant.ID) + "/" + one.verb})
 		}
 	}

@@ -39,6 +39,9 @@ func (c *Console) home(v *visit) error {
 	if err != nil {
 		return err
 	}
+	if !v.seesAll() {
+		found.Workers, found.Encryption = nil, nil
+	}
 	c.showLive(v, http.StatusOK, "overview", "Overview", overviewView{
 		Overview: found, Chart: chartOf(found.Outcomes), Encrypted: v.may(billing.ScopeAdmin) && v.seesAll(),
 		Merchants: v.may(billing.ScopeMerchantsRead),

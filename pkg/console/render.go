@@ -23,6 +23,7 @@ type layout struct {
 	Title    string
 	Section  string
 	Nav      []navItem
+	Finds    bool // the visitor may look for tasks
 	SignedIn bool
 	Me       client.Me
 	Notice   string
@@ -65,7 +66,7 @@ func (c *Console) show(v *visit, status int, name, title string, body any) {
 
 func (c *Console) showLive(v *visit, status int, name, title string, body any, live bool) {
 	whole := layout{
-		Title: title, Section: v.section, Nav: nav(v), SignedIn: v.signedIn(), Me: v.me, Notice: noticeOf(v.r.URL.Query()),
+		Title: title, Section: v.section, Nav: nav(v), Finds: v.may(billing.ScopeTasksRead), SignedIn: v.signedIn(), Me: v.me, Notice: noticeOf(v.r.URL.Query()),
 		Version: c.deps.Version, Now: time.Now().UTC(), Self: selfOf(v.r), Live: live, Events: live && c.deps.Events, Body: body,
 	}
 	part := "layout"

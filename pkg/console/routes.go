@@ -10,35 +10,36 @@ import (
 
 // page is one line of the table of pages.
 type page struct {
-	pattern string        // of [http.ServeMux]: "GET /tasks/{id}", which stands for HEAD as well
-	scope   billing.Scope // what the key must allow; "" for any key
-	all     bool          // not for keys of one merchant
+	pattern string          // of [http.ServeMux]: "GET /tasks/{id}", which stands for HEAD as well
+	scopes  []billing.Scope // what the key must allow, all of it; none for any key
+	all     bool            // not for keys of one merchant
 	handle  func(c *Console, v *visit) error
 }
 
 // table is every page that needs somebody signed in.
 func table() []page {
-	const read, write = billing.ScopeTasksRead, billing.ScopeTasksWrite
+	read, change := []billing.Scope{billing.ScopeTasksRead}, []billing.Scope{billing.ScopeTasksRead, billing.ScopeTasksWrite}
+	merchants, admin := []billing.Scope{billing.ScopeMerchantsRead}, []billing.Scope{billing.ScopeAdmin}
 	pages := []page{
 		{pattern: "GET /{$}", handle: (*Console).home},
-		{pattern: "GET /tasks", scope: read, handle: (*Console).listTasks},
-		{pattern: "GET /tasks/{id}", scope: read, handle: (*Console).showTask},
-		{pattern: "GET /tasks/bulk", scope: write, handle: (*Console).previewBulk},
-		{pattern: "POST /tasks/bulk", scope: write, handle: (*Console).doBulk},
-		{pattern: "GET /attention", scope: read, handle: (*Console).attention},
-		{pattern: "GET /merchants", scope: billing.ScopeMerchantsRead, handle: (*Console).listMerchants},
-		{pattern: "GET /merchants/{id}", scope: billing.ScopeMerchantsRead, handle: (*Console).showMerchant},
-		{pattern: "GET /workers", scope: read, all: true, handle: (*Console).listWorkers},
-		{pattern: "GET /api-keys", scope: billing.ScopeAdmin, all: true, handle: (*Console).listKeys},
-		{pattern: "GET /encryption", scope: billing.ScopeAdmin, all: true, handle: (*Console).showEncryption},
-		{pattern: "GET /audit", scope: billing.ScopeAdmin, all: true, handle: (*Console).listAudit},
-		{pattern: "GET /console/events", scope: read, handle: (*Console).events},
+		{pattern: "GET /tasks", scopes: read, handle: (*Console).listTasks},
+		{pattern: "GET /tasks/{id}", scopes: read, handle: (*Console).showTask},
+		{pattern: "GET /tasks/bulk", scopes: change, handle: (*Console).previewBulk},
+		{pattern: "POST /tasks/bulk", scopes: change, handle: (*Console).doBulk},
+		{pattern: "GET /attention", scopes: read, handle: (*Console).attention},
+		{pattern: "GET /merchants", scopes: merchants, handle: (*Console).listMerchants},
+		{pattern: "GET /merchants/{id}", scopes: merchants, handle: (*Console).showMerchant},
+		{pattern: "GET /workers", scopes: read, all: true, handle: (*Console).listWorkers},
+		{pattern: "GET /api-keys", scopes: admin, all: true, handle: (*Console).listKeys},
+		{pattern: "GET /encryption", scopes: admin, all: true, handle: (*Console).showEncryption},
+		{pattern: "GET /audit", scopes: admin, all: true, handle: (*Console).listAudit},
+		{pattern: "GET /console/events", scopes: read, handle: (*Console).events},
 	}
 	for _, one := range actions() {
 		path := "/" + one.object + "s/{id}/" + one.verb
 		pages = append(pages,
-			page{pattern: "GET " + path, scope: one.scope, handle: func(c *Console, v *visit) error { return c.confirm(v, one) }},
-			page{pattern: "POST " + path, scope: one.scope, handle: func(c *Console, v *visit) error { return c.act(v, one) }})
+			page{pattern: "GET " + path, scopes: one.scopes, handle: func(c *Console, v *visit) error { return c.confirm(v, one) }},
+			page{pattern: "POST " + path, scopes: one.scopes, handle: func(c *Console, v *visit) error { return c.act(v, one) }})
 	}
 	return pages
 }

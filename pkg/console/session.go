@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"billonce/pkg/billing"
@@ -32,14 +33,14 @@ type visit struct {
 	section string // of the navigation
 }
 
-// may reports whether the visitor's key allows something.
-func (v *visit) may(scope billing.Scope) bool {
-	for _, has := range v.me.Scopes {
-		if has == scope || has == billing.ScopeAdmin {
-			return true
+// may reports whether the visitor's key allows all of something.
+func (v *visit) may(wanted ...billing.Scope) bool {
+	for _, scope := range wanted {
+		if !slices.Contains(v.me.Scopes, scope) && !slices.Contains(v.me.Scopes, billing.ScopeAdmin) {
+			return false
 		}
 	}
-	return scope == "" && v.signedIn()
+	return v.signedIn()
 }
 
 // seesAll reports whether the visitor's key is for all merchants.
@@ -59,7 +60,7 @@ func (c *Console) signedIn(to page) http.Handler {
 			c.sendToSignIn(v)
 			return
 		}
-		if err == nil && (!v.may(to.scope) || to.all && !v.seesAll()) {
+		if err == nil && (!v.may(to.scopes...) || to.all && !v.seesAll()) {
 			err = &fault{status: http.StatusForbidden, title: "Your key does not allow this", text: "Sign in with a key that does: " + needs(to)}
 		}
 		if err == nil {
@@ -72,7 +73,11 @@ func (c *Console) signedIn(to page) http.Handler {
 }
 
 func needs(to page) string {
-	text := "it needs the scope " + string(to.scope)
+	names := make([]string, len(to.scopes))
+	for i, scope := range to.scopes {
+		names[i] = string(scope)
+	}
+	text := "it needs " + strings.Join(names, " and ")
 	if to.all {
 		text += ", for all merchants"
 	}

@@ -37,7 +37,7 @@ func TestOverviewIsShown(t *testing.T) {
 		return billing.Overview{
 			Now: noon, Due: billing.Count{N: 3}, OldestDue: &oldest, Overdue: billing.Count{N: 10_000, Capped: true}, Paused: billing.Count{N: 1},
 			Tasks:    []billing.StatusCount{{Status: billing.InDoubt, Count: billing.Count{N: 2}}},
-			Outcomes: []billing.OutcomesAt{{At: noon, Outcomes: billing.Outcomes{Succeeded: 1, Failed: 2, InDoubt: 3, Retried: 4}}},
+			Outcomes: []billing.OutcomesAt{{At: noon, OutcomeCounts: billing.OutcomeCounts{Succeeded: 1, Failed: 2, InDoubt: 3, Retried: 4}}},
 			Workers:  &billing.WorkerTotals{Alive: 1, Silent: 2, Slots: 3, Busy: 4}, Keys: &billing.KeyState{WriteKey: "k", Rotating: true},
 		}, nil
 	}

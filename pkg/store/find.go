@@ -69,21 +69,29 @@ func (c *conditions) narrowBeside(filter billing.TaskFilter) {
 // first. A page may end early: see [billing.TaskPage].
 func (s *Store) FindTasks(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) (billing.TaskPage, error) {
 	quest, err := s.quest(ctx, filter, after == "")
-	if err != nil || quest.whole {
-		return billing.TaskPage{Tasks: quest.tasks}, err
+	if err != nil {
+		return billing.TaskPage{}, err
 	}
 	if after == "" {
 		after = newest
 	}
-	if !quest.plain() {
-		return s.searchPage(ctx, quest, limit, after)
+	switch {
+	case quest.whole:
+		return pageOf(slices.DeleteFunc(quest.tasks, func(task billing.Task) bool { return task.ID >= after }), limit), nil
+	case quest.plain():
+		query, args := listQuery(quest.filter, limit+1, after)
+		tasks, err := s.selectTasks(ctx, query, args...)
+		return pageOf(tasks, limit), err
 	}
-	query, args := listQuery(quest.filter, limit+1, after)
-	page := billing.TaskPage{}
-	if page.Tasks, err = s.selectTasks(ctx, query, args...); len(page.Tasks) > limit {
-		page.Tasks, page.Next = page.Tasks[:limit], page.Tasks[limit-1].ID
+	return s.searchPage(ctx, quest, limit, after)
+}
+
+// pageOf cuts what is beyond the limit.
+func pageOf(tasks []billing.Task, limit int) billing.TaskPage {
+	if len(tasks) > limit {
+		return billing.TaskPage{Tasks: tasks[:limit], Next: tasks[limit-1].ID}
 	}
-	return page, err
+	return billing.TaskPage{Tasks: tasks}
 }
 
 func (s *Store) searchPage(ctx context.Context, quest quest, limit int, after billing.TaskID) (billing.TaskPage, error) {

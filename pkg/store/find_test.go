@@ -15,8 +15,8 @@ import (
 	"billonce/pkg/store/storetest"
 )
 
-// found are the ids on the pages of a search, and how many pages that took.
-func found(t *testing.T, db *storetest.DB, filter billing.TaskFilter, limit int) (ids []billing.TaskID, pages int) {
+// foundBy are the ids on the pages of a search, and how many pages that took.
+func foundBy(t *testing.T, db *storetest.DB, filter billing.TaskFilter, limit int) (ids []billing.TaskID, pages int) {
 	t.Helper()
 	for after := billing.TaskID(""); ; {
 		page, err := db.Store.FindTasks(context.Background(), filter, limit, after)
@@ -42,7 +42,7 @@ func found(t *testing.T, db *storetest.DB, filter billing.TaskFilter, limit int)
 
 func wantFound(t *testing.T, db *storetest.DB, what string, filter billing.TaskFilter, want ...billing.TaskID) {
 	t.Helper()
-	ids, _ := found(t, db, filter, 50)
+	ids, _ := foundBy(t, db, filter, 50)
 	slices.Sort(ids)
 	slices.Sort(want)
 	if !slices.Equal(ids, want) {
@@ -141,7 +141,7 @@ func TestWhatAnIndexFindsComesFirst(t *testing.T) {
 	slices.Reverse(want)
 	want = append([]billing.TaskID{doubted}, want...)
 	for limit := 1; limit <= 7; limit++ {
-		ids, pages := found(t, db, billing.TaskFilter{Query: "in_same"}, limit)
+		ids, pages := foundBy(t, db, billing.TaskFilter{Query: "in_same"}, limit)
 		if limit > 1 && pages > len(want)/limit+2 {
 			t.Errorf("%d pages of %d", pages, limit)
 		}
@@ -257,11 +257,11 @@ func TestASearchKeepsToItsBudget(t *testing.T) {
 	if steps < 10 {
 		t.Errorf("%d steps for %d tasks: one looks at too many", steps, total)
 	}
-	whole, _ := found(t, db, billing.TaskFilter{Query: "needle"}, 4)
+	whole, _ := foundBy(t, db, billing.TaskFilter{Query: "needle"}, 4)
 	if diff := cmp.Diff(ids, whole); diff != "" {
 		t.Error(diff)
 	}
-	rare, _ := found(t, db, billing.TaskFilter{MerchantID: db.Merchant(t).ID}, 50)
+	rare, _ := foundBy(t, db, billing.TaskFilter{MerchantID: db.Merchant(t).ID}, 50)
 	if len(rare) != 0 {
 		t.Errorf("found %v of a merchant that has none", rare)
 	}

@@ -107,7 +107,7 @@ func (s *Store) outcomes(ctx context.Context) ([]billing.OutcomesAt, error) {
 	}
 	steps := make([]billing.OutcomesAt, len(rows))
 	for i, row := range rows {
-		steps[i] = billing.OutcomesAt{At: row.At.UTC(), Outcomes: billing.Outcomes{
+		steps[i] = billing.OutcomesAt{At: row.At.UTC(), OutcomeCounts: billing.OutcomeCounts{
 			Succeeded: row.Succeeded, Failed: row.Failed, InDoubt: row.InDoubt, Retried: row.Retried,
 		}}
 	}

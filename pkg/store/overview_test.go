@@ -94,7 +94,7 @@ func TestOutcomesAreSummedUp(t *testing.T) {
 	ctx := context.Background()
 	db := storetest.Open(t)
 	one, two := register(t, db, time.Hour), register(t, db, time.Hour)
-	record := func(worker billing.WorkerID, outcomes billing.Outcomes) {
+	record := func(worker billing.WorkerID, outcomes billing.OutcomeCounts) {
 		t.Helper()
 		if err := db.Store.RecordOutcomes(ctx, worker, outcomes); err != nil {
 			t.Fatal(err)
@@ -102,18 +102,18 @@ func TestOutcomesAreSummedUp(t *testing.T) {
 	}
 	db.SQL.MustExec(`INSERT INTO outcome_minutes (minute, worker_id, failed) VALUES
 		(date_trunc('minute', now()) - interval '1 hour', $1, 7), (now() - interval '7 hours', $1, 100), (now() - interval '49 hours', $1, 100)`, one)
-	record(one, billing.Outcomes{Succeeded: 3, Retried: 1})
-	record(one, billing.Outcomes{Succeeded: 2})
-	record(two, billing.Outcomes{InDoubt: 1})
+	record(one, billing.OutcomeCounts{Succeeded: 3, Retried: 1})
+	record(one, billing.OutcomeCounts{Succeeded: 2})
+	record(two, billing.OutcomeCounts{InDoubt: 1})
 	overview := overviewOf(t, db, "")
-	var sum billing.Outcomes
+	var sum billing.OutcomeCounts
 	for i, step := range overview.Outcomes {
-		sum = sum.Plus(step.Outcomes)
+		sum = sum.Plus(step.OutcomeCounts)
 		if i > 0 && step.At.Sub(overview.Outcomes[i-1].At) != billing.OutcomeStep || step.At.After(overview.Now) {
 			t.Errorf("a step at %s after %s", step.At, overview.Outcomes[i-1].At)
 		}
 	}
-	if diff := cmp.Diff(billing.Outcomes{Succeeded: 5, Failed: 7, InDoubt: 1, Retried: 1}, sum); diff != "" {
+	if diff := cmp.Diff(billing.OutcomeCounts{Succeeded: 5, Failed: 7, InDoubt: 1, Retried: 1}, sum); diff != "" {
 		t.Error(diff)
 	}
 	var minutes int

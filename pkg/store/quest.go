@@ -94,11 +94,7 @@ func (s *Store) quest(ctx context.Context, filter billing.TaskFilter, first bool
 		return q, nil
 	}
 	if id, err := billing.ParseTaskID(strings.TrimPrefix(told, "task_")); err == nil {
-		known, err := s.questByID(ctx, &q, id)
-		if known && !first && q.whole {
-			q.tasks = nil
-		}
-		if known || err != nil {
+		if known, err := s.questByID(ctx, &q, id); known || err != nil {
 			return q, err
 		}
 	}

@@ -75,7 +75,7 @@ const recordOutcomes = `
 		in_doubt = m.in_doubt + excluded.in_doubt, retried = m.retried + excluded.retried`
 
 // RecordOutcomes adds to what attempts of a worker came to in the present minute.
-func (s *Store) RecordOutcomes(ctx context.Context, worker billing.WorkerID, outcomes billing.Outcomes) error {
+func (s *Store) RecordOutcomes(ctx context.Context, worker billing.WorkerID, outcomes billing.OutcomeCounts) error {
 	return s.db.onConn(ctx, "record outcomes", func(conn *sqlx.Conn) error {
 		_, err := conn.ExecContext(ctx, recordOutcomes, worker, outcomes.Succeeded, outcomes.Failed, outcomes.InDoubt, outcomes.Retried)
 		return err

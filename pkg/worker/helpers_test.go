@@ -106,7 +106,7 @@ func (q *queue) Settle(ctx context.Context, settlements []billing.Settlement) ([
 	return ids, err
 }
 
-func (q *queue) RecordOutcomes(ctx context.Context, id billing.WorkerID, outcomes billing.Outcomes) error {
+func (q *queue) RecordOutcomes(ctx context.Context, id billing.WorkerID, outcomes billing.OutcomeCounts) error {
 	if q.records != nil {
 		if err := q.records(); err != nil {
 			return err

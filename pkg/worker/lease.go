@@ -113,7 +113,7 @@ func (l *lease) keep(ctx context.Context) {
 // record writes what attempts came to since it was written last. What cannot be written comes with the next heartbeat.
 func (l *lease) record(ctx context.Context, id billing.WorkerID, patience time.Duration) {
 	outcomes := l.tally.take()
-	if outcomes == (billing.Outcomes{}) {
+	if outcomes == (billing.OutcomeCounts{}) {
 		return
 	}
 	statement, cancel := context.WithTimeout(ctx, patience)

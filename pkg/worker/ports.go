@@ -15,7 +15,7 @@ type Registry interface {
 	// DrainWorker notes that the worker only ends what it has begun.
 	DrainWorker(ctx context.Context, id billing.WorkerID) error
 	// RecordOutcomes adds to what the worker's attempts came to.
-	RecordOutcomes(ctx context.Context, id billing.WorkerID, outcomes billing.Outcomes) error
+	RecordOutcomes(ctx context.Context, id billing.WorkerID, outcomes billing.OutcomeCounts) error
 }
 
 // Queue hands out due tasks and takes back decisions.

@@ -191,7 +191,7 @@ func (w *Worker) settleLook(ctx context.Context, settled billing.LookSettlement)
 			}
 			level := slog.LevelInfo
 			if settled.Status != billing.InDoubt { // which it was before
-				ended := billing.Outcomes{}
+				ended := billing.OutcomeCounts{}
 				ended.Add(settled.Status)
 				w.tally.add(ended)
 			}

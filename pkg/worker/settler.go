@@ -205,7 +205,7 @@ func (s *settler) try(ctx context.Context, batch []verdict, written map[billing.
 	}
 	s.deps.Metrics.Settled(len(batch)-lost, lost, time.Since(began))
 	s.flight.land(batch)
-	var outcomes billing.Outcomes
+	var outcomes billing.OutcomeCounts
 	for i := range batch {
 		settled := len(ids) == len(batch) || written[batch[i].ID] // each task is named once, so none is missing
 		if settled {

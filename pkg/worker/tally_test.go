@@ -14,20 +14,20 @@ import (
 )
 
 // recorded is the sum of all that workers wrote.
-func (r *rig) recorded(t *testing.T) billing.Outcomes {
+func (r *rig) recorded(t *testing.T) billing.OutcomeCounts {
 	t.Helper()
 	overview, err := r.db.Store.Overview(context.Background(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := billing.Outcomes{}
+	sum := billing.OutcomeCounts{}
 	for _, step := range overview.Outcomes {
-		sum = sum.Plus(step.Outcomes)
+		sum = sum.Plus(step.OutcomeCounts)
 	}
 	return sum
 }
 
-func (r *rig) awaitRecorded(t *testing.T, want billing.Outcomes) {
+func (r *rig) awaitRecorded(t *testing.T, want billing.OutcomeCounts) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -63,7 +63,7 @@ func TestOutcomesAreRecorded(t *testing.T) {
 	r.await(t, bad, status(billing.Failed))
 	r.await(t, doubtful, status(billing.InDoubt))
 	r.await(t, again, status(billing.Succeeded))
-	want := billing.Outcomes{Succeeded: 2, Failed: 1, InDoubt: 1, Retried: 2}
+	want := billing.OutcomeCounts{Succeeded: 2, Failed: 1, InDoubt: 1, Retried: 2}
 	r.awaitRecorded(t, want) // while it runs
 	r.await(t, r.task(t, merchant.ID), status(billing.Succeeded))
 	if err := stop(); err != nil {
@@ -90,7 +90,7 @@ func TestOutcomesThatCannotBeRecordedComeLater(t *testing.T) {
 	r.start(t)
 	r.await(t, r.task(t, merchant.ID), status(billing.Succeeded))
 	r.await(t, r.task(t, merchant.ID), status(billing.Succeeded))
-	r.awaitRecorded(t, billing.Outcomes{Succeeded: 2})
+	r.awaitRecorded(t, billing.OutcomeCounts{Succeeded: 2})
 	if failed.Load() < 3 {
 		t.Errorf("recorded after %d tries", failed.Load())
 	}
@@ -161,7 +161,7 @@ func TestWhatIsTakenOverIsCounted(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(billing.Outcomes{Succeeded: 1, Retried: 1}, r.recorded(t)); diff != "" {
+	if diff := cmp.Diff(billing.OutcomeCounts{Succeeded: 1, Retried: 1}, r.recorded(t)); diff != "" {
 		t.Error(diff)
 	}
 }

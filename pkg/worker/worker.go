@@ -356,7 +356,7 @@ func (w *Worker) reportTakeover(ctx context.Context, taken billing.Takeover) {
 		return
 	}
 	w.deps.Metrics.TakenOver(taken.Tasks)
-	w.tally.add(billing.Outcomes{InDoubt: len(taken.Doubted), Retried: taken.Tasks - len(taken.Doubted)})
+	w.tally.add(billing.OutcomeCounts{InDoubt: len(taken.Doubted), Retried: taken.Tasks - len(taken.Doubted)})
 	w.deps.Log.WarnContext(ctx, "took over tasks of silent workers", slog.Int("tasks", taken.Tasks))
 	w.Wake()
 	for _, task := range taken.Doubted {
