@@ -23,7 +23,7 @@ ALTER TABLE workers ADD COLUMN draining_at timestamptz;
 COMMENT ON COLUMN workers.draining_at IS 'Since when it only ends what it has begun.';
 
 CREATE INDEX merchants_paused ON merchants (id) WHERE paused_at IS NOT NULL AND disconnected_at IS NULL;
-CREATE INDEX merchants_stripe_connect_id ON merchants (stripe_connect_id, id);
+CREATE INDEX merchants_stripe_connect_id ON merchants (stripe_connect_id);
 
 -- Who may write down that a worker lives may also write down what came of its work: where deploy/roles.sql is not used, that is the
 -- services' user.

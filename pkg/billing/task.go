@@ -91,7 +91,6 @@ type Task struct {
 	Resolution   *Resolution
 }
 
-
 // AttemptKind tells a send from a look.
 type AttemptKind string
 

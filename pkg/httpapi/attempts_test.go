@@ -35,7 +35,7 @@ func TestAttemptsPage(t *testing.T) {
 
 func TestAnEmptyListIsAnArray(t *testing.T) {
 	t.Parallel()
-	if got := newAPI().call(t, "GET", "/v1/tasks", "").Body.String(); got != `{"data":[],"next_cursor":null}`+"\n" {
+	if got := newAPI().call(t, "GET", "/v1/tasks", "").Body.String(); got != `{"data":[],"next_cursor":null,"searched_to":null}`+"\n" {
 		t.Error(got)
 	}
 }

@@ -30,15 +30,15 @@ func TestABulkRequestIsReadWhole(t *testing.T) {
 	}
 	for body, want := range map[string]string{
 		`{}`: "/action required, /reason required, /filter required",
-		`{"action":"cancel","reason":"r","filter":{}}`:                                                  "/filter required",
-		`{"action":"cancel","reason":"r","filter":{"created_before":"2030-01-01T00:00:00Z"}}`:           "/filter required",
-		`{"action":"cancel","reason":"r","filter":{"status":null,"target":null}}`:                       "/filter required",
-		`{"action":"delete","reason":" ","filter":[]}`:                                                  "/action unknown_value, /reason required, /filter wrong_type",
-		`{"action":1,"reason":"","filter":{"kind":1}}`:                                                  "/action wrong_type, /reason bad_length, /filter/kind wrong_type",
-		`{"action":"reschedule","reason":"r","filter":{"status":"pending"}}`:                            "/run_at required",
+		`{"action":"cancel","reason":"r","filter":{}}`:                                                   "/filter required",
+		`{"action":"cancel","reason":"r","filter":{"created_before":"2030-01-01T00:00:00Z"}}`:            "/filter required",
+		`{"action":"cancel","reason":"r","filter":{"status":null,"target":null}}`:                        "/filter required",
+		`{"action":"delete","reason":" ","filter":[]}`:                                                   "/action unknown_value, /reason required, /filter wrong_type",
+		`{"action":1,"reason":"","filter":{"kind":1}}`:                                                   "/action wrong_type, /reason bad_length, /filter/kind wrong_type",
+		`{"action":"reschedule","reason":"r","filter":{"status":"pending"}}`:                             "/run_at required",
 		`{"action":"cancel","reason":"r","filter":{"status":"pending"},"run_at":"2030-01-01T00:00:00Z"}`: "/run_at unknown_field",
-		`{"action":"retry","reason":"r","filter":{"status":"pending,odd"},"limit":0}`:                   "/limit out_of_range, /filter/status unknown_value",
-		`{"action":"retry","reason":"r","filter":{"status":"failed"},"limit":1001,"dry_run":"yes"}`:     "/dry_run wrong_type, /limit out_of_range",
+		`{"action":"retry","reason":"r","filter":{"status":"pending,odd"},"limit":0}`:                    "/limit out_of_range, /filter/status unknown_value",
+		`{"action":"retry","reason":"r","filter":{"status":"failed"},"limit":1001,"dry_run":"yes"}`:      "/dry_run wrong_type, /limit out_of_range",
 		`{"action":"retry","reason":"r","filter":{"merchant_id":"x","target":"a b","from":"soon","odd":1}}`: "/filter/merchant_id bad_format, " +
 			"/filter/target bad_format, /filter/from bad_format, /filter/odd unknown_field",
 		`{"action":"cancel","reason":"` + strings.Repeat("r", 501) + `","filter":{"status":"pending"},"also":1}`: "/reason bad_length, /also unknown_field",

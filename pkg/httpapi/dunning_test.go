@@ -75,7 +75,7 @@ func TestAChainIsReadInOneCall(t *testing.T) {
 	a := newAPI()
 	got := a.call(t, "GET", "/v1/tasks/"+taskID+"/chain", "")
 	wantStatus(t, got, 200)
-	if body := got.Body.String(); !strings.HasPrefix(body, `{"data":[{"id":"`+taskID) || !strings.HasSuffix(body, `],"next_cursor":null}`+"\n") {
+	if body := got.Body.String(); !strings.HasPrefix(body, `{"data":[{"id":"`+taskID) || !strings.HasSuffix(body, `],"next_cursor":null,"searched_to":null}`+"\n") {
 		t.Error(body)
 	}
 	wantProblem(t, a.call(t, "GET", "/v1/tasks/nonsense/chain", ""), 404)

@@ -15,19 +15,19 @@ func taskFilters(more ...string) []string {
 
 // readFilter reads what taskFilters names. nothing reports that the caller asks for what a key for one merchant cannot see.
 func readFilter(q *query, who caller) (filter billing.TaskFilter, nothing bool) {
-	filter = billing.TaskFilter{
-		Kind: billing.Kind(q.values.Get("kind")), Target: q.text("target"), From: q.moment("from"), To: q.moment("to"),
-		Attention: q.flag("attention"), RetryOf: q.task("retry_of"), Query: q.told("q"), MerchantID: q.merchant("merchant_id"),
-	}
-	if filter.Kind != "" && !filter.Kind.Known() {
-		q.fault("kind", faultUnknownValue, "is not a kind of task")
-	}
+	filter = billing.TaskFilter{Kind: billing.Kind(q.values.Get("kind")), Target: q.text("target")}
 	if text := q.values.Get("status"); text != "" {
 		var ok bool
 		if filter.Statuses, ok = readStatuses(text); !ok {
 			q.fault("status", faultUnknownValue, "is not a status of tasks, nor are these with commas between them")
 		}
 	}
+	if filter.Kind != "" && !filter.Kind.Known() {
+		q.fault("kind", faultUnknownValue, "is not a kind of task")
+	}
+	filter.MerchantID = q.merchant("merchant_id")
+	filter.From, filter.To = q.moment("from"), q.moment("to")
+	filter.Attention, filter.RetryOf, filter.Query = q.flag("attention"), q.task("retry_of"), q.told("q")
 	if !who.sees(filter.MerchantID) && filter.MerchantID != "" {
 		return filter, true
 	}

@@ -299,7 +299,9 @@ func (f *fakeStanding) Overview(ctx context.Context, merchant billing.MerchantID
 	return billing.Overview{Now: noon, Workers: &billing.WorkerTotals{}, Keys: &billing.KeyState{}}, nil
 }
 
-func (f *fakeStanding) ListWorkers(context.Context, int) ([]billing.WorkerStanding, error) { return f.workers, nil }
+func (f *fakeStanding) ListWorkers(context.Context, int) ([]billing.WorkerStanding, error) {
+	return f.workers, nil
+}
 
 func (f *fakeStanding) EncryptionKeys(context.Context) ([]billing.EncryptionKey, error) {
 	f.reads.Add(1)

@@ -130,7 +130,9 @@ func New(deps Deps, config Config) *Server {
 	s.keys.read, s.keys.fresh = deps.Keys.FindAPIKey, s.config.KeyFresh
 	s.overviews.read, s.overviews.fresh = deps.Standing.Overview, s.config.OverviewFresh
 	s.encryption.fresh = s.config.OverviewFresh
-	s.encryption.read = func(ctx context.Context, _ struct{}) ([]billing.EncryptionKey, error) { return deps.Standing.EncryptionKeys(ctx) }
+	s.encryption.read = func(ctx context.Context, _ struct{}) ([]billing.EncryptionKey, error) {
+		return deps.Standing.EncryptionKeys(ctx)
+	}
 	s.throttle.burst, s.throttle.every = s.config.WrongKeys, s.config.WrongEvery
 	s.echo = echo.New()
 	// Echo's own habits, switched off where they would let a client in on something: its error handler shows causes, its

@@ -312,7 +312,7 @@ func TestListsPage(t *testing.T) {
 			t.Errorf("a cursor %s: %s", name, p.pointers())
 		}
 	}
-	if got := a.call(t, "GET", "/v1/tasks?status=&cursor=&limit=", ""); got.Code != 200 || !strings.Contains(got.Body.String(), `"next_cursor":null}`) {
+	if got := a.call(t, "GET", "/v1/tasks?status=&cursor=&limit=", ""); got.Code != 200 || !strings.Contains(got.Body.String(), `"next_cursor":null,`) {
 		t.Errorf("empty parameters: %d %s", got.Code, got.Body)
 	}
 	if got := a.call(t, "GET", "/v1/tasks?target=in_2", ""); got.Code != 200 {

@@ -21,7 +21,7 @@ const (
 	unsent    = `first_sent_at IS NULL`
 	unretried = `(SELECT 1 FROM scheduled_tasks AS r WHERE r.retry_of = scheduled_tasks.id LIMIT 1) IS NULL
 		AND (SELECT 1 FROM archived_tasks AS r WHERE r.retry_of = scheduled_tasks.id LIMIT 1) IS NULL`
-	ofConnected = `(SELECT 1 FROM merchants AS m WHERE m.id = scheduled_tasks.merchant_id AND m.disconnected_at IS NULL LIMIT 1) IS NOT NULL`
+	ofConnected = `(SELECT m.disconnected_at IS NULL FROM merchants AS m WHERE m.id = scheduled_tasks.merchant_id) IS TRUE`
 	freeIntent  = `(intent = '' OR (SELECT 1 FROM scheduled_tasks AS h WHERE h.merchant_id = scheduled_tasks.merchant_id
 		AND h.intent = scheduled_tasks.intent AND h.intent <> '' AND h.status NOT IN ('failed', 'canceled') LIMIT 1) IS NULL)`
 )

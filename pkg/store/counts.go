@@ -77,7 +77,7 @@ func (s *Store) countFound(ctx context.Context, filter billing.TaskFilter) ([]bi
 	if err != nil {
 		return nil, err
 	}
-	if quest.plain() {
+	if !quest.whole && quest.plain() {
 		query, args := listQuery(quest.filter, mostIndexed, newest)
 		quest.tasks, err = s.selectTasks(ctx, query, args...)
 		quest.whole = true

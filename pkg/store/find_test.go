@@ -113,7 +113,7 @@ func TestATaskIsFoundByWhateverWasToldOfIt(t *testing.T) {
 	wantFound(t, db, "of everybody", billing.TaskFilter{Query: "cus_told"}, task.ID, hidden.ID)
 	wantFound(t, db, "another merchant's id", billing.TaskFilter{Query: string(other.ID)}, hidden.ID)
 
-	db.SQL.MustExec(`UPDATE scheduled_tasks SET finished_at = now() - interval '10 days' WHERE id = $1`, task.ID)
+	db.SQL.MustExec(`UPDATE scheduled_tasks SET finished_at = now() - interval '10 days', run_at = now() - interval '10 days' WHERE id = $1`, task.ID)
 	if moved, err := db.Store.MoveFinished(ctx, billing.Succeeded, time.Time{}, time.Hour, 10); err != nil || moved.Tasks != 1 {
 		t.Fatalf("%+v, %v", moved, err)
 	}

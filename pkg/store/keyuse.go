@@ -75,15 +75,15 @@ func (r tokenRow) fields() (fields []field) {
 
 // KeyUse is a key that the database knows, and what it is used for.
 type KeyUse struct {
-	ID        string    `db:"key_id"`
-	Known     bool      `db:"known"` // recorded as one that some process sealed with
-	Active    bool      `db:"active"`
-	CreatedAt time.Time `db:"created_at"` // zero unless known
-	Sealings  int64     `db:"sealings"`   // since version 9 of the schema, at most
-	Retired   bool      `db:"retired"`    // a rotation to another key has ended
+	ID        string     `db:"key_id"`
+	Known     bool       `db:"known"` // recorded as one that some process sealed with
+	Active    bool       `db:"active"`
+	CreatedAt time.Time  `db:"created_at"` // zero unless known
+	Sealings  int64      `db:"sealings"`   // since version 9 of the schema, at most
+	Retired   bool       `db:"retired"`    // a rotation to another key has ended
 	RetiredAt *time.Time `db:"retired_at"`
-	Tokens    int       `db:"tokens"`     // that it has sealed, of those stored now
-	Unbound   int       `db:"unbound"`    // of these, those without a binding
+	Tokens    int        `db:"tokens"`  // that it has sealed, of those stored now
+	Unbound   int        `db:"unbound"` // of these, those without a binding
 }
 
 // KeyUses returns every key that is recorded or that a token names, the oldest first. The one without an id stands for the tokens that
