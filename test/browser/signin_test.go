@@ -40,7 +40,7 @@ func signsInAndOut(s *scene) {
 // cookies are those that the window sends to the console.
 func (b *tab) cookies() []*network.Cookie {
 	b.t.Helper()
-	answer, err := chromedp.Call(b.ctx, network.GetCookies, network.GetCookiesParams{Urls: []string{b.base}})
+	answer, err := chromedp.Call(b.ctx, network.GetCookies, network.GetCookiesParams{URLs: []string{b.base}})
 	if err != nil {
 		b.t.Fatal(err)
 	}

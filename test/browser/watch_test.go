@@ -3,7 +3,6 @@ package browser_test
 import (
 	"context"
 	"fmt"
-	"iter"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +18,6 @@ import (
 type watcher struct {
 	mu       sync.Mutex
 	faults   []string
-	marks    map[string]bool
 	forgiven map[int]bool
 	framing  bool  // that the console is not shown within another page is no complaint
 	framed   int   // times that it was not
@@ -37,89 +35,64 @@ type asked struct {
 const reportViolations = `addEventListener('securitypolicyviolation', e =>
 	console.error('content security policy: ' + e.effectiveDirective + ' forbids ' + (e.blockedURI || e.sample)))`
 
-// watch notes all until the tab is closed.
+// watch notes all until the tab is closed: what arrives before the answer to a command is noted before that command returns.
 func watch(t *testing.T, ctx context.Context) *watcher {
 	t.Helper()
-	w := &watcher{marks: map[string]bool{}, forgiven: map[int]bool{}}
-	ctx, stop := context.WithCancel(ctx)
-	var pumps sync.WaitGroup
-	pumps.Go(pump(chromedp.Events(ctx, runtime.ExceptionThrown), func(e *runtime.ExceptionThrownEvent) {
-		w.complain("exception: " + (&chromedp.ExceptionError{ExceptionDetails: e.ExceptionDetails}).Error())
-	}))
-	pumps.Go(pump(chromedp.Events(ctx, runtime.ConsoleAPICalled), w.said))
-	pumps.Go(pump(chromedp.Events(ctx, log.EntryAdded), w.logged))
-	pumps.Go(pump(chromedp.Events(ctx, network.ResponseReceived), func(e *network.ResponseReceivedEvent) {
-		if e.Type == network.ResourceTypeDocument {
-			w.mu.Lock()
-			w.statuses = append(w.statuses, int(e.Response.Status))
-			w.mu.Unlock()
-		}
-	}))
-	pumps.Go(pump(chromedp.Events(ctx, network.RequestWillBeSent), func(e *network.RequestWillBeSentEvent) {
-		w.mu.Lock()
-		w.asked = append(w.asked, asked{e.Request.URL, time.Now()})
-		w.mu.Unlock()
-	}))
-	t.Cleanup(func() {
-		stop()
-		pumps.Wait()
-	})
+	w := &watcher{forgiven: map[int]bool{}}
+	if err := chromedp.Listen(ctx, w.hear); err != nil {
+		t.Fatalf("listen to a tab: %v", err)
+	}
 	return w
 }
 
-// pump hands events on until their context ends.
-func pump[E any](events iter.Seq2[E, error], take func(E)) func() {
-	return func() {
-		for event, err := range events {
-			if err != nil {
-				return
-			}
-			take(event)
-		}
-	}
-}
-
-func (w *watcher) complain(fault string) {
+func (w *watcher) hear(event any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.faults = append(w.faults, fault)
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		w.complain("exception: " + (&chromedp.ExceptionError{ExceptionDetails: e.ExceptionDetails}).Error())
+	case *runtime.EventConsoleAPICalled:
+		w.said(e)
+	case *log.EventEntryAdded:
+		w.logged(e.Entry)
+	case *network.EventResponseReceived:
+		if e.Type == network.ResourceTypeDocument {
+			w.statuses = append(w.statuses, int(e.Response.Status))
+		}
+	case *network.EventRequestWillBeSent:
+		w.asked = append(w.asked, asked{e.Request.URL, time.Now()})
+	}
 }
 
+func (w *watcher) complain(fault string) { w.faults = append(w.faults, fault) }
+
 // said takes what scripts write to the console.
-func (w *watcher) said(e *runtime.ConsoleAPICalledEvent) {
-	var words []string
-	for _, arg := range e.Args {
-		words = append(words, strings.Trim(string(arg.Value), `"`)+arg.Description)
-	}
-	text := strings.Join(words, " ")
-	if mark, ok := strings.CutPrefix(text, "mark "); ok {
-		w.mu.Lock()
-		w.marks[mark] = true
-		w.mu.Unlock()
+func (w *watcher) said(e *runtime.EventConsoleAPICalled) {
+	if e.Type != runtime.ConsoleAPICalledTypeError && e.Type != runtime.ConsoleAPICalledTypeAssert {
 		return
 	}
-	if e.Type == runtime.APITypeError || e.Type == runtime.APITypeAssert {
-		w.complain("console: " + text)
+	var words []string
+	for _, arg := range e.Args {
+		words = append(words, string(arg.Value)+arg.Description)
 	}
+	w.complain("console: " + strings.Join(words, " "))
 }
 
 // logged takes what the browser itself writes there.
-func (w *watcher) logged(e *log.EntryAddedEvent) {
-	if e.Entry.Level != log.LevelError {
+func (w *watcher) logged(entry *log.Entry) {
+	if entry.Level != log.EntryLevelError {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.framing && strings.Contains(e.Entry.Text, "frame-ancestors") {
+	if w.framing && strings.Contains(entry.Text, "frame-ancestors") {
 		w.framed++
 		return
 	}
 	for status := range w.forgiven {
-		if e.Entry.Source == log.SourceNetwork && strings.Contains(e.Entry.Text, fmt.Sprintf("status of %d ", status)) {
+		if entry.Source == log.EntrySourceNetwork && strings.Contains(entry.Text, fmt.Sprintf("status of %d ", status)) {
 			return
 		}
 	}
-	w.faults = append(w.faults, fmt.Sprintf("log: %s: %s (%s)", e.Entry.Source, e.Entry.Text, e.Entry.URL))
+	w.complain(fmt.Sprintf("log: %s: %s (%s)", entry.Source, entry.Text, entry.URL))
 }
 
 // forgive has answers of a status be no complaint: those that a test is about.
@@ -165,19 +138,12 @@ func (b *tab) requests(part string, since time.Time) int {
 	return n
 }
 
-// judge fails the test for what the tab has complained of. A mark goes the way of all complaints, so that none is still on it.
+// judge fails the test for what the tab has complained of.
 func (b *tab) judge() {
 	b.t.Helper()
-	const mark = "the end"
-	if _, err := evaluate[bool](b, `(console.log('mark `+mark+`'), true)`); err != nil {
+	if _, err := evaluate[bool](b, `true`); err != nil { // whatever was on its way arrives before the answer
 		b.t.Errorf("the tab does not answer any more: %v", err)
-		return
 	}
-	b.wait("all complaints are heard", func() bool {
-		b.seen.mu.Lock()
-		defer b.seen.mu.Unlock()
-		return b.seen.marks[mark]
-	})
 	b.seen.mu.Lock()
 	defer b.seen.mu.Unlock()
 	for _, fault := range b.seen.faults {
