@@ -130,7 +130,7 @@ func (b *tab) open(path string) {
 // back goes back as its button does.
 func (b *tab) back() {
 	b.t.Helper()
-	b.within("go back", chromedp.NavigateBack())
+	read[bool](b, `(history.back(), true)`) // which may show a page that the browser has kept, and load nothing
 }
 
 // press types keys, named as in package kb, into whatever has the focus.

@@ -55,7 +55,7 @@ func retry(s *scene, b *tab) {
 	}
 	successor := chain[1]
 	b.at("/tasks/" + successor)
-	s.audited(successor, "task.retry", reason)
+	s.audited(task, "task.retry", reason)
 }
 
 func resolveSucceeded(s *scene, b *tab) { resolve(s, b, "succeeded") }

@@ -56,8 +56,8 @@ func TestTheDatabaseGoesAway(t *testing.T) {
 		going.open("/tasks/" + task)
 		return strings.Contains(going.text(), task) && read[bool](going, shows(task, "pending"))
 	})
-	cancelOwn(s, going, task)
 	open.until("the open page follows again", following)
+	cancelOwn(s, going, task)
 	open.until("the open page has caught up", shows(task, "canceled"))
 	open.stayed()
 }

@@ -106,8 +106,9 @@ func (b *tab) look(one place) {
 func (b *tab) accessible(what string) {
 	b.t.Helper()
 	found := read[[]string](b, axe(b.t)+`;axe.run(document, {preload: false, resultTypes: ['violations']}).then(result =>
-		result.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').flatMap(v =>
-			v.nodes.map(n => v.impact + ': ' + v.id + ' (' + v.help + ') at ' + n.target.join(' ') + ': ' + (n.any[0]?.message ?? n.html))))`)
+		result.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v =>
+			v.impact + ': ' + v.id + ' (' + v.help + ') in ' + v.nodes.length + ' places, such as ' + v.nodes.slice(0, 3).map(n =>
+				n.target.join(' ') + ': ' + (n.any[0]?.message ?? n.html)).join('; ')))`)
 	for _, one := range found {
 		b.t.Errorf("%s: %s", what, one)
 	}
