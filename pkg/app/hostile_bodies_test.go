@@ -151,7 +151,7 @@ func (g *generator) bodies(p place) {
 			if t.what == s.what && s.what == 'b' { // livemode may be right, and the token wrong then
 				pointer = ""
 			}
-			try(s, s.pointer, pointer, t.text, s.refuses(t))
+			try(s, s.pointer, pointer, t.text, s.refuses(t) && !(p.bare && s.pointer == "" && t.text == ""))
 		}
 		if s.what != 'o' || s.raw == "{}" {
 			continue

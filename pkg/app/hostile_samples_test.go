@@ -16,6 +16,7 @@ type sample struct {
 	status int      // of the answer
 	body   string   // "" where the route takes no fields; MERCHANT is one's id, and 0000 a number that comes only once
 	query  []string // the parameters that the route knows
+	bare   bool     // the body may be left out
 }
 
 const (
@@ -42,8 +43,8 @@ var (
 		"GET /v1/merchants/{id}":         {status: 200},
 		"PATCH /v1/merchants/{id}":       {status: 200, body: `{"name":"New name","access_token":"sk_test_0000","refresh_token":"rt_0000"}`},
 		"DELETE /v1/merchants/{id}":      {status: 200},
-		"POST /v1/merchants/{id}/pause":  {status: 200, body: sampleReason},
-		"POST /v1/merchants/{id}/resume": {status: 200, body: sampleReason},
+		"POST /v1/merchants/{id}/pause":  {status: 200, body: sampleReason, bare: true},
+		"POST /v1/merchants/{id}/resume": {status: 200, body: sampleReason, bare: true},
 
 		"POST /v1/tasks":                 {status: 201, body: fmt.Sprintf(sampleTask, "")},
 		"POST /v1/tasks/batch":           {status: 201, body: `{"tasks":[` + fmt.Sprintf(sampleTask, `,"idempotency_key":"key-0000"`) + `]}`},
@@ -53,9 +54,9 @@ var (
 		"GET /v1/tasks/{id}":             {status: 200},
 		"GET /v1/tasks/{id}/attempts":    {status: 200, query: listQuery},
 		"GET /v1/tasks/{id}/chain":       {status: 200},
-		"POST /v1/tasks/{id}/cancel":     {status: 200, body: sampleReason},
+		"POST /v1/tasks/{id}/cancel":     {status: 200, body: sampleReason, bare: true},
 		"POST /v1/tasks/{id}/reschedule": {status: 200, body: `{"run_at":"2031-01-31T09:00:00.5+02:00","reason":"later"}`},
-		"POST /v1/tasks/{id}/retry":      {status: 409, body: sampleReason}, // the task is pending
+		"POST /v1/tasks/{id}/retry":      {status: 409, body: sampleReason, bare: true}, // the task is pending
 		"POST /v1/tasks/{id}/resolve":    {status: 409, body: `{"outcome":"failed","note":"Looked at Stripe: there is none."}`},
 
 		"GET /v1/me":                    {status: 200},

@@ -191,6 +191,8 @@ func (h hostile) judge(r reply) string {
 		return "a 5xx"
 	case r.status >= 500:
 		return "a 5xx"
+	case r.status == http.StatusSeeOther && strings.Contains(string(r.raw), "\r\nLocation: /sign-in"):
+		return "" // a page of the console, which nobody sees who is not signed in
 	case r.status < 400 && h.refused:
 		return "not refused"
 	case r.status < 400:

@@ -405,7 +405,7 @@ func (a *api) send(t *testing.T, method, path, body string, headers ...string) (
 }
 
 // within sends a request under a context, and returns the status of its answer.
-func (a *api) within(t *testing.T, ctx context.Context, path string) int {
+func (a *api) within(ctx context.Context, t *testing.T, path string) int {
 	t.Helper()
 	request := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
 	request.Header.Set("Authorization", "Bearer "+adminKey)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -73,15 +74,18 @@ func (s *Server) addConsole() {
 			s.echo.Add(method, path, serve)
 		}
 	}
-	s.echo.RouteNotFound("/*", func(c echo.Context) error {
-		if path := c.Request().URL.Path; path == "/v1" || strings.HasPrefix(path, "/v1/") || !wantsPage(c.Request().Header) {
-			return echo.ErrNotFound
+	s.echo.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			err := next(c)
+			if errors.Is(err, echo.ErrNotFound) && wantsPage(c.Request()) { // the router's own: handlers make errors of billing
+				return serve(c)
+			}
+			return err
 		}
-		return serve(c)
 	})
 }
 
-// wantsPage reports whether a browser asks.
-func wantsPage(header http.Header) bool {
-	return strings.Contains(header.Get(echo.HeaderAccept), "text/html")
+// wantsPage reports whether a browser asks, and for nothing of the API's.
+func wantsPage(r *http.Request) bool {
+	return r.URL.Path != "/v1" && !strings.HasPrefix(r.URL.Path, "/v1/") && strings.Contains(r.Header.Get(echo.HeaderAccept), "text/html")
 }

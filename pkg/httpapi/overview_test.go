@@ -57,8 +57,10 @@ func TestEncryptionIsShown(t *testing.T) {
 		`{"write_key": null, "keys": [], "tokens": 0, "unnamed": 0, "unbound": 0, "rotation": {"total": 0, "left": 0}}`)
 	b := newAPI()
 	b.standing.keys = []billing.EncryptionKey{
-		{Tokens: 5, Unbound: 5}, {ID: "old", Tokens: 7, Unbound: 1, Known: true, Sealings: 512, CreatedAt: noon, RetiredAt: &noon},
-		{ID: "new", Active: true, Tokens: 11, Unbound: 2, Known: true, Sealings: 256, CreatedAt: noon}, {ID: "strange", Tokens: 1},
+		{Tokens: 5, Unbound: 5},
+		{ID: "old", Tokens: 7, Unbound: 1, Known: true, Sealings: 512, CreatedAt: noon, RetiredAt: &noon},
+		{ID: "new", Active: true, Tokens: 11, Unbound: 2, Known: true, Sealings: 256, CreatedAt: noon},
+		{ID: "strange", Tokens: 1},
 	}
 	wantBody(t, b.call(t, "GET", "/v1/encryption", "").Body.Bytes(), `{"write_key": "new", "keys": [
 		{"id": "old", "tokens": 7, "unbound": 1, "writes": 512, "retired_at": "2026-03-01T12:00:00.123456Z", "first_used_at": "2026-03-01T12:00:00.123456Z"},
@@ -112,7 +114,7 @@ func TestManyWhoLookCostOneRead(t *testing.T) {
 		codes := &[]int{}
 		for range 20 {
 			crew.Go(func() {
-				code := a.within(t, ctx, "/v1/overview")
+				code := a.within(ctx, t, "/v1/overview")
 				mu.Lock()
 				defer mu.Unlock()
 				*codes = append(*codes, code)

@@ -92,10 +92,10 @@ func (db *DB) KeyUses(ctx context.Context) (uses []KeyUse, err error) {
 	err = db.sqlx.SelectContext(ctx, &uses, `
 		WITH tokens AS (
 			SELECT coalesce(access_token_key_id, '') AS key_id, access_token_binding IS NULL AS unbound
-			FROM merchants WHERE access_token IS NOT NULL
+			FROM merchants WHERE has_access_token
 			UNION ALL
 			SELECT coalesce(refresh_token_key_id, ''), refresh_token_binding IS NULL
-			FROM merchants WHERE refresh_token IS NOT NULL
+			FROM merchants WHERE has_refresh_token
 		), counted AS (
 			SELECT key_id, count(*) AS tokens, count(*) FILTER (WHERE unbound) AS unbound FROM tokens GROUP BY key_id
 		), named AS (

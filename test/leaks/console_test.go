@@ -82,6 +82,9 @@ func (w *world) console() {
 	}
 	for _, id := range w.tasks {
 		see(http.StatusOK, "/tasks/"+id, "/tasks/{id}")
+	}
+	for _, what := range []string{"laden", "garbage", "words", "look", "later"} {
+		id := w.tasks[what]
 		for _, verb := range []string{"cancel", "reschedule", "retry", "resolve"} {
 			see(http.StatusOK, "/tasks/"+id+"/"+verb, "/tasks/{id}/action")
 		}

@@ -17,19 +17,28 @@ var allowed = map[string][]string{
 		"answer $.metadata", "answer $.data[].metadata",
 		"export $.metadata", "billctl tasks show: metadata", "billctl tasks show --json $.task.metadata",
 	},
-	inName: {"database merchants.name", "answer $.name", "answer $.data[].name", "billctl merchants list", "billctl merchants show: name"},
+	inName: {
+		"database merchants.name", "answer $.name", "answer $.data[].name", "billctl merchants list", "billctl merchants show: name",
+		"console /tasks", "console /tasks/{id}", "console /tasks/{id}/action", "console /attention",
+		"console /merchants", "console /merchants/{id}", "console /merchants/{id}/action",
+	},
 	inNote: {
 		"database task_resolutions.note", "database archived_tasks.document $.resolution.note",
 		"answer $.resolution.note", "answer $.data[].resolution.note",
 		"export $.resolution.note", "billctl tasks show: resolved", "billctl tasks show --json $.task.resolution.note",
+		"console /tasks/{id}",
 	},
 	inKey: {"database task_keys.key", "database archived_tasks.document $.key"},
 	inIntent: {
 		"database scheduled_tasks.intent", "database archived_tasks.document $.task.intent", "database archived_tasks.intent",
 		"answer $.intent", "answer $.data[].intent",
 		"export $.intent", "billctl tasks show: intent", "billctl tasks show --json $.task.intent",
+		"console /tasks/{id}",
 	},
-	inReason:  {"database audit_log.detail $.reason", "answer $.data[].detail.reason"},
+	inReason: {
+		"database audit_log.detail $.reason", "answer $.data[].detail.reason",
+		"console /audit", "console /tasks/{id}", "console /merchants/{id}",
+	},
 	inPointer: {"answer $.errors[].pointer"},
 }
 

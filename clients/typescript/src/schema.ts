@@ -4,6 +4,68 @@
  */
 
 export interface paths {
+    "/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See whether money moves
+         * @description Counts stop at 10,000. To a key for one merchant it is about that merchant's tasks, counted among the 20,000 of each status that
+         *     are due last; outcomes are empty then, workers and encryption `null`. May be two seconds old.
+         */
+        get: operations["getOverview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List workers, those alive first
+         * @description A worker that ends properly leaves the list; one that falls silent stays until another takes its tasks over. There is one
+         *     page, of up to 1,000. Keys for one merchant may not.
+         */
+        get: operations["listWorkers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/encryption": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See which keys have sealed the stored tokens
+         * @description Keys are named by ids, from which nothing about them follows. No token is opened.
+         */
+        get: operations["getEncryption"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/merchants": {
         parameters: {
             query?: never;
@@ -112,7 +174,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List tasks, newest first */
+        /**
+         * List tasks, newest first
+         * @description What no index serves is looked for from the newest task back, for 150 ms a request: a page may end early or be empty and have
+         *     a `next_cursor`, which goes on from `searched_to`. Archived tasks are found by their ids alone.
+         */
         get: operations["listTasks"];
         put?: never;
         /**
@@ -122,6 +188,49 @@ export interface paths {
          *     refused with 422, and one that comes while the first is under way with 409.
          */
         post: operations["createTask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tasks/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count tasks by status
+         * @description Each status is counted up to 10,000. What no index serves is counted among the 20,000 tasks of each status that are due last,
+         *     and with `q` among those found in 150 ms; `capped` says that there may be more.
+         */
+        get: operations["countTasks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tasks/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel, reschedule or retry all tasks that fit a filter
+         * @description Each task is changed as by itself, under the same conditions and with its own entry in the audit log; those scheduled after
+         *     `as_of` are not. One call changes up to `limit` tasks: repeat it with the same filter and `created_before` while there is
+         *     `more`. When a call is cut off, what it has changed stays, and repeating it is safe.
+         */
+        post: operations["changeTasks"];
         delete?: never;
         options?: never;
         head?: never;
@@ -326,6 +435,26 @@ export interface paths {
          * @description A conflict when the task is not in doubt. The decision is kept with the task.
          */
         post: operations["resolveTask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See whose key this is and what it allows
+         * @description Every key may that opens anything.
+         */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -558,6 +687,14 @@ export interface components {
         /** @description One line that is not blank. */
         Name: string;
         Nothing: Record<string, never>;
+        /** @description Why it is done, in your words. The audit log keeps it. */
+        Why: string;
+        Reasoned: {
+            /** @description Why it is done. The audit log keeps it. */
+            reason?: components["schemas"]["Why"] | null;
+        };
+        /** @description A value of Status, or several with commas between them. */
+        StatusList: string;
         /**
          * @description The Stripe operation. `transfer.create` and `payout.create` are refused unless the operator has switched them on.
          * @enum {string}
@@ -698,6 +835,57 @@ export interface components {
         };
         Reschedule: {
             run_at: components["schemas"]["Time"];
+            /** @description Why it is done. The audit log keeps it. */
+            reason?: components["schemas"]["Why"] | null;
+        };
+        BulkRequest: {
+            /**
+             * @description As the operations of the same names do with one task.
+             * @enum {string}
+             */
+            action: "cancel" | "reschedule" | "retry";
+            filter: components["schemas"]["BulkFilter"];
+            /** @description The new time; for reschedule, which needs it, alone. */
+            run_at?: components["schemas"]["Time"] | null;
+            reason: components["schemas"]["Why"];
+            /**
+             * @description Only count what would be changed.
+             * @default false
+             */
+            dry_run: boolean | null;
+            /**
+             * @description How many tasks to change at most.
+             * @default 1000
+             */
+            limit: number | null;
+        };
+        /** @description Which tasks; a field besides created_before must be given. */
+        BulkFilter: {
+            /** @description Of these statuses, as far as the action is possible in them. */
+            status?: components["schemas"]["StatusList"] | null;
+            merchant_id?: components["schemas"]["Id"] | null;
+            kind?: components["schemas"]["Kind"] | null;
+            target?: components["schemas"]["Visible"] | null;
+            /** @description Due at or after this time. */
+            from?: components["schemas"]["Time"] | null;
+            /** @description Due before this time. */
+            to?: components["schemas"]["Time"] | null;
+            /** @description Scheduled before this time; now unless told otherwise. */
+            created_before?: components["schemas"]["Time"] | null;
+        };
+        BulkResult: {
+            /** @description Tasks that the action was possible for when the call began. */
+            matched: number;
+            /** @description Whether there may be more than matched, which is counted up to 10,000. */
+            capped: boolean;
+            /** @description Tasks that this call has changed. */
+            changed: number;
+            /** @description Tasks whose state did not allow it any more when it was their turn. */
+            refused: number;
+            /** @description The created_before that held; give it with the next call, so that it is about the same tasks. */
+            as_of: components["schemas"]["Time"];
+            /** @description Whether tasks are left, and the call should be made again with the same filter. */
+            more: boolean;
         };
         Resolve: {
             /** @enum {string} */
@@ -750,6 +938,18 @@ export interface components {
         TaskPage: {
             data: components["schemas"]["Task"][];
             next_cursor: components["schemas"]["NextCursor"];
+            /** @description With `q` or a filter that no index serves, when a page ended early. Tasks scheduled since have been looked at. */
+            searched_to: components["schemas"]["Time"] | null;
+        };
+        StatusCount: {
+            status: components["schemas"]["Status"];
+            count: number;
+            /** @description Whether there may be more than that, because counting stopped. */
+            capped: boolean;
+        };
+        TaskCounts: {
+            /** @description Each status once. */
+            data: components["schemas"]["StatusCount"][];
         };
         CreatedTasks: {
             data: components["schemas"]["Task"][];
@@ -887,6 +1087,123 @@ export interface components {
         AuditPage: {
             data: components["schemas"]["AuditEntry"][];
             next_cursor: components["schemas"]["NextCursor"];
+        };
+        Me: {
+            /** @description The API key's; `null` for ADMIN_API_KEY. */
+            id: components["schemas"]["Id"] | null;
+            name: string;
+            scopes: components["schemas"]["Scope"][];
+            /** @description The one merchant that the key is for; `null` means all. */
+            merchant_id: components["schemas"]["Id"] | null;
+            expires_at: components["schemas"]["Time"] | null;
+        };
+        Overview: {
+            /** @description By the database's clock. */
+            now: components["schemas"]["Time"];
+            due: components["schemas"]["OverviewDue"];
+            /** @description Each status once. */
+            tasks: components["schemas"]["StatusCount"][];
+            attention: components["schemas"]["OverviewAttention"];
+            /** @description The last six hours in steps of five minutes, oldest first, the present one last. It is no ledger, and may lack what was in flight when a worker died. */
+            outcomes: components["schemas"]["OutcomeStep"][];
+            workers: components["schemas"]["OverviewWorkers"] | null;
+            encryption: components["schemas"]["OverviewEncryption"] | null;
+        };
+        /** @description Tasks that are pending and due. */
+        OverviewDue: {
+            count: number;
+            /** @description Whether there may be more than that, because counting stopped. */
+            capped: boolean;
+            oldest_run_at: components["schemas"]["Time"] | null;
+            /** @description How long it has been due; 0 when none is. */
+            oldest_age_seconds: number;
+        };
+        OverviewAttention: {
+            in_doubt: number;
+            /** @description Pending tasks, neither held nor waiting for another one, that have been due for over five minutes. */
+            overdue: number;
+            paused_merchants: number;
+            /** @description Whether there may be more of any, because counting stopped. */
+            capped: boolean;
+        };
+        /** @description What attempts came to in five minutes. */
+        OutcomeStep: {
+            /** @description When the five minutes began. */
+            at: components["schemas"]["Time"];
+            succeeded: number;
+            failed: number;
+            in_doubt: number;
+            /** @description Attempts after which the task waits for another one. */
+            retried: number;
+        };
+        OverviewWorkers: {
+            alive: number;
+            /** @description Those that have lost their lease and still stand in the list. */
+            silent: number;
+            /** @description Tasks that those alive carry out at once at most. */
+            slots: number;
+            /** @description Tasks that they carry out now. */
+            busy: number;
+        };
+        OverviewEncryption: {
+            /**
+             * @description `rotating` from when another key is written with until `billctl keys rotate` has ended; `none` before the first key.
+             * @enum {string}
+             */
+            state: "ok" | "rotating" | "none";
+            /** @description The id of the key that seals. */
+            write_key: string | null;
+        };
+        Worker: {
+            id: components["schemas"]["Id"];
+            host: string;
+            version: string;
+            /** @description Tasks that it carries out at once at most. */
+            slots: number;
+            /** @description Tasks that it carries out now. */
+            busy: number;
+            started_at: components["schemas"]["Time"];
+            heartbeat_at: components["schemas"]["Time"];
+            /** @description Whether it has kept its lease. */
+            alive: boolean;
+            /** @description Whether it only ends what it has begun. */
+            draining: boolean;
+        };
+        WorkerPage: {
+            data: components["schemas"]["Worker"][];
+            next_cursor: components["schemas"]["NextCursor"];
+        };
+        Encryption: {
+            /** @description The id of the key that seals; `null` before a service has started. */
+            write_key: string | null;
+            keys: components["schemas"]["EncryptionKey"][];
+            /** @description Stored tokens. */
+            tokens: number;
+            /** @description Tokens that name no key: older releases sealed them. */
+            unnamed: number;
+            /** @description Tokens that are bound to no place. */
+            unbound: number;
+            rotation: components["schemas"]["Rotation"];
+        };
+        EncryptionKey: {
+            id: string;
+            /** @description That it has sealed, of those stored now. */
+            tokens: number;
+            /** @description Of these, those that are bound to no place. */
+            unbound: number;
+            /** @description How often it has sealed at most. */
+            writes: number;
+            /** @description When a rotation to another key ended. */
+            retired_at: components["schemas"]["Time"] | null;
+            /** @description When a process first said that it seals with it; `null` when none has. */
+            first_used_at: components["schemas"]["Time"] | null;
+        };
+        /** @description What `billctl keys rotate` would do. */
+        Rotation: {
+            /** @description Stored tokens. */
+            total: number;
+            /** @description Those not sealed by the present key, or bound to no place. */
+            left: number;
         };
         Health: {
             /** @enum {string} */
@@ -1066,6 +1383,40 @@ export interface components {
         /** @description The `next_cursor` of the page before, with the same filters. */
         cursor: string;
         /**
+         * @description Only tasks of this merchant.
+         * @example 019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01
+         */
+        TaskMerchant: components["schemas"]["Id"];
+        /**
+         * @description Only tasks of this kind.
+         * @example invoice.pay
+         */
+        TaskKind: components["schemas"]["Kind"];
+        /**
+         * @description Only tasks that act on this object of Stripe's.
+         * @example in_2035_01
+         */
+        TaskTarget: components["schemas"]["Visible"];
+        /**
+         * @description Only tasks whose run_at is this time or later.
+         * @example 2035-01-01T00:00:00Z
+         */
+        TaskFrom: components["schemas"]["Time"];
+        /**
+         * @description Only tasks whose run_at is before this time.
+         * @example 2036-01-01T00:00:00Z
+         */
+        TaskTo: components["schemas"]["Time"];
+        /** @description With true, only tasks in doubt, and pending ones, neither held nor waiting for another, that have been due for over five minutes. */
+        TaskAttention: boolean;
+        /** @description Only the task that repeats this one. */
+        TaskRetryOf: components["schemas"]["Id"];
+        /**
+         * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, Stripe's request id, a customer, a value in metadata.
+         * @example in_2035_01
+         */
+        TaskQ: string;
+        /**
          * @description The merchant's id.
          * @example 019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01
          */
@@ -1094,6 +1445,12 @@ export interface components {
         "If-None-Match": string;
     };
     requestBodies: {
+        /** @description No body, or why it is done. */
+        Reasoned: {
+            content: {
+                "application/json": components["schemas"]["Reasoned"];
+            };
+        };
         /** @description There are no fields. No body, or an empty object. */
         Nothing: {
             content: {
@@ -1119,6 +1476,90 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    getOverview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it stands. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listWorkers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workers. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerPage"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getEncryption: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys, the oldest first. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Encryption"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listMerchants: {
         parameters: {
             query?: {
@@ -1323,7 +1764,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: components["requestBodies"]["Nothing"];
+        requestBody?: components["requestBodies"]["Reasoned"];
         responses: {
             /** @description The merchant as it is now. */
             200: {
@@ -1361,7 +1802,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: components["requestBodies"]["Nothing"];
+        requestBody?: components["requestBodies"]["Reasoned"];
         responses: {
             /** @description The merchant as it is now. */
             200: {
@@ -1397,25 +1838,44 @@ export interface operations {
                 /** @description The `next_cursor` of the page before, with the same filters. */
                 cursor?: components["parameters"]["cursor"];
                 /**
-                 * @description Only tasks in this status.
-                 * @example pending
+                 * @description Only tasks in this status, or in one of several with commas between them.
+                 * @example pending,running
                  */
-                status?: components["schemas"]["Status"];
+                status?: components["schemas"]["StatusList"];
                 /**
                  * @description Only tasks of this merchant.
                  * @example 019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01
                  */
-                merchant_id?: components["schemas"]["Id"];
+                merchant_id?: components["parameters"]["TaskMerchant"];
                 /**
                  * @description Only tasks of this kind.
                  * @example invoice.pay
                  */
-                kind?: components["schemas"]["Kind"];
+                kind?: components["parameters"]["TaskKind"];
                 /**
                  * @description Only tasks that act on this object of Stripe's.
                  * @example in_2035_01
                  */
-                target?: components["schemas"]["Visible"];
+                target?: components["parameters"]["TaskTarget"];
+                /**
+                 * @description Only tasks whose run_at is this time or later.
+                 * @example 2035-01-01T00:00:00Z
+                 */
+                from?: components["parameters"]["TaskFrom"];
+                /**
+                 * @description Only tasks whose run_at is before this time.
+                 * @example 2036-01-01T00:00:00Z
+                 */
+                to?: components["parameters"]["TaskTo"];
+                /** @description With true, only tasks in doubt, and pending ones, neither held nor waiting for another, that have been due for over five minutes. */
+                attention?: components["parameters"]["TaskAttention"];
+                /** @description Only the task that repeats this one. */
+                retry_of?: components["parameters"]["TaskRetryOf"];
+                /**
+                 * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, Stripe's request id, a customer, a value in metadata.
+                 * @example in_2035_01
+                 */
+                q?: components["parameters"]["TaskQ"];
             };
             header?: never;
             path?: never;
@@ -1477,6 +1937,103 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    countTasks: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only tasks of this merchant.
+                 * @example 019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01
+                 */
+                merchant_id?: components["parameters"]["TaskMerchant"];
+                /**
+                 * @description Only tasks of this kind.
+                 * @example invoice.pay
+                 */
+                kind?: components["parameters"]["TaskKind"];
+                /**
+                 * @description Only tasks that act on this object of Stripe's.
+                 * @example in_2035_01
+                 */
+                target?: components["parameters"]["TaskTarget"];
+                /**
+                 * @description Only tasks whose run_at is this time or later.
+                 * @example 2035-01-01T00:00:00Z
+                 */
+                from?: components["parameters"]["TaskFrom"];
+                /**
+                 * @description Only tasks whose run_at is before this time.
+                 * @example 2036-01-01T00:00:00Z
+                 */
+                to?: components["parameters"]["TaskTo"];
+                /** @description With true, only tasks in doubt, and pending ones, neither held nor waiting for another, that have been due for over five minutes. */
+                attention?: components["parameters"]["TaskAttention"];
+                /** @description Only the task that repeats this one. */
+                retry_of?: components["parameters"]["TaskRetryOf"];
+                /**
+                 * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, Stripe's request id, a customer, a value in metadata.
+                 * @example in_2035_01
+                 */
+                q?: components["parameters"]["TaskQ"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The counts. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskCounts"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    changeTasks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkRequest"];
+            };
+        };
+        responses: {
+            /** @description What was counted or done. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkResult"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedType"];
             422: components["responses"]["Invalid"];
@@ -1653,7 +2210,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: components["requestBodies"]["Nothing"];
+        requestBody?: components["requestBodies"]["Reasoned"];
         responses: {
             /** @description The task as it is now. */
             200: {
@@ -1733,7 +2290,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: components["requestBodies"]["Nothing"];
+        requestBody?: components["requestBodies"]["Reasoned"];
         responses: {
             /** @description The new task. */
             201: {
@@ -1796,6 +2353,34 @@ export interface operations {
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key that was sent, without its text. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
