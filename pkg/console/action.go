@@ -233,19 +233,20 @@ func (c *Console) confirm(v *visit, a action) error {
 
 // act does it, unless the page that was confirmed is out of date.
 func (c *Console) act(v *visit, a action) error {
-	if err := v.r.ParseForm(); err != nil {
-		return unreadableForm(err)
+	form, err := formOf(v.r)
+	if err != nil {
+		return err
 	}
 	view, err := c.viewOf(v, a)
 	if err != nil {
 		return err
 	}
-	view.Form = readActionForm(v.r.PostForm)
+	view.Form = readActionForm(form)
 	if view.Refusal != "" {
 		view.Troubles = []string{"Nothing was done, because it is not possible any more."}
 		return c.showAction(v, http.StatusConflict, view)
 	}
-	if shown := momentOf(v.r.PostForm.Get("updated_at")); shown == nil || shown.UTC().Format(time.RFC3339Nano) != view.UpdatedAt {
+	if shown := momentOf(form.Get("updated_at")); shown == nil || shown.UTC().Format(time.RFC3339Nano) != view.UpdatedAt {
 		view.Troubles = []string{"Nothing was done: the " + a.object + " has changed since you opened the form. This is how it is now; confirm once more if you still mean it."}
 		return c.showAction(v, http.StatusConflict, view)
 	}

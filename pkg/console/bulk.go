@@ -109,10 +109,11 @@ func requestOf(view bulkView) client.BulkRequest {
 // doBulk changes the tasks that were counted, if the count still holds and was typed.
 func (c *Console) doBulk(v *visit) error {
 	v.section = "tasks"
-	if err := v.r.ParseForm(); err != nil {
-		return unreadableForm(err)
+	form, err := formOf(v.r)
+	if err != nil {
+		return err
 	}
-	view, err := readBulk(v.r.PostForm)
+	view, err := readBulk(form)
 	if err != nil {
 		return err
 	}

@@ -110,13 +110,17 @@ func detailsOf(err error) []string {
 	return details
 }
 
-// unreadableForm is what a form comes to that is too long or broken.
-func unreadableForm(err error) *fault {
+// formOf reads what was sent by a form; the error is a page for one that is too long or broken.
+func formOf(r *http.Request) (url.Values, error) {
+	err := r.ParseForm()
+	if err == nil {
+		return r.PostForm, nil
+	}
 	status := http.StatusBadRequest
 	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
 		status = http.StatusRequestEntityTooLarge
 	}
-	return &fault{status: status, title: "The form could not be read", text: "Nothing was changed. Go back and send it again."}
+	return nil, &fault{status: status, title: "The form could not be read", text: "Nothing was changed. Go back and send it again."}
 }
 
 // notices are what a page says once, after something was done. What the address says is looked up here, and never shown.

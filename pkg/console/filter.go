@@ -93,8 +93,12 @@ func (f filter) List() string { return address("/tasks", f.values()) }
 func (f filter) Lines() []pair {
 	var lines []pair
 	for _, one := range []pair{
-		{"Status", words(f.Status)}, {"Merchant", f.MerchantID}, {"Kind", f.Kind}, {"Target", f.Target},
-		{"Due from", f.From}, {"Due before", f.To},
+		{"Status", words(f.Status)},
+		{"Merchant", f.MerchantID},
+		{"Kind", f.Kind},
+		{"Target", f.Target},
+		{"Due from", f.From},
+		{"Due before", f.To},
 	} {
 		if one.Value != "" {
 			lines = append(lines, one)

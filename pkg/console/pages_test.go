@@ -15,8 +15,10 @@ import (
 
 // everyPath is each page that can be asked for.
 func everyPath() []string {
-	paths := []string{"/", "/tasks", "/tasks?status=pending&kind=invoice.pay", "/tasks/" + taskID, "/attention", "/merchants", "/merchants/" + merchantID,
-		"/workers", "/api-keys", "/encryption", "/audit", "/tasks/bulk?action=cancel&status=pending", "/tasks/bulk?action=reschedule&status=pending"}
+	paths := []string{
+		"/", "/tasks", "/tasks?status=pending&kind=invoice.pay", "/tasks/" + taskID, "/attention", "/merchants", "/merchants/" + merchantID,
+		"/workers", "/api-keys", "/encryption", "/audit", "/tasks/bulk?action=cancel&status=pending", "/tasks/bulk?action=reschedule&status=pending",
+	}
 	for _, verb := range []string{"cancel", "reschedule", "retry", "resolve"} {
 		paths = append(paths, "/tasks/"+taskID+"/"+verb)
 	}

@@ -85,9 +85,12 @@ func sampleOverview() object {
 
 func sampleCounts() object {
 	return object{"data": []object{
-		{"status": "pending", "count": 12, "capped": false}, {"status": "running", "count": 0, "capped": false},
-		{"status": "succeeded", "count": 10000, "capped": true}, {"status": "failed", "count": 1, "capped": false},
-		{"status": "in_doubt", "count": 3, "capped": false}, {"status": "canceled", "count": 0, "capped": false},
+		{"status": "pending", "count": 12, "capped": false},
+		{"status": "running", "count": 0, "capped": false},
+		{"status": "succeeded", "count": 10000, "capped": true},
+		{"status": "failed", "count": 1, "capped": false},
+		{"status": "in_doubt", "count": 3, "capped": false},
+		{"status": "canceled", "count": 0, "capped": false},
 	}}
 }
 

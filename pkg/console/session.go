@@ -176,12 +176,13 @@ type signInView struct {
 // signIn opens a session for a key that the API accepts.
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	v := &visit{w: w, r: r}
-	if err := r.ParseForm(); err != nil {
-		c.showFault(v, unreadableForm(err))
+	form, err := formOf(r)
+	if err != nil {
+		c.showFault(v, err)
 		return
 	}
-	next := localPath(r.PostForm.Get("next"))
-	session, err := c.present(r, strings.TrimSpace(r.PostForm.Get("key")))
+	next := localPath(form.Get("next"))
+	session, err := c.present(r, strings.TrimSpace(form.Get("key")))
 	if err == nil {
 		err = c.open(v, session)
 	}
@@ -284,7 +285,9 @@ func asActor(ctx context.Context, session billing.Session) context.Context {
 }
 
 // redirect sends the browser to another page of the console, which it asks for with GET.
-func redirect(v *visit, target string) { http.Redirect(v.w, v.r, target, http.StatusSeeOther) }
+func redirect(v *visit, target string) {
+	http.Redirect(v.w, v.r, target, http.StatusSeeOther) //nolint:gosec // made by us, or a path that localPath has read
+}
 
 // localPath returns a path of the console, with its query, and "/" for anything else: nobody is sent to another site.
 func localPath(text string) string {
@@ -293,6 +296,9 @@ func localPath(text string) string {
 		!strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") || strings.ContainsAny(text, "\\\r\n\t") {
 		return "/"
 	}
-	target.Fragment = ""
-	return target.String()
+	target.Fragment, target.RawFragment = "", ""
+	if path := target.String(); !strings.HasPrefix(path, "//") { // as an escaped slash may have been written anew
+		return path
+	}
+	return "/"
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -97,12 +98,11 @@ func together(calls ...func() error) error {
 func tabsOf(of filter, counts []client.StatusCount) []tab {
 	sum, stopped := total(counts)
 	tabs := []tab{{Name: "All", Address: of.With(""), Count: capped(sum, stopped), Current: of.Status == ""}}
-	byStatus := map[billing.Status]client.StatusCount{}
-	for _, one := range counts {
-		byStatus[one.Status] = one
-	}
 	for _, status := range billing.Statuses() {
-		count := byStatus[status]
+		var count client.StatusCount
+		if i := slices.IndexFunc(counts, func(one client.StatusCount) bool { return one.Status == status }); i >= 0 {
+			count = counts[i]
+		}
 		tabs = append(tabs, tab{
 			Name: words(status), Address: of.With(string(status)), Count: capped(count.Count, count.Capped), Current: of.Is(string(status)),
 		})

@@ -62,7 +62,7 @@ func (s *Server) addConsole() {
 	if s.deps.Console == nil {
 		return
 	}
-	serve := func(c echo.Context) error {
+	serve := func(c echo.Context) error { //nolint:unparam // echo's form of a handler
 		from := billing.Actor{Address: c.RealIP(), RequestID: requestID(c)}
 		s.deps.Console.ServeHTTP(c.Response(), c.Request().WithContext(billing.WithActor(c.Request().Context(), from)))
 		return nil

@@ -744,7 +744,7 @@ export interface components {
          * @description What was done to an object.
          * @enum {string}
          */
-        Action: "merchant.create" | "merchant.update" | "merchant.disconnect" | "merchant.pause" | "merchant.resume" | "task.create" | "task.cancel" | "task.reschedule" | "task.retry" | "task.resolve" | "api_key.create" | "api_key.revoke" | "api_key.rotate" | "encryption_key.rotate" | "encryption_key.retire" | "encryption_key.reinstate" | "schema.migrate_up" | "schema.migrate_down";
+        Action: "merchant.create" | "merchant.update" | "merchant.disconnect" | "merchant.pause" | "merchant.resume" | "task.create" | "task.cancel" | "task.reschedule" | "task.retry" | "task.resolve" | "api_key.create" | "api_key.revoke" | "api_key.rotate" | "session.open" | "session.close" | "encryption_key.rotate" | "encryption_key.retire" | "encryption_key.reinstate" | "schema.migrate_up" | "schema.migrate_down";
         /**
          * @description What sort of problem it is.
          * @enum {string}
@@ -1081,7 +1081,7 @@ export interface components {
         };
         AuditObject: {
             /** @enum {string} */
-            type: "merchant" | "task" | "api_key" | "encryption_key" | "schema";
+            type: "merchant" | "task" | "api_key" | "session" | "encryption_key" | "schema";
             id: string;
         };
         AuditPage: {
