@@ -21,7 +21,7 @@ func TestPicturesForTheDocs(t *testing.T) {
 	w := newWorld(t, programtest.SpawnPlain, "WORKER_CONCURRENCY", "40")
 	w.worker(t)
 	w.worker(t)
-	s := w.scene(t)
+	s := w.empty(t)
 	told := s.liveliness()
 	b := newTab(t, w.base)
 	b.size(1200, 820)
@@ -79,14 +79,11 @@ var shops = []struct{ name, account string }{
 func (s *scene) liveliness() string {
 	s.t.Helper()
 	chance := rand.New(rand.NewPCG(4711, 7)) //nolint:gosec // the same pictures each time, as far as time allows
-	s.db.SQL.MustExec(`DELETE FROM merchants WHERE id = $1`, s.merchant)
 	s.fillHours(7)
 	var tasks []object
 	for i, shop := range shops {
 		s.account, s.name = shop.account, shop.name
-		s.merchant = id(s.c.Must(201, "POST", "/v1/merchants", object{
-			"name": shop.name, "stripe_connect_id": shop.account, "access_token": "sk_test_" + shop.account,
-		}))
+		s.connect()
 		for n := range 14 {
 			task := object{"merchant_id": s.merchant, "kind": "subscription.create", "params": object{"customer": "cus_ok", "items": []object{{"price": "price_basic"}}}}
 			switch chance.IntN(5) {

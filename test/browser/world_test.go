@@ -92,15 +92,28 @@ type scene struct {
 
 func (w *world) scene(t *testing.T) *scene {
 	t.Helper()
+	s := w.empty(t)
+	s.connect()
+	return s
+}
+
+// empty is a scene without a merchant.
+func (w *world) empty(t *testing.T) *scene {
+	t.Helper()
 	suffix := strings.ReplaceAll(storetest.NewID(t), "-", "")[16:]
 	s := &scene{
 		world: w, t: t, account: "acct_" + suffix, name: "Bakery " + suffix[:6],
 		c: &programtest.Client{T: t, Base: w.base, Key: adminKey}, s: &programtest.Client{T: t, Base: w.sim},
 	}
+	return s
+}
+
+// connect connects the scene's account.
+func (s *scene) connect() {
+	s.t.Helper()
 	s.merchant = id(s.c.Must(201, "POST", "/v1/merchants", object{
 		"name": s.name, "stripe_connect_id": s.account, "access_token": "sk_test_" + s.account,
 	}))
-	return s
 }
 
 // id is that of an object of the API.
