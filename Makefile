@@ -60,7 +60,7 @@ compose-up: ## Build the images and run them with docker-compose
 ## Working on it
 
 .PHONY: test
-test: needs-go needs-cc needs-curl build vet fmt-check tidy-check lint openapi-check clients-check bench-check rules-check test-race ## Everything that CI runs
+test: needs-go needs-cc needs-curl build vet fmt-check tidy-check lint openapi-check clients-check bench-check rules-check browser-check test-race test-browser ## Everything that CI runs
 
 # -count=1: go does not see that the programs which a test starts have changed, and would call an old result valid.
 .PHONY: test-race
@@ -70,6 +70,23 @@ test-race: needs-go needs-cc needs-curl build ## All tests under the race detect
 .PHONY: test-fast
 test-fast: needs-curl build ## The tests of PKG without the race detector
 	bin/billctl dev exec -- go test -count=1 -timeout $(TEST_TIMEOUT) $(PKG)
+
+# By itself, after the others: pages are timed, and a browser takes all of two processors.
+.PHONY: test-browser
+test-browser: needs-go needs-cc build ## The console in a real Chromium: actions, keyboard, no JavaScript, accessibility, speed; ARGS='-run X -v'
+	tools/browser.sh test -timeout $(TEST_TIMEOUT) $(ARGS)
+
+.PHONY: browser-check
+browser-check: needs-go
+	tools/browser.sh check
+
+.PHONY: screenshots
+screenshots: needs-go needs-cc build ## Take the pictures of the console in docs/images anew
+	BROWSER_DOCS=../../docs/images tools/browser.sh test -timeout $(TEST_TIMEOUT) -run '^TestPicturesForTheDocs$$' -v
+
+.PHONY: console-load
+console-load: needs-go ## What 20 people at the console cost the api's enqueue rate: fails at 10 % or more
+	cd bench && $(GO) run . -v -strict -only console -repeats 5 -out results/console $(ARGS)
 
 .PHONY: chaos
 chaos: needs-go needs-cc build ## Everything goes wrong at once, and the books are audited: make chaos SEEDS=100

@@ -38,6 +38,7 @@ func main() {
 // options are the flags.
 type options struct {
 	quick, verbose   bool
+	strict           bool
 	only, contenders string
 	repeats          int
 	out, dir         string
@@ -55,6 +56,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&opts.out, "out", "", "where the results go (empty: bench/results)")
 	flags.StringVar(&opts.dir, "dir", "", "where the server's data goes; it is kept (empty: a temporary folder)")
 	flags.StringVar(&opts.profiles, "profiles", "", "where profiles of each of billonce's workers go (empty: none are taken)")
+	flags.BoolVar(&opts.strict, "strict", false, "fail unless every bar is met")
 	flags.BoolVar(&opts.verbose, "v", false, "say what is being done")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
@@ -72,6 +74,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // Scenario is one thing that is measured.
 type Scenario struct {
 	Name, Title string
+	Apart       bool // run only when -only names it
 	// Run measures and puts what it finds into b.Report. An error ends this scenario, not the others.
 	Run func(ctx context.Context, b *Bench) error
 }
@@ -133,15 +136,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		name = "quick"
 	}
 	err = errors.Join(failed, b.Report.Text(stdout), b.Report.Write(opts.out, name))
+	if opts.strict {
+		err = errors.Join(err, unmet(b.Report))
+	}
 	_, _ = fmt.Fprintf(stdout, "\ntook %s\n", b.spent.String())
 	return err
+}
+
+// unmet is an error that names each bar that is not met.
+func unmet(r *report.Report) error {
+	var errs []error
+	for _, verdict := range r.Verdicts() {
+		if verdict.State != report.Met {
+			errs = append(errs, fmt.Errorf("%s is %s: %.3f, want %s %.3f", verdict.Name, verdict.State, verdict.Value, verdict.Direction, verdict.Limit))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // play runs the scenarios one after the other.
 func (b *Bench) play(ctx context.Context, only []string) error {
 	var failed []error
 	for _, scenario := range scenarios() {
-		if len(only) > 0 && !slices.Contains(only, scenario.Name) {
+		if wanted := slices.Contains(only, scenario.Name); !wanted && (len(only) > 0 || scenario.Apart) {
 			continue
 		}
 		b.Report.Title(scenario.Name, scenario.Title)

@@ -4,6 +4,6 @@ package main
 func scenarios() []Scenario {
 	return []Scenario{
 		drainScenario(), backlogScenario(), latencyScenario(),
-		slotsScenario(), enqueueScenario(), fairScenario(), idleScenario(),
+		slotsScenario(), enqueueScenario(), fairScenario(), idleScenario(), consoleScenario(),
 	}
 }

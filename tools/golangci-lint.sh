@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs golangci-lint at the one version that .golangci.yml is written for, with the arguments given.
+# Runs golangci-lint at the one version that .golangci.yml is written for, with the arguments given; in the module at LINT_IN, if that
+# is set.
 #
 # It is built by the Go toolchain on first use (a minute or two) into the user's cache, outside the product's go.mod: the
 # linter's several hundred dependencies are no business of a program that holds keys.
@@ -28,6 +29,7 @@ fi
 
 command=${1:?run or fmt}
 shift
+cd "${LINT_IN:-.}"
 case $command in
   run) exec "$linter" run --allow-parallel-runners "$@" ;;
   *) exec "$linter" "$command" "$@" ;;

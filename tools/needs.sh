@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that this machine has a tool, or says what to do: needs.sh go | cc | curl | npm
+# Makes sure that this machine has a tool, or says what to do: needs.sh go | cc | curl | npm | chromium
 set -euo pipefail
 
 case ${1:?which tool} in
@@ -37,13 +37,33 @@ case ${1:?which tool} in
   npm)
     command -v npm >/dev/null && exit 0
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
-      echo "installing Node.js and npm: the TypeScript client is compiled" >&2
+      echo "installing Node.js and npm: the TypeScript client is compiled, and axe-core looks at the console's pages" >&2
       export DEBIAN_FRONTEND=noninteractive
       apt-get update -qq </dev/null
       apt-get install -y -qq --no-install-recommends nodejs npm </dev/null >/dev/null
       exit 0
     fi
-    echo "npm is missing, which makes and compiles the TypeScript client: install Node.js 18 or later with npm." >&2
+    echo "npm is missing, which compiles the TypeScript client and brings axe-core: install Node.js 18 or later with npm." >&2
+    exit 1
+    ;;
+  chromium)
+    # The same names as in test/browser/chrome_test.go.
+    if [[ -n ${CHROME_BIN:-} ]]; then
+      [[ -x $CHROME_BIN ]] && exit 0
+      echo "CHROME_BIN names $CHROME_BIN, which is no program." >&2
+      exit 1
+    fi
+    for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do
+      command -v "$name" >/dev/null && exit 0
+    done
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+      echo "installing Chromium: the console is tested in a real browser" >&2
+      export DEBIAN_FRONTEND=noninteractive
+      apt-get update -qq </dev/null
+      apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core </dev/null >/dev/null
+      exit 0
+    fi
+    echo "Chromium is missing, in which the console is tested: apt-get install chromium, or name a Chrome in CHROME_BIN." >&2
     exit 1
     ;;
   *)

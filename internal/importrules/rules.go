@@ -103,6 +103,7 @@ var homes = []home{
 	{technology: otel, dirs: []string{"pkg/telemetry", "internal/otlptest"}, testsOf: []string{"nowhere"}},
 	{technology: proto, dirs: []string{"pkg/telemetry", "internal/otlptest"}, testsOf: []string{"nowhere"}},
 	{technology: yaml, dirs: []string{"internal/openapi"}, testsOf: []string{"nowhere"}},
+	{technology: "github.com/chromedp/", dirs: []string{"test/browser"}, testsOf: []string{"nowhere"}},
 	{technology: "github.com/santhosh-tekuri/jsonschema/", dirs: nil, testsOf: []string{"internal/openapitest"}},
 	{technology: "github.com/stretchr/testify/", dirs: nil, testsOf: []string{"nowhere"}},
 }

@@ -22,24 +22,47 @@ const Patience = 30 * time.Second
 
 // Remove takes away what was built. TestMain calls it after the tests.
 func Remove() {
-	if dir, err := programs(); err == nil {
+	builds.mu.Lock()
+	defer builds.mu.Unlock()
+	for _, dir := range builds.dirs {
 		_ = os.RemoveAll(dir)
 	}
 }
 
-// programs builds the services once per run of the tests, with the race detector, and returns where they lie.
-var programs = sync.OnceValues(func() (string, error) {
+// programs and plainPrograms build the services once per run of the tests, with the race detector and as they are shipped, and return
+// where they lie.
+var (
+	programs      = sync.OnceValues(func() (string, error) { return build(os.Environ(), "-race") })
+	plainPrograms = sync.OnceValues(func() (string, error) { return build(append(os.Environ(), "CGO_ENABLED=0"), "-trimpath") })
+)
+
+// builds is what there is to be removed.
+var builds struct {
+	mu   sync.Mutex
+	dirs []string
+}
+
+// build builds in the product's own module, wherever the tests lie: another module does not know all that the programs are made of.
+func build(env []string, flags ...string) (string, error) {
 	dir, err := os.MkdirTemp("", "billonce-programs-")
 	if err != nil {
 		return "", err
 	}
-	build := exec.Command("go", "build", "-race", "-o", dir+string(filepath.Separator),
-		"billonce/cmd/api", "billonce/cmd/worker", "billonce/cmd/stripesim", "billonce/cmd/billctl")
-	if output, err := build.CombinedOutput(); err != nil {
+	builds.mu.Lock()
+	builds.dirs = append(builds.dirs, dir)
+	builds.mu.Unlock()
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "billonce").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the programs' source: %w", err)
+	}
+	args := append([]string{"build", "-o", dir + string(filepath.Separator)}, flags...)
+	cmd := exec.Command("go", append(args, "./cmd/api", "./cmd/worker", "./cmd/stripesim", "./cmd/billctl")...)
+	cmd.Dir, cmd.Env = strings.TrimSpace(string(root)), env
+	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the programs: %w\n%s", err, output)
 	}
 	return dir, nil
-})
+}
 
 // Process is a running program and what it wrote.
 type Process struct {
@@ -67,6 +90,16 @@ func Folder(t testing.TB) string {
 func Spawn(t testing.TB, name string, env map[string]string, args ...string) *Process {
 	t.Helper()
 	return SpawnAt(t, filepath.Join(Folder(t), name), env, args...)
+}
+
+// SpawnPlain is [Spawn] of a program without the race detector, for tests that measure time.
+func SpawnPlain(t testing.TB, name string, env map[string]string, args ...string) *Process {
+	t.Helper()
+	dir, err := plainPrograms()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return SpawnAt(t, filepath.Join(dir, name), env, args...)
 }
 
 // SpawnAt starts the program at a path.

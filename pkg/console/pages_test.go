@@ -367,7 +367,7 @@ func TestOnlyThePartThatChanges(t *testing.T) {
 		if asks != live {
 			t.Errorf("%s asks for itself: %t", path, asks)
 		}
-		if got := strings.Contains(part.body, "<html"); got == live || !strings.Contains(whole.body, "<html") {
+		if got := strings.Contains(part.body, "<html"); live && got || !strings.Contains(whole.body, "<html") {
 			t.Errorf("%s: the part is the whole: %t", path, got)
 		}
 		if scripts := len(whole.tags("script")); (scripts == 2) != live {
@@ -375,7 +375,11 @@ func TestOnlyThePartThatChanges(t *testing.T) {
 		}
 	}
 	w.api.set("GET /v1/tasks/"+taskID, failedTask())
-	if got := v.get("/tasks/"+taskID, "HX-Request", "true"); strings.Contains(got.body, "hx-get") {
+	got := v.get("/tasks/"+taskID, "HX-Request", "true")
+	if strings.Contains(got.body, "hx-get") {
 		t.Error("a page of a task that has ended goes on asking")
+	}
+	if strings.Contains(got.body, "<html") { // it would be put within the page that asks
+		t.Error("the last part of a task that has ended is the whole page")
 	}
 }

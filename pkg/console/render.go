@@ -59,20 +59,32 @@ func (c *Console) parsePages() map[string]*template.Template {
 	return pages
 }
 
-// show answers with a page, or only with the part of it that changes if that was asked for.
+// show answers with a page.
 func (c *Console) show(v *visit, status int, name, title string, body any) {
-	c.showLive(v, status, name, title, body, false)
+	c.write(v, status, name, "layout", c.layoutOf(v, title, body))
 }
 
+// showLive answers with a page that has a part that changes, or with that part alone if a script asked for it. The part says whether it
+// still changes: what has ended is not asked for again.
 func (c *Console) showLive(v *visit, status int, name, title string, body any, live bool) {
-	whole := layout{
-		Title: title, Section: v.section, Nav: nav(v), Finds: v.may(billing.ScopeTasksRead), SignedIn: v.signedIn(), Me: v.me, Notice: noticeOf(v.r.URL.Query()),
-		Version: c.deps.Version, Now: time.Now().UTC(), Self: selfOf(v.r), Live: live, Events: live && c.deps.Events, Body: body,
-	}
+	whole := c.layoutOf(v, title, body)
+	whole.Live, whole.Events = live, live && c.deps.Events
 	part := "layout"
-	if v.live() && live {
+	if v.live() {
 		part = "region"
 	}
+	c.write(v, status, name, part, whole)
+}
+
+func (c *Console) layoutOf(v *visit, title string, body any) layout {
+	return layout{
+		Title: title, Section: v.section, Nav: nav(v), Finds: v.may(billing.ScopeTasksRead), SignedIn: v.signedIn(), Me: v.me, Notice: noticeOf(v.r.URL.Query()),
+		Version: c.deps.Version, Now: time.Now().UTC(), Self: selfOf(v.r), Body: body,
+	}
+}
+
+// write answers with a page, or a part of one.
+func (c *Console) write(v *visit, status int, name, part string, whole layout) {
 	var out bytes.Buffer
 	if err := c.pages[name].ExecuteTemplate(&out, part, whole); err != nil {
 		c.log.ErrorContext(v.r.Context(), "a page could not be made", slog.String("page", name), slog.Any("error", err))
