@@ -56,13 +56,13 @@ func TestLint(t *testing.T) {
 func TestParseRefusesWhatItCannotRead(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"NoYAML":    "a: [",
-		"NoMapping": "- a",
-		"Reference":   "paths:\n  /x:\n    get:\n      responses:\n        '200': {$ref: '#/components/responses/Canary'}\n",
-		"Circle":      "paths: {}\na: {$ref: '#/b'}\nb: {$ref: '#/a'}\n",
-		"Method":      "paths:\n  /x:\n    summary: {}\n",
-		"Security":    "paths:\n  /x:\n    get:\n      security: [{apiKey: [admin]}, {}]\n",
-		"MediaTypes":  "paths:\n  /x:\n    get:\n      requestBody: {content: {application/json: {}, text/plain: {}}}\n",
+		"NoYAML":     "a: [",
+		"NoMapping":  "- a",
+		"Reference":  "paths:\n  /x:\n    get:\n      responses:\n        '200': {$ref: '#/components/responses/Canary'}\n",
+		"Circle":     "paths: {}\na: {$ref: '#/b'}\nb: {$ref: '#/a'}\n",
+		"Method":     "paths:\n  /x:\n    summary: {}\n",
+		"Security":   "paths:\n  /x:\n    get:\n      security: [{apiKey: [admin]}, {}]\n",
+		"MediaTypes": "paths:\n  /x:\n    get:\n      requestBody: {content: {application/json: {}, text/plain: {}}}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
