@@ -63,7 +63,7 @@ func (s *Server) alive(c echo.Context) error {
 }
 
 func (s *Server) ready(c echo.Context) error {
-	if s.Ready(c.Request().Context()) != nil { // which has logged it, once
+	if s.Ready(c.Request().Context()) != nil {
 		return s.notReady(c)
 	}
 	return s.answer(c, http.StatusOK, healthAnswer{"ok"})
