@@ -110,7 +110,6 @@ func TestUnwrittenSettlementsAreBounded(t *testing.T) {
 	q := &slate{gate: make(chan struct{})}
 	s := newTestSettler(q, slog.LevelError+1)
 	ctx, giveUp := context.WithCancel(t.Context())
-	go s.run(ctx)
 	handed := make(chan struct{}, settleQueue+settleBatch+1)
 	done := make(chan struct{})
 	go func() {
@@ -120,7 +119,11 @@ func TestUnwrittenSettlementsAreBounded(t *testing.T) {
 			handed <- struct{}{}
 		}
 	}()
-	for range settleQueue + settleBatch {
+	for range settleBatch { // the settler begins with a whole batch, however slow the machine is
+		<-handed
+	}
+	go s.run(ctx)
+	for range settleQueue {
 		<-handed
 	}
 	select {
