@@ -136,7 +136,7 @@ BEGIN
     GRANT SELECT ON scheduled_tasks, task_keys, task_attempts, attempts, task_resolutions, archived_tasks
         TO billonce_api, billonce_worker, billonce_read;
     GRANT INSERT (id, merchant_id, kind, target, params, metadata, retry_of, intent, on_decline, declines, request_method, request_path,
-            request_body, request_version, request_hash, run_at, scheduled_for, max_attempts, created_by)
+            request_body, request_version, request_hash, run_at, scheduled_for, max_attempts, created_by, trace_context)
         ON scheduled_tasks TO billonce_api;
     GRANT UPDATE (status, run_at, scheduled_for, held_at, waiting_since, parked_at, look_at, finished_at, updated_at)
         ON scheduled_tasks TO billonce_api;
@@ -156,6 +156,14 @@ BEGIN
     GRANT SELECT, UPDATE (high_water) ON clock TO billonce_worker;
     GRANT SELECT, INSERT ON clock_steps TO billonce_worker;
     GRANT SELECT ON workers, outcome_minutes, clock, clock_steps TO billonce_read;
+
+    -- What is told to whoever watches. Who changes tasks writes it, the api reads it, and both clear away what is old.
+    GRANT SELECT ON event_watch TO billonce_api, billonce_worker;
+    GRANT INSERT (epoch, until, most), UPDATE (until, complete, horizon, most), DELETE ON event_watch TO billonce_api;
+    GRANT UPDATE (horizon), DELETE ON event_watch TO billonce_worker;
+    GRANT SELECT, INSERT (tasks, kept, ids, merchant_ids, kinds, targets, statuses, attempts, run_ats), DELETE
+        ON task_events TO billonce_api, billonce_worker;
+    GRANT SELECT ON event_watch, task_events TO billonce_read;
 
     -- Encryption keys: identifiers and check values, never the keys. development_key is one, and always empty in production.
     -- A service cannot take back that a key is retired.

@@ -117,6 +117,15 @@ func TestCheck(t *testing.T) {
 				"pkg/app/a.go: imports database/sql: not for pkg/app",
 			},
 		},
+		"OpenTelemetryOutsideTelemetry": {
+			"pkg/worker/a.go", file("go.opentelemetry.io/otel/trace"),
+			[]string{"pkg/worker/a.go: imports go.opentelemetry.io/otel/trace: go.opentelemetry.io is not used here"},
+		},
+		"OpenTelemetryWhereAllIsWired": {
+			"pkg/app/a.go", file("go.opentelemetry.io/otel/sdk/trace"),
+			[]string{"pkg/app/a.go: imports go.opentelemetry.io/otel/sdk/trace: go.opentelemetry.io is not used here"},
+		},
+		"OpenTelemetryInTelemetry": {"pkg/telemetry/a.go", file("go.opentelemetry.io/otel/sdk/trace"), nil},
 		"AnAssertionLibraryInTests": {
 			"pkg/store/a_test.go", file("github.com/stretchr/testify/require"),
 			[]string{"pkg/store/a_test.go: imports github.com/stretchr/testify/require: github.com/stretchr/testify is not used here"},

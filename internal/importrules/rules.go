@@ -40,11 +40,14 @@ const (
 	xsync   = "golang.org/x/sync/"
 	env     = "github.com/caarlos0/env/v11/"
 	metrics = "github.com/prometheus/"
+	otel    = "go.opentelemetry.io/"
+	proto   = "google.golang.org/protobuf/"
 	cobra   = "github.com/spf13/"
 
 	yaml = "go.yaml.in/yaml/v3"
 
 	isatty      = "github.com/mattn/go-isatty"
+	term        = "golang.org/x/term"
 	progressbar = "github.com/schollz/progressbar/v3"
 )
 
@@ -62,12 +65,12 @@ var rooms = []room{
 	{dir: "pkg/client", may: []string{std, billing, secret}, never: []string{"database/sql/"}},
 	{dir: "pkg/stripesim", may: []string{std, billing, uuid}, never: []string{"database/sql/"}},
 	{dir: "pkg/config", may: []string{std, billing, secret, env}},
-	{dir: "pkg/telemetry", may: []string{std, billing, secret, metrics}},
+	{dir: "pkg/telemetry", may: []string{std, billing, secret, metrics, otel, proto}},
 	{dir: "pkg/app", may: []string{std, module + "/pkg/", uuid, xsync}, never: []string{"database/sql/"}},
 	{dir: "cmd/api", may: services},
 	{dir: "cmd/worker", may: services},
 	{dir: "cmd/stripesim", may: services},
-	{dir: "cmd/billctl", may: []string{std, module + "/", uuid, xsync, cobra, goose, pq, isatty, progressbar}},
+	{dir: "cmd/billctl", may: []string{std, module + "/", uuid, xsync, cobra, goose, pq, isatty, progressbar, term}},
 	{dir: "db/migrations", may: []string{std}},
 	{dir: "deploy", may: []string{std}},
 	{dir: "internal/importrules", may: []string{std}},
@@ -75,6 +78,7 @@ var rooms = []room{
 	{dir: "internal/openapi", may: []string{std, yaml}},
 	{dir: "internal/openapitest", may: []string{std}},
 	{dir: "internal/netfault", may: []string{std}},
+	{dir: "internal/otlptest", may: []string{std, otel, proto}},
 	{dir: "internal/programtest", may: []string{std}},
 	{dir: "internal/protocol", may: []string{std, billing}},
 	{dir: "test", may: []string{std, module + "/", uuid, xsync, sqlx, pq}},
@@ -96,6 +100,8 @@ var homes = []home{
 	{technology: echo, dirs: []string{"pkg/httpapi"}, testsOf: []string{"pkg/httpapi"}},
 	{technology: sqlx, dirs: []string{"pkg/store", "test"}},
 	{technology: pq, dirs: []string{"pkg/store", "cmd/billctl", "test"}},
+	{technology: otel, dirs: []string{"pkg/telemetry", "internal/otlptest"}, testsOf: []string{"nowhere"}},
+	{technology: proto, dirs: []string{"pkg/telemetry", "internal/otlptest"}, testsOf: []string{"nowhere"}},
 	{technology: yaml, dirs: []string{"internal/openapi"}, testsOf: []string{"nowhere"}},
 	{technology: "github.com/chromedp/", dirs: []string{"test/browser"}, testsOf: []string{"nowhere"}},
 	{technology: "github.com/santhosh-tekuri/jsonschema/", dirs: nil, testsOf: []string{"internal/openapitest"}},

@@ -1,6 +1,10 @@
 package openapi
 
 import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -50,9 +54,9 @@ type Answer struct {
 
 // Header is a header of an answer.
 type Header struct {
-	Name     string
-	Required bool
-	Schema   Node
+	Name, Description string
+	Required          bool
+	Schema            Node
 }
 
 // Example is a named example of a body.
@@ -76,12 +80,35 @@ func Parse(text []byte) (*Document, error) {
 			if method == "parameters" {
 				continue
 			}
+			if err := readable(method, node); err != nil {
+				return nil, fmt.Errorf("%s %s: %w", method, path, err)
+			}
 			operation := readOperation(strings.ToUpper(method), path, node)
 			operation.Parameters = append(readParameters(item.At("parameters")), operation.Parameters...)
 			document.Operations = append(document.Operations, operation)
 		}
 	}
 	return document, nil
+}
+
+// readable returns an error for what OpenAPI allows and this package does not know.
+func readable(method string, operation Node) error {
+	if !slices.Contains([]string{"get", "post", "put", "patch", "delete"}, method) {
+		return errors.New("no method that is known here")
+	}
+	if n := len(maps.Collect(operation.At("security").Elements())); n > 1 {
+		return errors.New("security has alternatives")
+	}
+	bodies := []Node{operation.At("requestBody").Follow()}
+	for _, answer := range operation.At("responses").Fields() {
+		bodies = append(bodies, answer.Follow())
+	}
+	for _, body := range bodies {
+		if len(maps.Collect(body.At("content").Fields())) > 1 {
+			return fmt.Errorf("%s has several media types", body.Pointer)
+		}
+	}
+	return nil
 }
 
 func readOperation(method, path string, node Node) Operation {
@@ -125,7 +152,9 @@ func readAnswer(status string, node Node) Answer {
 	answer := Answer{Status: number, Description: node.At("description").Text()}
 	for name, header := range node.At("headers").Fields() {
 		header = header.Follow()
-		answer.Headers = append(answer.Headers, Header{Name: name, Required: header.At("required").True(), Schema: header.At("schema")})
+		answer.Headers = append(answer.Headers, Header{
+			Name: name, Description: header.At("description").Text(), Required: header.At("required").True(), Schema: header.At("schema"),
+		})
 	}
 	for mediaType, content := range node.At("content").Fields() {
 		answer.MediaType, answer.Schema, answer.Examples = mediaType, content.At("schema"), readExamples(content)

@@ -31,6 +31,7 @@ func (d *Document) Lint() []string {
 		l.schema(name, schema)
 	}
 	l.unused()
+	l.constants(d.Root)
 	return l.found
 }
 
@@ -97,7 +98,7 @@ func (l *linter) answers(where string, o Operation) {
 			l.complain("%s: every answer has X-Request-Id", where)
 		}
 		isProblem := answer.MediaType == "application/problem+json"
-		if answer.Status >= 400 && !isProblem && o.Path != "/readyz" || answer.Status < 400 && isProblem {
+		if answer.Status >= 400 && !isProblem || answer.Status < 400 && isProblem {
 			l.complain("%s: errors, and only they, are problem documents", where)
 		}
 		if strings.HasSuffix(answer.MediaType, "json") && (answer.Schema.Ref() == "" || len(answer.Examples) == 0) {
@@ -145,39 +146,59 @@ func (l *linter) schema(name string, schema Node) {
 // sent reports whether a named schema is, or is within, the body of a request.
 func (l *linter) sent(name string) bool {
 	for _, operation := range l.document.Operations {
-		if operation.Body.Schema.Exists() && refersTo(operation.Body.Schema, "/components/schemas/"+name) {
+		if operation.Body.Schema.Exists() && refersTo(operation.Body.Schema, "/components/schemas/"+name, map[string]bool{}) {
 			return true
 		}
 	}
 	return false
 }
 
-func refersTo(node Node, pointer string) bool {
-	if node.Ref() == pointer {
+// refersTo reports whether a node leads to a pointer. seen are the pointers that were followed before: a schema may hold itself.
+func refersTo(node Node, pointer string, seen map[string]bool) bool {
+	ref := node.Ref()
+	if ref == pointer {
 		return true
 	}
-	if node.Ref() != "" && refersTo(node.Follow(), pointer) {
-		return true
+	if ref != "" && !seen[ref] {
+		seen[ref] = true
+		if refersTo(node.Follow(), pointer, seen) {
+			return true
+		}
 	}
 	for name, value := range node.Fields() {
 		if name == "allOf" { // its parts are not sent by themselves, what they refer to is
 			for _, part := range value.Elements() {
-				if refersTo(part.Follow(), pointer) {
+				if refersTo(part.Follow(), pointer, seen) {
 					return true
 				}
 			}
 			continue
 		}
-		if refersTo(value, pointer) {
+		if refersTo(value, pointer, seen) {
 			return true
 		}
 	}
 	for _, element := range node.Elements() {
-		if refersTo(element, pointer) {
+		if refersTo(element, pointer, seen) {
 			return true
 		}
 	}
 	return false
+}
+
+// constants complains of what the check for breaking changes does not look at.
+func (l *linter) constants(node Node) {
+	for name, value := range node.Fields() {
+		switch {
+		case name == "const":
+			l.complain("%s: say it with an enum of one value", value.Pointer)
+		case name != "examples" && name != "example":
+			l.constants(value)
+		}
+	}
+	for _, element := range node.Elements() {
+		l.constants(element)
+	}
 }
 
 // unused complains of components to which nothing refers.

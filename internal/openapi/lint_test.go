@@ -34,6 +34,7 @@ func TestLint(t *testing.T) {
 		"AnswerNotComplete": {"        - has_refresh_token\n", "", "has_refresh_token is not required"},
 		"FieldName":         {"        livemode: {type: boolean}", "        liveMode: {type: boolean}", "liveMode is not in snake case"},
 		"NoType":            {"    Token:\n      description: A credential of Stripe's, in visible ASCII characters.\n      type: string\n", "    Token:\n", "Token: has no type"},
+		"Const":             {"schema: {type: string, enum: [Bearer]}", "schema: {type: string, const: Bearer}", "say it with an enum"},
 		"Unused":            {"  schemas:\n", "  schemas:\n    Canary: {type: string}\n", "schemas Canary: nothing refers to it"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -52,12 +53,16 @@ func TestLint(t *testing.T) {
 	}
 }
 
-func TestParseRefusesWhatLeadsNowhere(t *testing.T) {
+func TestParseRefusesWhatItCannotRead(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"NoYAML":    "a: [",
-		"NoMapping": "- a",
-		"Reference": "paths:\n  /x:\n    get:\n      responses:\n        '200': {$ref: '#/components/responses/Canary'}\n",
+		"NoYAML":     "a: [",
+		"NoMapping":  "- a",
+		"Reference":  "paths:\n  /x:\n    get:\n      responses:\n        '200': {$ref: '#/components/responses/Canary'}\n",
+		"Circle":     "paths: {}\na: {$ref: '#/b'}\nb: {$ref: '#/a'}\n",
+		"Method":     "paths:\n  /x:\n    summary: {}\n",
+		"Security":   "paths:\n  /x:\n    get:\n      security: [{apiKey: [admin]}, {}]\n",
+		"MediaTypes": "paths:\n  /x:\n    get:\n      requestBody: {content: {application/json: {}, text/plain: {}}}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,6 +70,19 @@ func TestParseRefusesWhatLeadsNowhere(t *testing.T) {
 				t.Error("it was read")
 			}
 		})
+	}
+}
+
+// TestASchemaMayHoldItself: whoever follows it comes to an end.
+func TestASchemaMayHoldItself(t *testing.T) {
+	t.Parallel()
+	document, err := openapi.Parse([]byte("openapi: 3.1.1\npaths:\n  /x:\n    post:\n      operationId: x\n      requestBody: {content: {application/json: {schema: {$ref: '#/components/schemas/A'}}}}\n" +
+		"components: {schemas: {A: {type: object, properties: {a: {$ref: '#/components/schemas/A'}}}, B: {type: object}}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := strings.Join(document.Lint(), "\n"); !strings.Contains(found, "schema A: is sent by clients and not closed") {
+		t.Errorf("got %q", found)
 	}
 }
 

@@ -93,9 +93,15 @@ func (n Node) At(names ...string) Node {
 // Ref is the pointer of what the node refers to, "" when it is no reference.
 func (n Node) Ref() string { return strings.TrimPrefix(n.At("$ref").Text(), "#") }
 
-// Follow returns what the node refers to, and the node itself when it is no reference.
+// maxSteps is how many references may lead to one another.
+const maxSteps = 16
+
+// Follow returns what the node refers to, and the node itself when it is no reference; the zero node when references go in a circle.
 func (n Node) Follow() Node {
-	for n.Ref() != "" {
+	for step := 0; n.Ref() != ""; step++ {
+		if step == maxSteps {
+			return Node{}
+		}
 		target := Node{root: n.root, at: n.root}
 		for _, part := range strings.Split(strings.TrimPrefix(n.Ref(), "/"), "/") {
 			target = target.At(unescape.Replace(part))

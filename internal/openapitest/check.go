@@ -1,12 +1,14 @@
 // Package openapitest holds what tests send and receive against the description of the API, pkg/httpapi/openapi.yaml.
 //
 // It promises to judge every answer: its status must be described for the operation, its headers and body must be as described, and
-// nothing may be in the body that is not. A request is judged when the server took it (an answer below 400), since tests send wrong
-// ones on purpose: what the server takes, the description must allow.
+// nothing may be in either that is not; times must be in UTC; a problem's status, code, type and request id must agree with one
+// another and with the answer's. A request is judged when the server took it (an answer below 400), since tests send wrong ones on
+// purpose: what the server takes, the description must allow. An answer to what is not described must be a problem of 404 or 405.
 package openapitest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -82,10 +84,13 @@ func (s *schemas) at(reading string, node openapi.Node) (*jsonschema.Schema, err
 	return schema, nil
 }
 
-// shut closes every object below value that has properties, so that what is not described is found.
+// shut closes every object below value that has properties, so that what is not described is found; and wants times in UTC.
 func shut(root map[string]any, value any) {
 	switch value := value.(type) {
 	case map[string]any:
+		if value["format"] == "date-time" {
+			value["pattern"] = "Z$"
+		}
 		properties, isObject := value["properties"].(map[string]any)
 		if parts, ok := value["allOf"].([]any); ok && isObject {
 			for _, part := range parts {
@@ -115,7 +120,10 @@ func merge(root, object, properties map[string]any, part any) {
 	ref, _ := fields["$ref"].(string)
 	components, _ := root["components"].(map[string]any)
 	named, _ := components["schemas"].(map[string]any)
-	base, _ := named[strings.TrimPrefix(ref, "#/components/schemas/")].(map[string]any)
+	base, ok := named[strings.TrimPrefix(ref, "#/components/schemas/")].(map[string]any)
+	if !ok || len(fields) != 1 || base["allOf"] != nil {
+		panic("the description: a part of allOf must refer to a schema without one, and do no more")
+	}
 	inherited, _ := base["properties"].(map[string]any)
 	for name, property := range inherited {
 		properties[name] = property
@@ -132,16 +140,10 @@ func Check(e Exchange) error {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	operation, ok := s.document.Find(method, e.URL.Path)
 	where := e.Method + " " + e.URL.Path
-	if e.Method == http.MethodOptions && e.Status == http.StatusNoContent { // with Allow, for any path that there is
-		return nil
-	}
+	operation, ok := s.document.Find(method, e.URL.EscapedPath())
 	if !ok {
-		if e.Status != http.StatusNotFound && e.Status != http.StatusMethodNotAllowed {
-			return fmt.Errorf("%s is not described, and was answered %d", where, e.Status)
-		}
-		return prefix(where, s.body(toClient, s.document.Schemas().At("Problem"), e.Got))
+		return prefix(where+", which is not described", s.elsewhere(e))
 	}
 	var found error
 	if e.Status < http.StatusBadRequest {
@@ -154,6 +156,25 @@ func Check(e Exchange) error {
 	return errors.Join(found, prefix(fmt.Sprintf("%s: the answer %d", where, e.Status), s.answer(answer, e)))
 }
 
+// elsewhere judges the answer to a method or a path that is not described.
+func (s *schemas) elsewhere(e Exchange) error {
+	answer := openapi.Answer{
+		Headers: []openapi.Header{{Name: "X-Request-Id", Required: true, Schema: s.document.Root.At("components", "headers", "X-Request-Id", "schema")}},
+	}
+	allow := openapi.Header{Name: "Allow", Required: true}
+	switch {
+	case e.Method == http.MethodOptions && e.Status == http.StatusNoContent: // for any path that there is
+		answer.Headers = append(answer.Headers, allow)
+		return s.answer(answer, e)
+	case e.Status == http.StatusMethodNotAllowed:
+		answer.Headers = append(answer.Headers, allow)
+	case e.Status != http.StatusNotFound:
+		return fmt.Errorf("it was answered %d", e.Status)
+	}
+	answer.MediaType, answer.Schema = problemType, s.document.Schemas().At("Problem")
+	return s.answer(answer, e)
+}
+
 func prefix(where string, err error) error {
 	if err == nil {
 		return nil
@@ -164,29 +185,33 @@ func prefix(where string, err error) error {
 func (s *schemas) parameters(operation openapi.Operation, e Exchange) error {
 	var found []error
 	query := e.URL.Query()
-	parts, names := strings.Split(e.URL.Path, "/"), strings.Split(operation.Path, "/")
+	parts, names := strings.Split(e.URL.EscapedPath(), "/"), strings.Split(operation.Path, "/")
 	for _, parameter := range operation.Parameters {
-		var given string
+		var given []string
 		switch parameter.In {
 		case "query":
-			given = query.Get(parameter.Name)
+			given = query[parameter.Name]
 			query.Del(parameter.Name)
 		case "header":
-			given = e.Request.Get(parameter.Name)
+			given = e.Request.Values(parameter.Name)
 		case "path":
 			for i, name := range names {
 				if name == "{"+parameter.Name+"}" {
-					given = parts[i]
+					part, _ := url.PathUnescape(parts[i])
+					given = []string{part}
 				}
 			}
 		}
-		if given == "" { // a parameter without a value is an absent one
+		switch {
+		case len(given) > 1:
+			found = append(found, fmt.Errorf("%s is given more than once", parameter.Name))
+		case len(given) == 0 || given[0] == "": // a parameter without a value is an absent one
 			if parameter.Required {
 				found = append(found, fmt.Errorf("%s is required", parameter.Name))
 			}
-			continue
+		default:
+			found = append(found, prefix(parameter.Name, s.text(toServer, parameter.Schema, given[0])))
 		}
-		found = append(found, prefix(parameter.Name, s.text(toServer, parameter.Schema, given)))
 	}
 	for name := range query {
 		if !operation.Open {
@@ -208,17 +233,10 @@ func (s *schemas) sent(operation openapi.Operation, e Exchange) error {
 	return prefix("the body", s.body(toServer, operation.Body.Schema, e.Sent))
 }
 
+const problemType = "application/problem+json"
+
 func (s *schemas) answer(answer openapi.Answer, e Exchange) error {
-	var found []error
-	for _, header := range answer.Headers {
-		given := e.Answer.Get(header.Name)
-		switch {
-		case given != "":
-			found = append(found, prefix("the header "+header.Name, s.text(toClient, header.Schema, given)))
-		case header.Required:
-			found = append(found, fmt.Errorf("there is no header %s", header.Name))
-		}
-	}
+	found := []error{s.headers(answer, e)}
 	if answer.MediaType == "" {
 		if len(e.Got) > 0 {
 			found = append(found, errors.New("a body is not described"))
@@ -230,6 +248,68 @@ func (s *schemas) answer(answer openapi.Answer, e Exchange) error {
 	}
 	if e.Method != http.MethodHead && strings.HasSuffix(answer.MediaType, "json") {
 		found = append(found, s.body(toClient, answer.Schema, e.Got))
+	}
+	if e.Method != http.MethodHead && answer.MediaType == problemType {
+		found = append(found, s.problem(e))
+	}
+	return errors.Join(found...)
+}
+
+// usual are the headers that any answer may have: what a server says of the connection, and what it tells browsers and caches.
+var usual = []string{
+	"Cache-Control", "Connection", "Content-Length", "Content-Security-Policy", "Content-Type", "Date", "Referrer-Policy", "X-Content-Type-Options",
+}
+
+func (s *schemas) headers(answer openapi.Answer, e Exchange) error {
+	var found []error
+	known := map[string]bool{}
+	for _, name := range usual {
+		known[name] = true
+	}
+	for _, header := range answer.Headers {
+		known[http.CanonicalHeaderKey(header.Name)] = true
+		given := e.Answer.Values(header.Name)
+		switch {
+		case len(given) > 1:
+			found = append(found, fmt.Errorf("the header %s stands there more than once", header.Name))
+		case len(given) == 1 && header.Schema.Exists():
+			found = append(found, prefix("the header "+header.Name, s.text(toClient, header.Schema, given[0])))
+		case len(given) == 0 && header.Required:
+			found = append(found, fmt.Errorf("there is no header %s", header.Name))
+		}
+	}
+	for name := range e.Answer {
+		if !known[http.CanonicalHeaderKey(name)] {
+			found = append(found, fmt.Errorf("the header %s is not described", name))
+		}
+	}
+	return errors.Join(found...)
+}
+
+// problem wants what a problem says more than once to be the same each time: by the status line, the header, and the description's
+// table from codes to statuses.
+func (s *schemas) problem(e Exchange) error {
+	var said struct {
+		Type, Code string
+		Status     int
+		RequestID  string `json:"request_id"`
+		Errors     []any
+	}
+	if err := json.Unmarshal(e.Got, &said); err != nil {
+		return fmt.Errorf("it is no problem: %w", err)
+	}
+	var found []error
+	disagree := func(what string, said, meant any) {
+		if said != meant {
+			found = append(found, fmt.Errorf("its %s is %v, and should be %v", what, said, meant))
+		}
+	}
+	disagree("status", said.Status, e.Status)
+	disagree("type", said.Type, "urn:billonce:problem:"+said.Code)
+	disagree("request_id", said.RequestID, e.Answer.Get("X-Request-Id"))
+	disagree("status line", strconv.Itoa(e.Status), s.document.Schemas().At("Code", "x-status", said.Code).Text())
+	if said.Code == "invalid" && len(said.Errors) == 0 {
+		found = append(found, errors.New("it is invalid, and names no fault"))
 	}
 	return errors.Join(found...)
 }
@@ -252,19 +332,17 @@ func (s *schemas) value(reading string, node openapi.Node, value any) error {
 
 // text judges the value of a header or a parameter, which is a text on the wire.
 func (s *schemas) text(reading string, node openapi.Node, text string) error {
-	if openapi.Type(node) == "integer" {
+	switch openapi.Type(node) {
+	case "boolean":
+		if text == "true" || text == "false" {
+			return s.value(reading, node, text == "true")
+		}
+	case "integer":
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			return fmt.Errorf("%q is no whole number", text)
 		}
 		return s.value(reading, node, n)
-	}
-	if openapi.Type(node) == "boolean" {
-		flag, err := strconv.ParseBool(text)
-		if err != nil {
-			return fmt.Errorf("%q is neither true nor false", text)
-		}
-		return s.value(reading, node, flag)
 	}
 	return s.value(reading, node, text)
 }

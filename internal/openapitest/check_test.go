@@ -17,7 +17,7 @@ func exchange(t *testing.T, method, path, sent string, status int) openapitest.E
 	if err != nil {
 		t.Fatal(err)
 	}
-	operation, ok := openapitest.Document().Find(method, address.Path)
+	operation, ok := openapitest.Document().Find(method, address.EscapedPath())
 	answer, described := operation.Answer(status)
 	if !ok || !described {
 		t.Fatalf("%s %s with %d is not described", method, path, status)
@@ -26,72 +26,40 @@ func exchange(t *testing.T, method, path, sent string, status int) openapitest.E
 	if err != nil {
 		t.Fatal(err)
 	}
-	return openapitest.Exchange{
+	e := openapitest.Exchange{
 		Method: method, URL: address, Sent: []byte(sent), Status: status, Got: got, Request: http.Header{},
-		Answer: http.Header{
-			"Content-Type": {answer.MediaType}, "X-Request-Id": {"r"}, "Location": {"/v1/tasks/019a0c3e-6c80-7d52-8e30-7b2f1a5c8b02"},
-		},
+		Answer: http.Header{"Content-Type": {answer.MediaType}, "X-Request-Id": {"r"}},
 	}
+	if status == http.StatusCreated {
+		e.Answer.Set("Location", "/v1/tasks/019a0c3e-6c80-7d52-8e30-7b2f1a5c8b02")
+	}
+	if status >= http.StatusBadRequest {
+		e.Answer.Set("X-Request-Id", answer.Examples[0].Value.At("request_id").Text())
+	}
+	return e
 }
 
 const newTask = `{"merchant_id":"019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01","kind":"invoice.pay","target":"in_1"`
 
-// TestCheck: a checker that finds nothing is worth nothing, so each rule is broken once.
-func TestCheck(t *testing.T) {
-	t.Parallel()
-	post := func(change func(*openapitest.Exchange)) openapitest.Exchange {
-		e := exchange(t, "POST", "/v1/tasks", newTask+`}`, 201)
-		change(&e)
-		return e
+// row is an exchange, and a part of the complaint about it; "" for none.
+type row struct {
+	exchange openapitest.Exchange
+	want     string
+}
+
+// replace puts another text into an answer, where the old one must be.
+func replace(t *testing.T, e openapitest.Exchange, old, new string) openapitest.Exchange {
+	t.Helper()
+	if !strings.Contains(string(e.Got), old) {
+		t.Fatalf("the answer has no %s", old)
 	}
-	list := func(query string) openapitest.Exchange { return exchange(t, "GET", "/v1/tasks"+query, "", 200) }
-	replace := func(old, new string) func(*openapitest.Exchange) {
-		return func(e *openapitest.Exchange) {
-			if !strings.Contains(string(e.Got), old) {
-				t.Fatalf("the answer has no %s", old)
-			}
-			e.Got = []byte(strings.Replace(string(e.Got), old, new, 1))
-		}
-	}
-	for name, tc := range map[string]struct {
-		exchange openapitest.Exchange
-		want     string // a part of the complaint; "" for none
-	}{
-		"Good":              {post(func(*openapitest.Exchange) {}), ""},
-		"GoodList":          {list("?status=pending&limit=20&target="), ""},
-		"FieldMissing":      {post(replace(`"declines":0,`, "")), "declines"},
-		"FieldTooMany":      {post(replace(`"declines":0,`, `"declines":0,"canary":1,`)), "canary"},
-		"FieldInside":       {post(replace(`"stop_codes":[]`, `"stop_codes":[],"canary":1`)), "canary"},
-		"NullWhereNot":      {post(replace(`"declines":0`, `"declines":null`)), "declines"},
-		"NotInTheEnum":      {post(replace(`"invoice.pay"`, `"invoice.canary"`)), "kind"},
-		"NoTime":            {post(replace(`"2035-01-31T09:00:00Z"`, `"soon"`)), "date-time"},
-		"NoUUID":            {post(replace(`"id":"019a`, `"id":"x19a`)), "uuid"},
-		"HeaderMissing":     {post(func(e *openapitest.Exchange) { e.Answer.Del("Location") }), "Location"},
-		"HeaderWrong":       {post(func(e *openapitest.Exchange) { e.Answer.Set("Idempotent-Replayed", "yes") }), "Idempotent-Replayed"},
-		"MediaType":         {post(func(e *openapitest.Exchange) { e.Answer.Set("Content-Type", "text/plain") }), "text/plain"},
-		"StatusNot":         {post(func(e *openapitest.Exchange) { e.Status = 202 }), "202 is not described"},
-		"NoJSON":            {post(func(e *openapitest.Exchange) { e.Got = []byte("{") }), "no JSON"},
-		"SentField":         {post(func(e *openapitest.Exchange) { e.Sent = []byte(newTask + `,"canary":1}`) }), "canary"},
-		"SentNothing":       {post(func(e *openapitest.Exchange) { e.Sent = nil }), "a body is required"},
-		"SentTooMany":       {post(func(e *openapitest.Exchange) { e.Sent = []byte(newTask + `,"max_attempts":1001}`) }), "max_attempts"},
-		"SentWhereNone":     {func() openapitest.Exchange { e := list(""); e.Sent = []byte("{}"); return e }(), "no body is described"},
-		"QueryUnknown":      {list("?canary=1"), "canary"},
-		"QueryOutOfRange":   {list("?limit=201"), "limit"},
-		"QueryNoNumber":     {list("?limit=ten"), "limit"},
-		"QueryNotInTheEnum": {list("?status=canary"), "status"},
-		"MethodUnknown":     {func() openapitest.Exchange { e := list(""); e.Method = "PUT"; return e }(), "not described"},
-		"PathUnknown":       {func() openapitest.Exchange { e := list(""); e.URL.Path = "/v1/canary"; return e }(), "not described"},
-		"RefusedMayBeWrong": {
-			func() openapitest.Exchange { e := exchange(t, "POST", "/v1/tasks", `[1`, 422); return e }(), "",
-		},
-		"ProblemIncomplete": {
-			func() openapitest.Exchange {
-				e := exchange(t, "POST", "/v1/tasks", `[1`, 422)
-				e.Got = []byte(strings.Replace(string(e.Got), `"code":"invalid",`, "", 1))
-				return e
-			}(), "code",
-		},
-	} {
+	e.Got = []byte(strings.Replace(string(e.Got), old, new, 1))
+	return e
+}
+
+func check(t *testing.T, rows map[string]row) {
+	t.Helper()
+	for name, tc := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			err := openapitest.Check(tc.exchange)
@@ -100,4 +68,116 @@ func TestCheck(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnswersAreJudged: a checker that finds nothing is worth nothing, so each rule is broken once.
+func TestAnswersAreJudged(t *testing.T) {
+	t.Parallel()
+	good := func() openapitest.Exchange { return exchange(t, "POST", "/v1/tasks", newTask+`}`, 201) }
+	swap := func(old, new string) openapitest.Exchange { return replace(t, good(), old, new) }
+	with := func(change func(*openapitest.Exchange)) openapitest.Exchange {
+		e := good()
+		change(&e)
+		return e
+	}
+	check(t, map[string]row{
+		"Good":          {good(), ""},
+		"GoodInUTC":     {swap(`"2035-01-31T09:00:00Z"`, `"2035-01-31T09:00:00.5Z"`), ""},
+		"FieldMissing":  {swap(`"declines":0,`, ""), "declines"},
+		"FieldTooMany":  {swap(`"declines":0,`, `"declines":0,"canary":1,`), "canary"},
+		"FieldInside":   {swap(`"stop_codes":[]`, `"stop_codes":[],"canary":1`), "canary"},
+		"NullWhereNot":  {swap(`"declines":0`, `"declines":null`), "declines"},
+		"NotInTheEnum":  {swap(`"invoice.pay"`, `"invoice.canary"`), "kind"},
+		"NoTime":        {swap(`"2035-01-31T09:00:00Z"`, `"soon"`), "date-time"},
+		"NotInUTC":      {swap(`"2035-01-31T09:00:00Z"`, `"2035-01-31T10:00:00+01:00"`), "Z$"},
+		"NoUUID":        {swap(`"id":"019a`, `"id":"x19a`), "uuid"},
+		"HeaderMissing": {with(func(e *openapitest.Exchange) { e.Answer.Del("Location") }), "Location"},
+		"HeaderWrong":   {with(func(e *openapitest.Exchange) { e.Answer.Set("Idempotent-Replayed", "yes") }), "Idempotent-Replayed"},
+		"HeaderTwice":   {with(func(e *openapitest.Exchange) { e.Answer.Add("Location", "/canary") }), "more than once"},
+		"HeaderTooMany": {with(func(e *openapitest.Exchange) { e.Answer.Set("Set-Cookie", "canary") }), "Set-Cookie is not described"},
+		"MediaType":     {with(func(e *openapitest.Exchange) { e.Answer.Set("Content-Type", "text/plain") }), "text/plain"},
+		"StatusNot":     {with(func(e *openapitest.Exchange) { e.Status = 202 }), "202 is not described"},
+		"NoJSON":        {with(func(e *openapitest.Exchange) { e.Got = []byte("{") }), "no JSON"},
+	})
+}
+
+func TestRequestsAreJudged(t *testing.T) {
+	t.Parallel()
+	post := func(sent string) openapitest.Exchange { return exchange(t, "POST", "/v1/tasks", sent, 201) }
+	list := func(query string) openapitest.Exchange { return exchange(t, "GET", "/v1/tasks"+query, "", 200) }
+	twice := post(newTask + `}`)
+	twice.Request = http.Header{"Idempotency-Key": {"a", "b"}}
+	withBody := list("")
+	withBody.Sent = []byte("{}")
+	check(t, map[string]row{
+		"GoodList":          {list("?status=pending&limit=20&target="), ""},
+		"SentField":         {post(newTask + `,"canary":1}`), "canary"},
+		"SentNothing":       {post(""), "a body is required"},
+		"SentTooMany":       {post(newTask + `,"max_attempts":1001}`), "max_attempts"},
+		"SentWhereNone":     {withBody, "no body is described"},
+		"SentHeaderTwice":   {twice, "more than once"},
+		"QueryUnknown":      {list("?canary=1"), "canary"},
+		"QueryOutOfRange":   {list("?limit=201"), "limit"},
+		"QueryTwice":        {list("?limit=20&limit=21"), "more than once"},
+		"QueryNoNumber":     {list("?limit=ten"), "limit"},
+		"QueryNotInTheEnum": {list("?status=canary"), "status"},
+		"PathNoUUID":        {exchange(t, "GET", "/v1/tasks/a%2Fb", "", 200), "uuid"},
+		"RefusedMayBeWrong": {exchange(t, "POST", "/v1/tasks", `[1`, 422), ""},
+	})
+}
+
+func TestProblemsAreJudged(t *testing.T) {
+	t.Parallel()
+	good := func() openapitest.Exchange { return exchange(t, "POST", "/v1/tasks", `[1`, 422) }
+	swap := func(old, new string) openapitest.Exchange { return replace(t, good(), old, new) }
+	conflict := exchange(t, "POST", "/v1/tasks", newTask+`}`, 409)
+	check(t, map[string]row{
+		"Good":          {good(), ""},
+		"Incomplete":    {swap(`"code":"invalid",`, ""), "code"},
+		"StatusOther":   {swap(`"status":422`, `"status":409`), "its status is 409"},
+		"TypeOther":     {swap(`problem:invalid"`, `problem:internal"`), "its type is"},
+		"RequestOther":  {swap(`"request_id":"`, `"request_id":"another`), "its request_id is"},
+		"CodeOfAnother": {replace(t, replace(t, conflict, `"code":"conflict"`, `"code":"not_found"`), `problem:conflict"`, `problem:not_found"`), "its status line is 409"},
+		"NoFault":       {swap(`"errors":[`, `"ignored":[`), "names no fault"},
+	})
+}
+
+// TestWhatIsNotDescribedIsJudged: it is a problem all the same.
+func TestWhatIsNotDescribedIsJudged(t *testing.T) {
+	t.Parallel()
+	from := func(method, path string, status int, allow string) openapitest.Exchange {
+		e := exchange(t, "GET", "/v1/tasks/019a0c3e-6c80-7d52-8e30-7b2f1a5c8b02", "", 404)
+		e.Method, e.URL.Path, e.Status = method, path, status
+		if allow != "" {
+			e.Answer.Set("Allow", allow)
+		}
+		return e
+	}
+	notAllowed := replace(t, replace(t, replace(t, from("PUT", "/v1/tasks", 405, "GET, POST"), `"status":404`, `"status":405`),
+		`"code":"not_found"`, `"code":"method_not_allowed"`), `problem:not_found"`, `problem:method_not_allowed"`)
+	noAllow := notAllowed
+	noAllow.Answer = notAllowed.Answer.Clone()
+	noAllow.Answer.Del("Allow")
+	head := from("HEAD", "/v1/canary", 404, "")
+	head.Got = nil
+	plain := from("GET", "/v1/canary", 404, "")
+	plain.Answer.Set("Content-Type", "text/plain")
+	nameless := from("GET", "/v1/canary", 404, "")
+	nameless.Answer.Del("X-Request-Id")
+	options := from("OPTIONS", "/v1/tasks", 204, "GET, POST")
+	options.Got = nil
+	silent := from("OPTIONS", "/v1/tasks", 204, "")
+	silent.Got = nil
+	check(t, map[string]row{
+		"GoodPath":       {from("GET", "/v1/canary", 404, ""), ""},
+		"GoodMethod":     {notAllowed, ""},
+		"GoodHead":       {head, ""},
+		"GoodOptions":    {options, ""},
+		"Served":         {from("GET", "/v1/canary", 200, ""), "not described"},
+		"MethodServed":   {from("PUT", "/v1/tasks", 200, ""), "not described"},
+		"NoAllow":        {noAllow, "Allow"},
+		"OptionsNoAllow": {silent, "Allow"},
+		"NoProblem":      {plain, "text/plain"},
+		"NoRequestID":    {nameless, "X-Request-Id"},
+	})
 }

@@ -9,18 +9,19 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"billonce/internal/openapitest"
 )
 
-// Client speaks JSON to the API, or to the simulator when Key is empty. What passes between it and the API must be as openapi.yaml
-// says.
+// Client speaks JSON to the API, or to the simulator. What passes between it and the API must be as openapi.yaml says.
 type Client struct {
-	T    testing.TB
-	Base string // "http://host:port"
-	Key  string // sent as a bearer token
+	T         testing.TB
+	Base      string // "http://host:port"
+	Key       string // sent as a bearer token; "": none is
+	Simulator bool   // Base is the simulator's, which nothing describes
 
 	Patience time.Duration // how long one call may take; 0: [Patience]
 }
@@ -70,9 +71,9 @@ func (c *Client) Try(method, path string, body any, headers ...string) (Answer, 
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
-	web := &http.Client{}
-	if c.Key != "" {
-		web.Transport = openapitest.Transport{}
+	web := &http.Client{Transport: openapitest.Transport{}}
+	if c.Simulator {
+		web.Transport = nil
 	}
 	response, err := web.Do(request)
 	if errors.Is(err, openapitest.ErrMismatch) { // whoever calls may think that the connection broke, and try again
@@ -83,12 +84,16 @@ func (c *Client) Try(method, path string, body any, headers ...string) (Answer, 
 	}
 	defer func() { _ = response.Body.Close() }()
 	a := Answer{Status: response.StatusCode, Header: response.Header, Body: map[string]any{}}
+	if strings.HasPrefix(response.Header.Get("Content-Type"), openapitest.EventStream) && method != http.MethodHead { // it has no end
+		_, err := openapitest.FirstBlock(response.Body)
+		return a, err
+	}
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
 		return Answer{}, err
 	}
 	// What the API describes as something else than JSON is of no interest here; it was held against the description above.
-	other := c.Key != "" && slices.Contains([]string{"application/yaml", "text/html; charset=utf-8"}, response.Header.Get("Content-Type"))
+	other := !c.Simulator && slices.Contains([]string{"application/yaml", "text/html; charset=utf-8"}, response.Header.Get("Content-Type"))
 	if len(content) > 0 && !other {
 		if err := json.Unmarshal(content, &a.Body); err != nil {
 			return Answer{}, fmt.Errorf("%s %s answered %d with %q", method, path, response.StatusCode, content)

@@ -76,14 +76,20 @@ type Process struct {
 	news  chan struct{} // closed and replaced at each line
 }
 
-// Spawn starts a program with exactly the given environment. It is killed when the test ends.
-func Spawn(t testing.TB, name string, env map[string]string, args ...string) *Process {
+// Folder returns where the programs lie that the tests have built.
+func Folder(t testing.TB) string {
 	t.Helper()
 	dir, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return SpawnAt(t, filepath.Join(dir, name), env, args...)
+	return dir
+}
+
+// Spawn starts a program with exactly the given environment. It is killed when the test ends.
+func Spawn(t testing.TB, name string, env map[string]string, args ...string) *Process {
+	t.Helper()
+	return SpawnAt(t, filepath.Join(Folder(t), name), env, args...)
 }
 
 // SpawnPlain is [Spawn] of a program without the race detector, for tests that measure time.

@@ -1,14 +1,12 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"sync"
-	"time"
 
 	"billonce/pkg/config"
 	"billonce/pkg/console"
@@ -24,11 +22,13 @@ var (
 	_ httpapi.Standing  = (*store.Store)(nil)
 	_ httpapi.APIKeys   = (*store.Store)(nil)
 	_ httpapi.Audit     = (*store.Store)(nil)
+	_ httpapi.Events    = (*store.Store)(nil)
 	_ console.Sessions  = (*store.Store)(nil)
 	_ httpapi.Console   = (*console.Console)(nil)
 	_ httpapi.Freezer   = gateway.Freezer{}
 	_ httpapi.Health    = (*telemetry.Health)(nil)
 	_ httpapi.Metrics   = (*telemetry.APIMetrics)(nil)
+	_ httpapi.Tracer    = (*telemetry.Tracing)(nil)
 )
 
 // The api's heap is a few megabytes, except while it holds a batch: what a collection costs is what is in use, so it may well wait
@@ -62,13 +62,18 @@ func API() Service {
 }
 
 func runAPI(ctx context.Context, conf config.API, base *foundation) error {
-	base.registerQueue()
-	server := serveWithConsole(httpapi.Deps{
-		Merchants: base.store, Tasks: base.store, Standing: base.store, Keys: base.store, Audit: base.store,
-		Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health,
-		Metrics: telemetry.NewAPIMetrics(base.registry), Log: base.log,
+	base.registerGauges()
+	metrics := telemetry.NewAPIMetrics(base.registry)
+	base.db.CountAudit(metrics.Audited)
+	deps := httpapi.Deps{
+		Merchants: base.store, Tasks: base.store, Standing: base.store, Keys: base.store, Audit: base.store, Events: base.store,
+		Freezer: gateway.NewFreezer(conf.AllowPayouts), Health: base.health, Metrics: metrics, Log: base.log,
 		AdminKey: conf.AdminKey, RequireKey: conf.RequireKey,
-	}, base.store, httpapi.Config{
+	}
+	if base.tracing != nil {
+		deps.Tracer = base.tracing
+	}
+	server := serveWithConsole(deps, base.store, httpapi.Config{
 		Delay: conf.ShutdownDelay, Timeout: conf.ShutdownTimeout - conf.ShutdownDelay, TrustedProxies: conf.TrustedProxies,
 	})
 	if conf.AdminKey.Empty() {
@@ -88,7 +93,7 @@ func serveWithConsole(deps httpapi.Deps, sessions console.Sessions, conf httpapi
 	within := &inside{}
 	deps.Console = console.New(console.Deps{
 		API: within, As: asSession, Sessions: sessions, Log: deps.Log, AdminKey: deps.AdminKey, Version: Version,
-		Events: bytes.Contains(httpapi.Description(), []byte("\n  /v1/events:")),
+		Events: true,
 	})
 	server := httpapi.New(deps, conf)
 	within.handler = server.Handler()
@@ -110,10 +115,11 @@ func (b *foundation) wakeWorkers(ctx context.Context) (stop func()) {
 	}
 }
 
-// registerQueue adds the gauges of the queue.
-func (b *foundation) registerQueue() {
-	telemetry.RegisterQueue(b.registry, func(ctx context.Context) (time.Duration, int, error) {
+// registerGauges adds the gauges that are read from the database.
+func (b *foundation) registerGauges() {
+	telemetry.RegisterQueue(b.registry, func(ctx context.Context) (telemetry.Queue, error) {
 		depth, err := b.store.Depth(ctx)
-		return depth.OldestDue, depth.InDoubt, err
+		return telemetry.Queue(depth), err
 	})
+	telemetry.RegisterTokens(b.registry, b.db.TokensByKey)
 }

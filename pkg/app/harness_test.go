@@ -108,7 +108,9 @@ func idOf(object map[string]any) string {
 }
 
 // simulator returns a client of the simulator's control routes.
-func (s *stack) simulator() *client { return newClient(s.t, s.sim, "") }
+func (s *stack) simulator() *client {
+	return &client{&programtest.Client{T: s.t, Base: s.sim, Simulator: true}}
+}
 
 // invoices makes n open invoices of the account at the simulator and returns their ids.
 func (s *stack) invoices(n int) []string {

@@ -59,10 +59,12 @@ var (
 		"POST /v1/tasks/{id}/retry":      {status: 409, body: sampleReason, bare: true}, // the task is pending
 		"POST /v1/tasks/{id}/resolve":    {status: 409, body: `{"outcome":"failed","note":"Looked at Stripe: there is none."}`},
 
-		"GET /v1/me":                    {status: 200},
-		"GET /v1/overview":              {status: 200},
-		"GET /v1/workers":               {status: 200},
-		"GET /v1/encryption":            {status: 200},
+		"GET /v1/me":         {status: 200},
+		"GET /v1/overview":   {status: 200},
+		"GET /v1/workers":    {status: 200},
+		"GET /v1/encryption": {status: 200},
+		"GET /v1/events":     {status: 200, query: []string{"after", "merchant_id", "status", "kind"}},
+
 		"POST /v1/api_keys":             {status: 201, body: `{"name":"Clerk","scopes":["tasks:read"],"merchant_id":"MERCHANT","expires_at":"2030-01-31T09:00:00Z"}`},
 		"GET /v1/api_keys":              {status: 200, query: append([]string{"merchant_id"}, listQuery...)},
 		"GET /v1/api_keys/{id}":         {status: 200},

@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"billonce/internal/openapitest"
 	"billonce/pkg/gateway"
 	"billonce/pkg/httpapi"
 	"billonce/pkg/secret"
@@ -135,6 +138,9 @@ func (o *outcome) judge(t *testing.T, h hostile, r reply, err error) {
 	if err != nil {
 		fault = err.Error()
 	}
+	if fault == "" && !h.wire && !r.cut {
+		fault = h.described(r)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.statuses[r.status]++
@@ -212,6 +218,28 @@ func isBare(r reply) bool {
 	return err == nil && mediaType == "text/plain" && r.last && len(r.body) < 200
 }
 
+// described holds the request and its answer against openapi.yaml, "" when they are as it says.
+func (h hostile) described(r reply) string {
+	request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(h.raw)))
+	if err != nil {
+		return "net/http cannot read what it took: " + err.Error()
+	}
+	sent, err := io.ReadAll(request.Body)
+	if err != nil {
+		return "" // the body is cut, and so may be what the server made of it
+	}
+	if h.method == http.MethodGet || h.method == http.MethodHead {
+		sent = nil // which is not read
+	}
+	err = openapitest.Check(openapitest.Exchange{
+		Method: h.method, URL: request.URL, Request: request.Header, Sent: sent, Status: r.status, Answer: r.header, Got: r.body,
+	})
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 var pointerForm = regexp.MustCompile(`^(/([^~/]|~[01])*)*$`)
 
 // judgeProblem looks at a problem document (RFC 9457).
@@ -269,7 +297,8 @@ func (c *client) get(path string) (int, map[string]any) {
 func inProcess(t *testing.T, db *storetest.DB, config httpapi.Config) *httpapi.Server {
 	t.Helper()
 	return httpapi.New(httpapi.Deps{
-		Merchants: db.Store, Tasks: db.Store, Standing: db.Store, Keys: db.Store, Audit: db.Store, Freezer: gateway.NewFreezer(false), Health: telemetry.NewHealth(),
+		Merchants: db.Store, Tasks: db.Store, Standing: db.Store, Keys: db.Store, Audit: db.Store, Events: db.Store,
+		Freezer: gateway.NewFreezer(false), Health: telemetry.NewHealth(),
 		AdminKey: secret.New(adminKey), Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
 	}, config)
 }

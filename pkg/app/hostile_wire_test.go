@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"billonce/internal/openapitest"
 )
 
 // oneAnswer bounds how long one hostile request may take, from its first byte to the end of its answer.
@@ -138,6 +140,12 @@ func (w *wire) read(h hostile) (r reply, ends bool, err error) {
 			if r.cut {
 				err = nil
 			}
+			return r, true, err
+		}
+		if strings.HasPrefix(response.Header.Get("Content-Type"), openapitest.EventStream) && h.method != http.MethodHead { // it has no end
+			r.status, r.header, r.last = response.StatusCode, response.Header, true
+			r.body, err = openapitest.FirstBlock(response.Body)
+			r.raw = bytes.Clone(w.seen.Bytes())
 			return r, true, err
 		}
 		body, err := io.ReadAll(response.Body)

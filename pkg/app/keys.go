@@ -31,6 +31,12 @@ func (a *keyAlarm) TokenRefused(ctx context.Context, refused store.RefusedToken)
 // TokenOpenedUnbound implements [store.Alarm].
 func (a *keyAlarm) TokenOpenedUnbound() { a.metrics.TokenOpenedUnbound() }
 
+// TokenSealed implements [store.Alarm].
+func (a *keyAlarm) TokenSealed(keyID string, ok bool) { a.metrics.TokenSealed(keyID, ok) }
+
+// TokenOpened implements [store.Alarm].
+func (a *keyAlarm) TokenOpened(keyID string, ok bool) { a.metrics.TokenOpened(keyID, ok) }
+
 // SealingsCounted implements [store.Alarm].
 func (a *keyAlarm) SealingsCounted(ctx context.Context, keyID string, sealings int64) {
 	a.metrics.Sealings(sealings)
@@ -96,6 +102,11 @@ func (b *foundation) adoptKey(ctx context.Context) error {
 		return err
 	}
 	records := b.keyRecords()
+	held := make([]string, len(records))
+	for i, record := range records {
+		held[i] = record.ID
+	}
+	b.alarm.metrics.Holds(held[0], held[1:]...)
 	if err := b.db.AdoptKey(ctx, b.vault, records[0], records[1:]...); err != nil {
 		return err
 	}

@@ -57,6 +57,7 @@ type foundation struct {
 	alarm    *keyAlarm
 	registry *telemetry.Registry
 	health   *telemetry.Health
+	tracing  *telemetry.Tracing // nil: off
 }
 
 // onFoundation opens the database, serves operators, waits until the database and its schema are there and the encryption
@@ -73,7 +74,12 @@ func onFoundation(ctx context.Context, name string, conf config.Common, conns in
 		name: name, conf: conf, log: log, db: db,
 		health: telemetry.NewHealth(), registry: telemetry.NewRegistry(name, Version, db.Pool()),
 	}
-	base.alarm = &keyAlarm{log: log, metrics: telemetry.NewKeyMetrics(base.registry)}
+	stopTracing, err := base.startTracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
+	base.alarm = &keyAlarm{log: base.log, metrics: telemetry.NewKeyMetrics(base.registry)}
 	ops, err := telemetry.NewOpsServer(ctx, conf.OpsAddr, base.registry, base.health, log)
 	if err != nil {
 		return err
@@ -98,6 +104,27 @@ func onFoundation(ctx context.Context, name string, conf config.Common, conns in
 		telemetry.Check{Name: "rights", Run: base.requireRights},
 	)
 	return work(ctx, base)
+}
+
+// startTracing begins to follow what is done, if the configuration says where spans go. What happens in a span is logged with its ids.
+func (b *foundation) startTracing(ctx context.Context) (stop func(), err error) {
+	metrics := telemetry.NewSpanMetrics(b.registry)
+	address := b.conf.SpansURL()
+	if address == "" {
+		return func() {}, nil
+	}
+	b.tracing, err = telemetry.StartTracing(ctx, telemetry.TracingConfig{
+		Endpoint: address, Timeout: b.conf.SpansTimeout(), Gzip: b.conf.SpansPacked(), Headers: b.conf.SpansHeaders(), Sampler: b.conf.Sampler, Ratio: b.conf.SamplerArg,
+	}, b.name, Version, metrics, b.log)
+	if err != nil {
+		return nil, err
+	}
+	b.log = telemetry.WithSpans(b.log)
+	return func() {
+		if err := b.tracing.Stop(ctx); err != nil {
+			b.log.WarnContext(ctx, "the last spans are lost", slog.Any("error", err))
+		}
+	}, nil
 }
 
 // requireRights refuses a worker whose user lacks what only its first decline would tell.
@@ -125,6 +152,9 @@ func (b *foundation) waitForDatabase(ctx context.Context) error {
 		if err == nil {
 			b.store = store.New(b.db, b.vault)
 			b.store.SetAlarm(b.alarm)
+			if b.tracing != nil {
+				b.store.ReadTraces()
+			}
 			return nil
 		}
 		if fault := keyFault(err); fault != nil {

@@ -28,6 +28,9 @@ var (
 	_ worker.Archive   = (*store.Store)(nil)
 	_ worker.Gateway   = (*gateway.Gateway)(nil)
 	_ worker.Metrics   = (*telemetry.WorkerMetrics)(nil)
+	_ worker.Tracer    = (*telemetry.Tracing)(nil)
+	_ gateway.Metrics  = (*telemetry.WorkerMetrics)(nil)
+	_ gateway.Tracer   = (*telemetry.Tracing)(nil)
 )
 
 // retentionPause is between two looks for tasks that are to be archived, three cheap statements each.
@@ -63,11 +66,20 @@ func Worker() Service {
 }
 
 func runWorker(ctx context.Context, conf config.Worker, base *foundation) error {
-	base.registerQueue()
+	base.registerGauges()
 	telemetry.RegisterHistory(base.registry, base.store.OldestFinished)
-	stripe, err := gateway.New(gateway.Config{
-		BaseURL: conf.APIURL, PlatformKey: conf.SecretKey, Timeout: conf.Timeout, MaxConns: conf.Concurrency,
-	})
+	metrics := telemetry.NewWorkerMetrics(base.registry)
+	reach := gateway.Config{
+		BaseURL: conf.APIURL, PlatformKey: conf.SecretKey, Timeout: conf.Timeout, MaxConns: conf.Concurrency, Metrics: metrics,
+	}
+	deps := worker.Deps{
+		Registry: base.store, Queue: base.store, Caretaker: base.store, Merchants: base.store,
+		Doubts: base.store, Archive: base.store, Metrics: metrics, Log: base.log, NewID: newWorkerID, NewTaskID: newTaskID,
+	}
+	if base.tracing != nil {
+		reach.Tracer, deps.Tracer = base.tracing, base.tracing
+	}
+	stripe, err := gateway.New(reach)
 	if err != nil {
 		return fmt.Errorf("prepare the gateway: %w", err)
 	}
@@ -76,15 +88,12 @@ func runWorker(ctx context.Context, conf config.Worker, base *foundation) error 
 	if err != nil {
 		hostname = "unknown"
 	}
-	one := worker.New(worker.Deps{
-		Registry: base.store, Queue: base.store, Caretaker: base.store, Merchants: base.store,
-		Doubts: base.store, Archive: base.store, Gateway: stripeOf(stripe), Metrics: telemetry.NewWorkerMetrics(base.registry), Log: base.log,
-		NewID: newWorkerID, NewTaskID: newTaskID,
-	}, worker.Config{
+	deps.Gateway = stripeOf(stripe)
+	one := worker.New(deps, worker.Config{
 		Hostname: hostname, PID: os.Getpid(), Version: Version, Concurrency: conf.Concurrency, PollInterval: conf.PollInterval,
 		Lease: conf.Lease, Window: conf.Window, Backoff: billing.Backoff{Base: conf.RetryBase, Max: conf.RetryMax},
 		LookDelays: conf.ReconcileDelays, LookTimeout: 2 * conf.Timeout, DrainTimeout: drainTimeout(conf),
-		Retention: time.Duration(conf.Retention), RetentionPause: retentionPause,
+		Retention: time.Duration(conf.Retention), RetentionPause: retentionPause, LogProblems: conf.LogTasks == config.LogTaskProblems,
 	})
 	defer base.wakeWorkers(ctx)()
 	var listener sync.WaitGroup

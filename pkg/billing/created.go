@@ -16,3 +16,13 @@ type Resolution struct {
 	RequestID string    `json:"request_id"`  // of the request that carried the decision
 	At        time.Time `json:"resolved_at"` // by the database's clock
 }
+
+// UTC returns the decision with its time in UTC; nil for none.
+func (r *Resolution) UTC() *Resolution {
+	if r == nil {
+		return nil
+	}
+	decided := *r
+	decided.At = decided.At.UTC()
+	return &decided
+}

@@ -20,6 +20,7 @@ type Doubt struct {
 	Looks        int // looks made so far, this one included
 	OnDecline    *Dunning
 	Declines     int
+	TraceContext string // as [NewTask] has it
 }
 
 // Since is the earliest moment at which the task may have been sent, whatever the database has forgotten of it.

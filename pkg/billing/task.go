@@ -57,6 +57,10 @@ type NewTask struct {
 	Declines    int    // declines that led to this task
 	CreatedBy   string // [Actor.Line] of who asks for it; "" for nobody
 
+	// TraceContext names the span of the request that schedules it: a W3C traceparent, and after a space its tracestate if it has one.
+	// It is "" while nobody follows requests.
+	TraceContext string
+
 	// Key is the caller's Idempotency-Key, "" for none; Fingerprint tells whether two requests under one key are the same.
 	Key         string
 	Fingerprint []byte
@@ -149,6 +153,7 @@ type Claim struct {
 	SinceSent    time.Duration // age of first_sent_at at the claim, by the database's clock; 0 unless Resend
 	OnDecline    *Dunning
 	Declines     int
+	TraceContext string // as [NewTask] has it; a task that follows a decline has that of the first
 }
 
 // Exhausted reports whether the claim is the task's last permitted attempt.

@@ -17,7 +17,7 @@ import (
 // that are due last; outcomes are empty then, workers and encryption `null`. May be two seconds old.
 func (c *Client) GetOverview(ctx context.Context) (Overview, error) {
 	var answer Overview
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/overview"}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/overview"}, &answer, "now")
 	return answer, err
 }
 
@@ -27,7 +27,7 @@ func (c *Client) GetOverview(ctx context.Context) (Overview, error) {
 // page, of up to 1,000. Keys for one merchant may not.
 func (c *Client) ListWorkers(ctx context.Context) (WorkerPage, error) {
 	var answer WorkerPage
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/workers"}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/workers"}, &answer, "data")
 	return answer, err
 }
 
@@ -36,16 +36,17 @@ func (c *Client) ListWorkers(ctx context.Context) (WorkerPage, error) {
 // Keys are named by ids, from which nothing about them follows. No token is opened.
 func (c *Client) GetEncryption(ctx context.Context) (Encryption, error) {
 	var answer Encryption
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/encryption"}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/encryption"}, &answer, "write_key")
 	return answer, err
 }
 
 // CreateMerchant sends POST /v1/merchants. Connect a merchant. The key needs the scope merchants:write.
 //
-// A key for one merchant may not; a Stripe account that is connected already is a conflict.
+// A key for one merchant may not; a Stripe account that is connected already is a conflict, also when it was your own request,
+// of which the answer was lost.
 func (c *Client) CreateMerchant(ctx context.Context, body NewMerchant) (Merchant, error) {
 	var answer Merchant
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/merchants", Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/merchants", Body: body}, &answer, "id")
 	return answer, err
 }
 
@@ -73,14 +74,14 @@ func (q ListMerchantsQuery) values() url.Values {
 // ListMerchants sends GET /v1/merchants. List merchants, newest first. The key needs the scope merchants:read.
 func (c *Client) ListMerchants(ctx context.Context, query ListMerchantsQuery) (MerchantPage, error) {
 	var answer MerchantPage
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/merchants", Query: query.values()}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/merchants", Query: query.values()}, &answer, "data")
 	return answer, err
 }
 
 // GetMerchant sends GET /v1/merchants/{id}. Look at a merchant. The key needs the scope merchants:read.
 func (c *Client) GetMerchant(ctx context.Context, id string) (Merchant, error) {
 	var answer Merchant
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/merchants/" + url.PathEscape(id)}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/merchants/" + url.PathEscape(id)}, &answer, "id")
 	return answer, err
 }
 
@@ -89,7 +90,7 @@ func (c *Client) GetMerchant(ctx context.Context, id string) (Merchant, error) {
 // Fields that are not given stay. A token that is `null` is erased.
 func (c *Client) UpdateMerchant(ctx context.Context, id string, body MerchantChange) (Merchant, error) {
 	var answer Merchant
-	err := c.Into(ctx, Call{Method: "PATCH", Path: "/v1/merchants/" + url.PathEscape(id), Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "PATCH", Path: "/v1/merchants/" + url.PathEscape(id), Body: body}, &answer, "id")
 	return answer, err
 }
 
@@ -98,7 +99,7 @@ func (c *Client) UpdateMerchant(ctx context.Context, id string, body MerchantCha
 // Its tokens are erased and its tasks are held; its history is kept.
 func (c *Client) DisconnectMerchant(ctx context.Context, id string) (Merchant, error) {
 	var answer Merchant
-	err := c.Into(ctx, Call{Method: "DELETE", Path: "/v1/merchants/" + url.PathEscape(id)}, &answer)
+	err := c.into(ctx, Call{Method: "DELETE", Path: "/v1/merchants/" + url.PathEscape(id)}, &answer, "id")
 	return answer, err
 }
 
@@ -107,25 +108,26 @@ func (c *Client) DisconnectMerchant(ctx context.Context, id string) (Merchant, e
 // Pausing twice is no error.
 func (c *Client) PauseMerchant(ctx context.Context, id string, body Reasoned) (Merchant, error) {
 	var answer Merchant
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/merchants/" + url.PathEscape(id) + "/pause", Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/merchants/" + url.PathEscape(id) + "/pause", Body: body}, &answer, "id")
 	return answer, err
 }
 
 // ResumeMerchant sends POST /v1/merchants/{id}/resume. Let a merchant's tasks run. The key needs the scope merchants:write.
 func (c *Client) ResumeMerchant(ctx context.Context, id string, body Reasoned) (Merchant, error) {
 	var answer Merchant
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/merchants/" + url.PathEscape(id) + "/resume", Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/merchants/" + url.PathEscape(id) + "/resume", Body: body}, &answer, "id")
 	return answer, err
 }
 
-// CreateTask sends POST /v1/tasks. Schedule a task. The key needs the scope tasks:write.
+// CreateTask sends POST /v1/tasks. Schedule a task. The key needs the scope tasks:write. An empty idempotencyKey is none: then
+// a request of which the answer is lost must not be sent again.
 //
 // Its parameters are checked and frozen now, not when it runs. With an `Idempotency-Key` the same request gets the first answer
 // again, marked `Idempotent-Replayed: true`, for as long as the task exists; another request under the same key is refused with
 // 422, and one that comes while the first is under way with 409.
 func (c *Client) CreateTask(ctx context.Context, idempotencyKey string, body NewTask) (Task, error) {
 	var answer Task
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks", IdempotencyKey: idempotencyKey, Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/tasks", IdempotencyKey: idempotencyKey, Body: body}, &answer, "id")
 	return answer, err
 }
 
@@ -188,7 +190,7 @@ func (q ListTasksQuery) values() url.Values {
 // a `next_cursor`, which goes on from `searched_to`. Archived tasks are found by their ids alone.
 func (c *Client) ListTasks(ctx context.Context, query ListTasksQuery) (TaskPage, error) {
 	var answer TaskPage
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/tasks", Query: query.values()}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/tasks", Query: query.values()}, &answer, "data")
 	return answer, err
 }
 
@@ -239,7 +241,7 @@ func (q CountTasksQuery) values() url.Values {
 // and with `q` among those found in 150 ms; `capped` says that there may be more.
 func (c *Client) CountTasks(ctx context.Context, query CountTasksQuery) (TaskCounts, error) {
 	var answer TaskCounts
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/tasks/counts", Query: query.values()}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/tasks/counts", Query: query.values()}, &answer, "data")
 	return answer, err
 }
 
@@ -251,17 +253,18 @@ func (c *Client) CountTasks(ctx context.Context, query CountTasksQuery) (TaskCou
 // `more`. When a call is cut off, what it has changed stays, and repeating it is safe.
 func (c *Client) ChangeTasks(ctx context.Context, body BulkRequest) (BulkResult, error) {
 	var answer BulkResult
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/bulk", Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/tasks/bulk", Body: body}, &answer, "matched")
 	return answer, err
 }
 
-// CreateTasks sends POST /v1/tasks/batch. Schedule up to 10,000 tasks, all or none. The key needs the scope tasks:write.
+// CreateTasks sends POST /v1/tasks/batch. Schedule up to 10,000 tasks, all or none. The key needs the scope tasks:write. An
+// empty idempotencyKey is none: then a request of which the answer is lost must not be sent again.
 //
 // The answer has them in the order sent. Each may have its own `idempotency_key`; where one has none, the header's key holds
 // for its place in the batch. A batch of which every task was scheduled before is marked `Idempotent-Replayed: true`.
 func (c *Client) CreateTasks(ctx context.Context, idempotencyKey string, body NewTasks) (CreatedTasks, error) {
 	var answer CreatedTasks
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/batch", IdempotencyKey: idempotencyKey, Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/tasks/batch", IdempotencyKey: idempotencyKey, Body: body}, &answer, "data")
 	return answer, err
 }
 
@@ -270,7 +273,7 @@ func (c *Client) CreateTasks(ctx context.Context, idempotencyKey string, body Ne
 // A finished task may be in the archive by now; it is found there too.
 func (c *Client) GetTask(ctx context.Context, id string) (Task, error) {
 	var answer Task
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/tasks/" + url.PathEscape(id)}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/tasks/" + url.PathEscape(id)}, &answer, "id")
 	return answer, err
 }
 
@@ -296,7 +299,7 @@ func (q ListAttemptsQuery) values() url.Values {
 // Sends, claims that ended otherwise, and looks at Stripe.
 func (c *Client) ListAttempts(ctx context.Context, id string, query ListAttemptsQuery) (AttemptPage, error) {
 	var answer AttemptPage
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/tasks/" + url.PathEscape(id) + "/attempts", Query: query.values()}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/tasks/" + url.PathEscape(id) + "/attempts", Query: query.values()}, &answer, "data")
 	return answer, err
 }
 
@@ -306,7 +309,7 @@ func (c *Client) ListAttempts(ctx context.Context, id string, query ListAttempts
 // By hand or after declines; the task itself is among them. There is one page.
 func (c *Client) ListChain(ctx context.Context, id string) (TaskPage, error) {
 	var answer TaskPage
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/tasks/" + url.PathEscape(id) + "/chain"}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/tasks/" + url.PathEscape(id) + "/chain"}, &answer, "data")
 	return answer, err
 }
 
@@ -315,7 +318,7 @@ func (c *Client) ListChain(ctx context.Context, id string) (TaskPage, error) {
 // A conflict once anything may have been sent. Canceling twice is no error.
 func (c *Client) CancelTask(ctx context.Context, id string, body Reasoned) (Task, error) {
 	var answer Task
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/cancel", Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/cancel", Body: body}, &answer, "id")
 	return answer, err
 }
 
@@ -324,7 +327,7 @@ func (c *Client) CancelTask(ctx context.Context, id string, body Reasoned) (Task
 // A conflict once anything may have been sent.
 func (c *Client) RescheduleTask(ctx context.Context, id string, body Reschedule) (Task, error) {
 	var answer Task
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/reschedule", Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/reschedule", Body: body}, &answer, "id")
 	return answer, err
 }
 
@@ -335,7 +338,7 @@ func (c *Client) RescheduleTask(ctx context.Context, id string, body Reschedule)
 // twice gets the same task again, marked `Idempotent-Replayed: true`.
 func (c *Client) RetryTask(ctx context.Context, id string, body Reasoned) (Task, error) {
 	var answer Task
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/retry", Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/retry", Body: body}, &answer, "id")
 	return answer, err
 }
 
@@ -344,7 +347,7 @@ func (c *Client) RetryTask(ctx context.Context, id string, body Reasoned) (Task,
 // A conflict when the task is not in doubt. The decision is kept with the task.
 func (c *Client) ResolveTask(ctx context.Context, id string, body Resolve) (Task, error) {
 	var answer Task
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/resolve", Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/tasks/" + url.PathEscape(id) + "/resolve", Body: body}, &answer, "id")
 	return answer, err
 }
 
@@ -353,16 +356,17 @@ func (c *Client) ResolveTask(ctx context.Context, id string, body Resolve) (Task
 // Every key may that opens anything.
 func (c *Client) GetMe(ctx context.Context) (Me, error) {
 	var answer Me
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/me"}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/me"}, &answer, "id")
 	return answer, err
 }
 
 // CreateAPIKey sends POST /v1/api_keys. Make an API key. The key needs the scope admin.
 //
-// The answer is the only place where the key is ever shown.
+// The answer is the only place where the key is ever shown. When it is lost, list the keys, revoke the one that nobody has, and
+// make another: sent again, this makes a second key.
 func (c *Client) CreateAPIKey(ctx context.Context, body NewAPIKey) (MadeAPIKey, error) {
 	var answer MadeAPIKey
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/api_keys", Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/api_keys", Body: body}, &answer, "id")
 	return answer, err
 }
 
@@ -390,14 +394,14 @@ func (q ListAPIKeysQuery) values() url.Values {
 // ListAPIKeys sends GET /v1/api_keys. List API keys, newest first. The key needs the scope admin.
 func (c *Client) ListAPIKeys(ctx context.Context, query ListAPIKeysQuery) (APIKeyPage, error) {
 	var answer APIKeyPage
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/api_keys", Query: query.values()}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/api_keys", Query: query.values()}, &answer, "data")
 	return answer, err
 }
 
 // GetAPIKey sends GET /v1/api_keys/{id}. Look at an API key. The key needs the scope admin.
 func (c *Client) GetAPIKey(ctx context.Context, id string) (APIKey, error) {
 	var answer APIKey
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/api_keys/" + url.PathEscape(id)}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/api_keys/" + url.PathEscape(id)}, &answer, "id")
 	return answer, err
 }
 
@@ -406,7 +410,7 @@ func (c *Client) GetAPIKey(ctx context.Context, id string) (APIKey, error) {
 // The same as `POST /v1/api_keys/{id}/revoke`.
 func (c *Client) DeleteAPIKey(ctx context.Context, id string) (APIKey, error) {
 	var answer APIKey
-	err := c.Into(ctx, Call{Method: "DELETE", Path: "/v1/api_keys/" + url.PathEscape(id)}, &answer)
+	err := c.into(ctx, Call{Method: "DELETE", Path: "/v1/api_keys/" + url.PathEscape(id)}, &answer, "id")
 	return answer, err
 }
 
@@ -415,17 +419,18 @@ func (c *Client) DeleteAPIKey(ctx context.Context, id string) (APIKey, error) {
 // Other processes may believe the key for up to five seconds. Revoking twice is no error.
 func (c *Client) RevokeAPIKey(ctx context.Context, id string) (APIKey, error) {
 	var answer APIKey
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/api_keys/" + url.PathEscape(id) + "/revoke"}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/api_keys/" + url.PathEscape(id) + "/revoke"}, &answer, "id")
 	return answer, err
 }
 
 // RotateAPIKey sends POST /v1/api_keys/{id}/rotate. Make a key in place of another. The key needs the scope admin.
 //
 // The new key has the same name, scopes and merchant. The old one goes on until `old_valid_until`, a day unless told otherwise
-// and 90 at most, so that its users can change over. A key that was replaced already is a conflict.
+// and 90 at most, so that its users can change over. A key that was replaced already is a conflict, also by yourself: when the
+// answer is lost, revoke what `replaced_by` names and make a new key.
 func (c *Client) RotateAPIKey(ctx context.Context, id string, body KeyRotation) (MadeAPIKey, error) {
 	var answer MadeAPIKey
-	err := c.Into(ctx, Call{Method: "POST", Path: "/v1/api_keys/" + url.PathEscape(id) + "/rotate", Body: body}, &answer)
+	err := c.into(ctx, Call{Method: "POST", Path: "/v1/api_keys/" + url.PathEscape(id) + "/rotate", Body: body}, &answer, "id")
 	return answer, err
 }
 
@@ -471,27 +476,27 @@ func (q ListAuditQuery) values() url.Values {
 // The creation of a task is kept with the task: it is listed with `object` or `action=task.create`, not among everything.
 func (c *Client) ListAudit(ctx context.Context, query ListAuditQuery) (AuditPage, error) {
 	var answer AuditPage
-	err := c.Into(ctx, Call{Method: "GET", Path: "/v1/audit", Query: query.values()}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/v1/audit", Query: query.values()}, &answer, "data")
 	return answer, err
 }
 
 // GetHealth sends GET /healthz. Whether the process answers.
 func (c *Client) GetHealth(ctx context.Context) (Health, error) {
 	var answer Health
-	err := c.Into(ctx, Call{Method: "GET", Path: "/healthz"}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/healthz"}, &answer, "status")
 	return answer, err
 }
 
 // GetLiveness sends GET /livez. Whether the process answers.
 func (c *Client) GetLiveness(ctx context.Context) (Health, error) {
 	var answer Health
-	err := c.Into(ctx, Call{Method: "GET", Path: "/livez"}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/livez"}, &answer, "status")
 	return answer, err
 }
 
 // GetReadiness sends GET /readyz. Whether requests should be sent here.
 func (c *Client) GetReadiness(ctx context.Context) (Health, error) {
 	var answer Health
-	err := c.Into(ctx, Call{Method: "GET", Path: "/readyz"}, &answer)
+	err := c.into(ctx, Call{Method: "GET", Path: "/readyz"}, &answer, "status")
 	return answer, err
 }

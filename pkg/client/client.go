@@ -2,8 +2,9 @@
 // pkg/httpapi/openapi.yaml, by tools/apigen.
 //
 // It promises bounded calls, an answer kept as the server wrote it, and errors that a person can read: a problem document
-// becomes a [Problem]. It follows no redirect, which would carry the key to another place, and never puts the key into
-// an error.
+// becomes a [Problem]. What is no answer of the API, though it is a success and perhaps JSON, is an error and never an empty value.
+// It follows no redirect, which would carry the key to another place, sends no path that means another one, and never puts the key
+// into an error. It sends nothing twice by itself.
 package client
 
 import (
@@ -13,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -23,7 +25,7 @@ import (
 )
 
 const (
-	callTimeout = time.Minute
+	callTimeout = 2 * time.Minute // the API takes up to 30 s to read a batch, and then up to 75 s until it is answered
 	maxAnswer   = 64 << 20
 	pageSize    = 200 // the largest page that the API serves
 )
@@ -41,6 +43,11 @@ type Option func(*Client)
 // Through sends every call through the transport, instead of one that the client makes for itself.
 func Through(transport http.RoundTripper) Option {
 	return func(c *Client) { c.http.Transport = transport }
+}
+
+// Timeout is how long a call may take, instead of two minutes. What a call does that is given up earlier is not known.
+func Timeout(limit time.Duration) Option {
+	return func(c *Client) { c.http.Timeout = limit }
 }
 
 // New returns a client for the API at base, an http or https URL without credentials.
@@ -75,6 +82,7 @@ type Call struct {
 type Answer struct {
 	Body     json.RawMessage
 	Replayed bool // the server did this before, and says again what came of it
+	isJSON   bool // it says that it is
 }
 
 // Do sends a call and returns the body of a 2xx. Any other answer is a *[Problem].
@@ -94,14 +102,34 @@ func (c *Client) Send(ctx context.Context, call Call) (Answer, error) {
 		return Answer{}, fmt.Errorf("%s %s: %w", call.Method, call.Path, unwrapURL(err))
 	}
 	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	if err != nil {
 		return Answer{}, fmt.Errorf("%s %s: read the answer: %w", call.Method, call.Path, err)
+	}
+	if len(body) > maxAnswer {
+		return Answer{}, fmt.Errorf("%s %s: the answer is longer than %d MiB", call.Method, call.Path, maxAnswer>>20)
 	}
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		return Answer{}, problem(answer, body)
 	}
-	return Answer{Body: body, Replayed: answer.Header.Get("Idempotent-Replayed") == "true"}, nil
+	if told, ok := ctx.Value(noteKey{}).(*Note); ok {
+		*told = Note{Replayed: answer.Header.Get("Idempotent-Replayed") == "true", RequestID: answer.Header.Get("X-Request-Id")}
+	}
+	mediaType, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	return Answer{Body: body, Replayed: answer.Header.Get("Idempotent-Replayed") == "true", isJSON: mediaType == "application/json"}, nil
+}
+
+// Note is what a success says of itself beside its body.
+type Note struct {
+	Replayed  bool   // the server did this before, and says again what came of it
+	RequestID string // under which the server's log has it
+}
+
+type noteKey struct{}
+
+// Noting returns a context with which a call that succeeds fills in the note.
+func Noting(ctx context.Context, note *Note) context.Context {
+	return context.WithValue(ctx, noteKey{}, note)
 }
 
 // Get sends a GET and decodes the answer into target.
@@ -109,13 +137,28 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values, target 
 	return c.Into(ctx, Call{Method: http.MethodGet, Path: path, Query: query}, target)
 }
 
-// Into sends a call and decodes the answer into target.
+// Into sends a call and decodes the answer, a JSON object, into target.
 func (c *Client) Into(ctx context.Context, call Call, target any) error {
-	body, err := c.Do(ctx, call)
+	return c.into(ctx, call, target, "")
+}
+
+// into is Into for an object that has a certain field ("" for any object).
+func (c *Client) into(ctx context.Context, call Call, target any, field string) error {
+	answer, err := c.Send(ctx, call)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(body, target); err != nil {
+	var found map[string]json.RawMessage
+	switch err = json.Unmarshal(answer.Body, &found); {
+	case err != nil:
+	case !answer.isJSON || found == nil:
+		err = errors.New("it is no JSON object")
+	case field != "" && found[field] == nil:
+		err = fmt.Errorf("it has no %s", field)
+	default:
+		err = json.Unmarshal(answer.Body, target)
+	}
+	if err != nil {
 		return fmt.Errorf("%s %s: the answer is not what this program expects: %w", call.Method, call.Path, err)
 	}
 	return nil
@@ -144,8 +187,11 @@ func (c *Client) List(ctx context.Context, path string, query url.Values, limit 
 			page.Set("cursor", *whole.NextCursor)
 		}
 		var answer List
-		if err := c.Get(ctx, path, page, &answer); err != nil {
+		if err := c.into(ctx, Call{Method: http.MethodGet, Path: path, Query: page}, &answer, "data"); err != nil {
 			return whole, err
+		}
+		if answer.NextCursor != nil && whole.NextCursor != nil && *answer.NextCursor == *whole.NextCursor {
+			return whole, fmt.Errorf("GET %s: the server sent a page that leads to itself", path)
 		}
 		whole.Data = append(whole.Data, answer.Data...)
 		whole.NextCursor = answer.NextCursor
@@ -167,7 +213,10 @@ func (c *Client) request(ctx context.Context, call Call) (*http.Request, error) 
 		}
 		body = bytes.NewReader(encoded)
 	}
-	address := c.base.JoinPath(call.Path)
+	address, err := c.address(call.Path)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", call.Method, call.Path, err)
+	}
 	address.RawQuery = call.Query.Encode()
 	request, err := http.NewRequestWithContext(ctx, call.Method, address.String(), body)
 	if err != nil {
@@ -184,6 +233,26 @@ func (c *Client) request(ctx context.Context, call Call) (*http.Request, error) 
 	}
 	request.Header.Set("Accept", "application/json, application/problem+json")
 	return request, nil
+}
+
+// address is where an escaped path leads below the API's own. A part that is empty or dots, as an id may be that somebody made up, would
+// lead to another route, and is refused.
+func (c *Client) address(path string) (*url.URL, error) {
+	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	for i, part := range parts {
+		text, err := url.PathUnescape(part)
+		if err != nil {
+			return nil, errors.New("the path is not escaped as it should be")
+		}
+		if text == "" || text == "." || text == ".." {
+			return nil, fmt.Errorf("%q is no part of a path, and no id", text)
+		}
+		parts[i] = text
+	}
+	address := *c.base
+	address.RawPath = strings.TrimSuffix(c.base.EscapedPath(), "/") + "/" + strings.TrimPrefix(path, "/")
+	address.Path = strings.TrimSuffix(c.base.Path, "/") + "/" + strings.Join(parts, "/")
+	return &address, nil
 }
 
 // unwrapURL drops the part of the error that repeats method and URL.
@@ -225,10 +294,14 @@ func (p *Problem) Error() string {
 // problem reads a problem document, and makes one out of an answer that is none.
 func problem(answer *http.Response, body []byte) *Problem {
 	p := &Problem{}
-	if !strings.HasPrefix(answer.Header.Get("Content-Type"), "application/problem+json") || json.Unmarshal(body, p) != nil {
+	mediaType, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	if mediaType != "application/problem+json" || json.Unmarshal(body, p) != nil {
 		p = &Problem{Detail: "the answer is not from the billonce API"}
 	}
 	p.Status = answer.StatusCode
+	if seconds, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		p.RetryAfter = time.Duration(seconds) * time.Second
+	}
 	if p.Title == "" {
 		p.Title = http.StatusText(answer.StatusCode)
 	}

@@ -9,12 +9,12 @@ import (
 	"billonce/pkg/billing"
 )
 
-// Reasoned is what a request holds; fields that are nil are left out.
+// Reasoned is what a request holds; fields that are nil or zero are left out.
 type Reasoned struct {
 	Reason *string `json:"reason,omitempty"` // Why it is done. The audit log keeps it.
 }
 
-// NewMerchant is what a request holds; fields that are nil are left out.
+// NewMerchant is what a request holds; fields that are nil or zero are left out.
 type NewMerchant struct {
 	Name            string  `json:"name"`
 	StripeConnectID string  `json:"stripe_connect_id"`
@@ -23,11 +23,11 @@ type NewMerchant struct {
 	Livemode        *bool   `json:"livemode,omitempty"` // Must fit the access token, which says it if this is left out.
 }
 
-// MerchantChange is what a request holds; fields that are nil are left out.
+// MerchantChange is what a request holds; fields that are nil or zero are left out.
 type MerchantChange struct {
-	Name         *string `json:"name,omitempty"`
-	AccessToken  *string `json:"access_token,omitempty"`  // `null` erases the stored one.
-	RefreshToken *string `json:"refresh_token,omitempty"` // `null` erases the stored one.
+	Name         *string          `json:"name,omitempty"`
+	AccessToken  Nullable[string] `json:"access_token,omitzero"`  // `null` erases the stored one.
+	RefreshToken Nullable[string] `json:"refresh_token,omitzero"` // `null` erases the stored one.
 }
 
 // Merchant is what the API answers with.
@@ -51,7 +51,7 @@ type MerchantPage struct {
 	NextCursor *string    `json:"next_cursor"`
 }
 
-// NewTask is what a request holds; fields that are nil are left out.
+// NewTask is what a request holds; fields that are nil or zero are left out.
 type NewTask struct {
 	MerchantID  string            `json:"merchant_id"`
 	Kind        billing.Kind      `json:"kind"`
@@ -64,7 +64,7 @@ type NewTask struct {
 	OnDecline   *NewDunning       `json:"on_decline,omitempty"` // How a decline is followed up.
 }
 
-// BatchTask is what a request holds; fields that are nil are left out.
+// BatchTask is what a request holds; fields that are nil or zero are left out.
 type BatchTask struct {
 	MerchantID     string            `json:"merchant_id"`
 	Kind           billing.Kind      `json:"kind"`
@@ -78,24 +78,24 @@ type BatchTask struct {
 	IdempotencyKey *string           `json:"idempotency_key,omitempty"` // Printable ASCII characters; as the header Idempotency-Key, for this task.
 }
 
-// NewTasks is what a request holds; fields that are nil are left out.
+// NewTasks is what a request holds; fields that are nil or zero are left out.
 type NewTasks struct {
 	Tasks []BatchTask `json:"tasks"`
 }
 
-// NewDunning is what a request holds; fields that are nil are left out.
+// NewDunning is what a request holds; fields that are nil or zero are left out.
 type NewDunning struct {
 	RetryAfter []string `json:"retry_after"`
 	StopCodes  []string `json:"stop_codes,omitempty"` // Decline codes that end it at once, besides those that are always final.
 }
 
-// Reschedule is what a request holds; fields that are nil are left out.
+// Reschedule is what a request holds; fields that are nil or zero are left out.
 type Reschedule struct {
 	RunAt  time.Time `json:"run_at"`
 	Reason *string   `json:"reason,omitempty"` // Why it is done. The audit log keeps it.
 }
 
-// BulkRequest is what a request holds; fields that are nil are left out.
+// BulkRequest is what a request holds; fields that are nil or zero are left out.
 type BulkRequest struct {
 	Action string     `json:"action"` // As the operations of the same names do with one task.
 	Filter BulkFilter `json:"filter"`
@@ -105,8 +105,8 @@ type BulkRequest struct {
 	Limit  *int       `json:"limit,omitempty"`   // How many tasks to change at most.
 }
 
-// BulkFilter is what a request holds; fields that are nil are left out. Which tasks; a field besides created_before must be
-// given.
+// BulkFilter is what a request holds; fields that are nil or zero are left out. Which tasks; a field besides created_before
+// must be given.
 type BulkFilter struct {
 	Status        *string       `json:"status,omitempty"` // Of these statuses, as far as the action is possible in them.
 	MerchantID    *string       `json:"merchant_id,omitempty"`
@@ -127,7 +127,7 @@ type BulkResult struct {
 	More    bool      `json:"more"`    // Whether tasks are left, and the call should be made again with the same filter.
 }
 
-// Resolve is what a request holds; fields that are nil are left out.
+// Resolve is what a request holds; fields that are nil or zero are left out.
 type Resolve struct {
 	Outcome string `json:"outcome"`
 	Note    string `json:"note"` // How it is known.
@@ -216,7 +216,24 @@ type AttemptPage struct {
 	NextCursor *string   `json:"next_cursor"`
 }
 
-// NewAPIKey is what a request holds; fields that are nil are left out.
+// TaskEvent is what the API answers with.
+type TaskEvent struct {
+	ID         string         `json:"id"`
+	MerchantID string         `json:"merchant_id"`
+	Kind       billing.Kind   `json:"kind"`
+	Target     *string        `json:"target"`
+	Status     billing.Status `json:"status"`
+	Attempt    int            `json:"attempt"` // How often it has been sent.
+	RunAt      time.Time      `json:"run_at"`
+	At         time.Time      `json:"at"` // When it changed.
+}
+
+// EventsReset is what the API answers with.
+type EventsReset struct {
+	Reason billing.ResetReason `json:"reason"`
+}
+
+// NewAPIKey is what a request holds; fields that are nil or zero are left out.
 type NewAPIKey struct {
 	Name       string          `json:"name"`
 	Scopes     []billing.Scope `json:"scopes"`
@@ -224,7 +241,7 @@ type NewAPIKey struct {
 	ExpiresAt  *time.Time      `json:"expires_at,omitempty"`
 }
 
-// KeyRotation is what a request holds; fields that are nil are left out.
+// KeyRotation is what a request holds; fields that are nil or zero are left out.
 type KeyRotation struct {
 	OldValidUntil *time.Time `json:"old_valid_until,omitempty"` // When the old key ends; in a day unless told otherwise.
 	ExpiresAt     *time.Time `json:"expires_at,omitempty"`      // When the new key ends; it lives as long as the old one was to unless told otherwise.
@@ -279,7 +296,7 @@ type AuditEntry struct {
 	MerchantID *string         `json:"merchant_id"`
 	Address    *string         `json:"address"` // From where.
 	RequestID  *string         `json:"request_id"`
-	Detail     json.RawMessage `json:"detail"`
+	Detail     json.RawMessage `json:"detail"` // What else is kept of an action; no value of a field that may be secret.
 }
 
 // AuditActor is what the API answers with.
@@ -418,6 +435,8 @@ type Problem struct {
 	Code      billing.Code `json:"code"`
 	RequestID string       `json:"request_id"`
 	Errors    []Fault      `json:"errors,omitempty"` // Up to 100 faults.
+
+	RetryAfter time.Duration `json:"-"` // how long to wait before the same is sent again; 0 where nothing is said
 }
 
 // Fault is what the API answers with. One thing wrong with the request.

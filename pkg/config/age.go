@@ -11,9 +11,18 @@ import (
 type Age time.Duration
 
 const (
-	day     = 24 * time.Hour
-	maxDays = 36_500
+	day              = 24 * time.Hour
+	maxDays          = 36_500
+	defaultRetention = Age(400 * day) // as the tag of [Worker.Retention] says
 )
+
+// ParseRetention reads TASK_RETENTION, for programs that read only some variables; "" is the default.
+func ParseRetention(text string) (Age, error) {
+	if text == "" {
+		return defaultRetention, nil
+	}
+	return parseAge(text)
+}
 
 // parseAge reads days or a duration as Go writes it. Its errors show no value.
 func parseAge(text string) (Age, error) {

@@ -47,6 +47,8 @@ type Common struct {
 
 	MerchantRate        float64 `env:"MERCHANT_RATE" envDefault:"20"`        // calls per second, 0: no limit
 	MerchantConcurrency int     `env:"MERCHANT_CONCURRENCY" envDefault:"10"` // calls at once, 0: no limit
+
+	Tracing
 }
 
 // The values of ENCRYPTION_BINDING.
@@ -93,11 +95,19 @@ type Worker struct {
 	// person decides. However short they are, the last look is made no earlier than a day after the first send.
 	ReconcileDelays []time.Duration `env:"RECONCILE_DELAYS" envDefault:"1m,5m,30m,2h,8h,24h"`
 	Retention       Age             `env:"TASK_RETENTION" envDefault:"400d"` // of finished tasks; 0: for ever
+	LogTasks        string          `env:"LOG_TASKS" envDefault:"all"`
 }
+
+// The values of LOG_TASKS.
+const (
+	LogAllTasks     = "all"
+	LogTaskProblems = "problems" // no line for a task that succeeds
+)
 
 // secrets may come as files.
 var secrets = []string{
 	"DATABASE_URL", "ENCRYPTION_KEY", "ENCRYPTION_KEYS_PREVIOUS", "ADMIN_API_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET",
+	"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
 }
 
 // Error is a configuration that cannot be used, with every fault that was found.
@@ -145,6 +155,9 @@ func LoadWorker(environ []string, checks Checks) (Worker, error) {
 		faults.atLeast("RECONCILE_DELAYS", delay, 10*time.Millisecond)
 	}
 	faults.retention(conf.Env, conf.Retention)
+	if conf.LogTasks != LogAllTasks && conf.LogTasks != LogTaskProblems {
+		faults.add("LOG_TASKS", "must be all or problems")
+	}
 	return conf, faults.err()
 }
 
@@ -205,6 +218,8 @@ var meaning = map[string]string{
 	"RETRY_BASE": duration, "RETRY_MAX": duration, "RECONCILE_DELAYS": "a list of durations such as 1m,5m,1h", "TASK_RETENTION": "a number of days such as 400d, a duration such as 36h, or 0", "ALLOW_PAYOUTS": boolean, "DATABASE_ALLOW_PLAINTEXT": boolean, "API_REQUIRE_IDEMPOTENCY_KEY": boolean,
 	"API_TRUSTED_PROXIES": "a list of addresses and networks such as 10.0.0.7,192.168.0.0/16",
 	"MERCHANT_RATE":       "a number", "MERCHANT_CONCURRENCY": "a whole number", "WORKER_CONCURRENCY": "a whole number",
+	"OTEL_SDK_DISABLED": boolean, "OTEL_TRACES_SAMPLER_ARG": "a number between 0 and 1",
+	"OTEL_EXPORTER_OTLP_TIMEOUT": "a whole number of milliseconds", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "a whole number of milliseconds",
 }
 
 const (

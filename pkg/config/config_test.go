@@ -58,6 +58,9 @@ func TestDefaults(t *testing.T) {
 		"ENCRYPTION_BINDING":          {api.Binding, config.BindingOptional},
 		"ENCRYPTION_BINDING's effect": {worker.RequiresBinding(), false},
 		"DATABASE_ALLOW_PLAINTEXT":    {api.AllowPlaintext, false},
+		"LOG_TASKS":                   {worker.LogTasks, config.LogAllTasks},
+		"where spans go":              {api.SpansURL(), ""},
+		"OTEL_TRACES_SAMPLER":         {worker.Sampler, "parentbased_always_on"},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s: got %v, want %v", name, pair[0], pair[1])
@@ -86,6 +89,9 @@ func TestEachFaultIsNamed(t *testing.T) {
 		"RETRY_BASE": {"canary", "0s"}, "RETRY_MAX": {"canary", "1s"}, "RECONCILE_DELAYS": {"canary", "1m,canary", "0s", ","}, "TASK_RETENTION": {"canary", "-1h", "-1d", "1.5d", "d", "99999d", "1ms", "400"}, "MERCHANT_RATE": {"canary", "-1"}, "MERCHANT_CONCURRENCY": {"canary", "-1"},
 		"ALLOW_PAYOUTS": {"canary"}, "DATABASE_ALLOW_PLAINTEXT": {"canary"}, "ENCRYPTION_KEY_FILE": {"/canary/nowhere"}, "ENCRYPTION_KEY": {"bad canary"},
 		"ENCRYPTION_KEYS_PREVIOUS": {"canary"}, "ENCRYPTION_BINDING": {"canary", "Required", "true"}, "DATABASE_URL": {"bad canary"},
+		"LOG_TASKS": {"canary", "none"}, "OTEL_SDK_DISABLED": {"canary"}, "OTEL_EXPORTER_OTLP_TIMEOUT": {"canary", "10s"}, "OTEL_EXPORTER_OTLP_HEADERS_FILE": {"/canary/nowhere"},
+		"OTEL_EXPORTER_OTLP_ENDPOINT":        {"canary", "ftp://canary", "http://", "https://user:canary@h", "http://h?canary", "http://h#canary", ":canary"},
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": {"canary", "https://user:canary@h"},
 	} {
 		for _, value := range values {
 			_, err := config.LoadWorker([]string{"DATABASE_URL=postgres://localhost/b", variable + "=" + value}, config.Checks{
@@ -101,6 +107,46 @@ func TestEachFaultIsNamed(t *testing.T) {
 				t.Errorf("%s: the value is shown: %v", variable, err)
 			}
 		}
+	}
+}
+
+// TestFaultsOfTracing are told only where spans go somewhere: the variables may be meant for others.
+func TestFaultsOfTracing(t *testing.T) {
+	t.Parallel()
+	for variable, value := range map[string]string{
+		"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json", "OTEL_TRACES_EXPORTER": "canary",
+		"OTEL_EXPORTER_OTLP_COMPRESSION": "zstd", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "zstd", "OTEL_EXPORTER_OTLP_TIMEOUT": "0", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "-1",
+		"OTEL_TRACES_SAMPLER": "jaeger_remote", "OTEL_TRACES_SAMPLER_ARG": "1.5",
+	} {
+		for endpoint, want := range map[string]bool{"": false, "http://127.0.0.1:4318": true} {
+			_, err := config.LoadAPI([]string{"DATABASE_URL=postgres://localhost/b", "OTEL_EXPORTER_OTLP_ENDPOINT=" + endpoint, variable + "=" + value}, anything())
+			if named := err != nil && strings.Contains(err.Error(), "\n  "+variable+" "); named != want || !want && err != nil {
+				t.Errorf("%s=%s with the endpoint %q: %v", variable, value, endpoint, err)
+			}
+		}
+	}
+}
+
+// TestWhereSpansGo: as OpenTelemetry has it.
+func TestWhereSpansGo(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://h:4318":                                           "http://h:4318/v1/traces",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://h:4318/base/":                                     "http://h:4318/base/v1/traces",
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://t/in OTEL_EXPORTER_OTLP_ENDPOINT=http://h": "http://t/in",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://h OTEL_SDK_DISABLED=true":                         "",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://h OTEL_TRACES_EXPORTER=none":                      "",
+	} {
+		worker, err := config.LoadWorker(append(strings.Fields(given), "DATABASE_URL=postgres://localhost/b"), anything())
+		if err != nil || worker.SpansURL() != want {
+			t.Errorf("%s: %q, %v", given, worker.SpansURL(), err)
+		}
+	}
+	api, err := config.LoadAPI([]string{
+		"DATABASE_URL=postgres://localhost/b", "OTEL_EXPORTER_OTLP_HEADERS=a=b", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT=500", "OTEL_EXPORTER_OTLP_COMPRESSION=gzip",
+	}, anything())
+	if err != nil || api.SpansHeaders().Reveal() != "a=b" || api.SpansTimeout() != 500*time.Millisecond || !api.SpansPacked() {
+		t.Errorf("%q, %s, %t, %v", api.SpansHeaders().Reveal(), api.SpansTimeout(), api.SpansPacked(), err)
 	}
 }
 
@@ -231,7 +277,7 @@ func TestConfigurationsShowNoSecret(t *testing.T) {
 	t.Parallel()
 	api, err := config.LoadAPI([]string{
 		"DATABASE_URL=postgres://u:canary@localhost/b", "ENCRYPTION_KEY=canary", "ENCRYPTION_KEYS_PREVIOUS=canary", "ADMIN_API_KEY=canary-canary-canary",
-		"STRIPE_SECRET_KEY=canary", "STRIPE_WEBHOOK_SECRET=canary",
+		"STRIPE_SECRET_KEY=canary", "STRIPE_WEBHOOK_SECRET=canary", "OTEL_EXPORTER_OTLP_HEADERS=key=canary", "OTEL_EXPORTER_OTLP_TRACES_HEADERS=key=canary",
 	}, anything())
 	if err != nil {
 		t.Fatal(err)

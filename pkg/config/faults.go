@@ -78,6 +78,7 @@ func (f *faultList) common(c Common, checks Checks) {
 		f.add("MERCHANT_RATE", "must be between 0 and 10000")
 	}
 	f.between("MERCHANT_CONCURRENCY", c.MerchantConcurrency, 0, 10_000)
+	f.tracing(c.Tracing)
 }
 
 func (f *faultList) stripe(environment Environment, s Stripe) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	stripe "github.com/stripe/stripe-go/v76"
 
@@ -67,7 +68,7 @@ func (g *Gateway) attribute(ctx context.Context, claim billing.Claim, who identi
 	if given.Outcome != billing.OutcomeRefused || given.Reason != billing.ReasonInvalid || met == nil {
 		return given
 	}
-	looked := g.call(ctx, g.keyed, readingObject(claim.Kind, claim.Request), who, nil)
+	looked := g.read(ctx, readingObject(claim.Kind, claim.Request), who)
 	if found, ok := readAnswer(looked.body); ok && looked.status == http.StatusOK && !looked.cut && met(found) {
 		given.Reason = billing.ReasonSatisfied
 		given.Error.Message = sentence(verdict{outcome: given.Outcome, reason: given.Reason})
@@ -104,8 +105,16 @@ func isToken(token secret.Text) bool {
 
 // mutate makes the one mutating call of an attempt.
 func (g *Gateway) mutate(ctx context.Context, over *wire, claim *billing.Claim, who identity) observation {
-	return g.call(ctx, over, claim.Request, who, stripe.String(claim.ID.IdempotencyKey()))
+	return g.call(ctx, over, string(claim.Kind), claim.Request, who, stripe.String(claim.ID.IdempotencyKey()))
 }
+
+// read makes a call that changes nothing.
+func (g *Gateway) read(ctx context.Context, request billing.Request, who identity) observation {
+	return g.call(ctx, g.keyed, operationLook, request, who, nil)
+}
+
+// operationLook is what calls that only read are counted as.
+const operationLook = "look"
 
 // call makes one HTTP call of a request that stripe-go builds, with the bytes that are given: its typed clients would encode the
 // parameters anew, and a newer version of it perhaps in another way.
@@ -113,10 +122,11 @@ func (g *Gateway) mutate(ctx context.Context, over *wire, claim *billing.Claim, 
 // The request goes to the wire from here. Between it and stripe-go's builder would stand only what must not happen (retries,
 // telemetry, redirects) and what nobody looks at (the answer decoded, or an error that holds the whole body), for a third of
 // the memory of a call that waits.
-func (g *Gateway) call(ctx context.Context, over *wire, request billing.Request, who identity, key *string) observation {
+func (g *Gateway) call(ctx context.Context, over *wire, operation string, request billing.Request, who identity, key *string) observation {
 	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
 	var seen probe
+	ctx = g.begin(ctx, operation, request.Method, over, &seen)
 	params := &stripe.Params{
 		Context:        seen.attach(ctx),
 		IdempotencyKey: key,
@@ -127,11 +137,37 @@ func (g *Gateway) call(ctx context.Context, over *wire, request billing.Request,
 	}
 	prepared, err := over.builder.NewRequest(request.Method, request.Path, who.key.Reveal(), "application/x-www-form-urlencoded", params)
 	if err != nil {
-		return observation{unsent: true}
+		seen.unsent = true
+		g.end(operation, &seen)
+		return seen.observation
 	}
 	carry(prepared, request.Body)
 	over.send(prepared, &seen)
+	g.end(operation, &seen)
 	return seen.observation
+}
+
+// begin and end tell of a call whoever wants to know of it. What they need meanwhile is in the probe, off the stack.
+func (g *Gateway) begin(ctx context.Context, operation, method string, over *wire, seen *probe) context.Context {
+	seen.began = time.Now() //nolint:forbidigo // how long a call takes
+	if g.tracer != nil {
+		ctx, seen.ended = g.tracer.StartCall(ctx, operation, method, over.host)
+	}
+	return ctx
+}
+
+func (g *Gateway) end(operation string, seen *probe) {
+	refused := refusal{}
+	if seen.status == http.StatusTooManyRequests || seen.status >= http.StatusBadRequest && seen.ended != nil {
+		refused, _ = readRefusal(seen.body)
+	}
+	if g.metrics != nil {
+		limited := seen.status == http.StatusTooManyRequests && (seen.rateLimited || refused.code == "rate_limit")
+		g.metrics.CallDone(operation, seen.status, limited, time.Since(seen.began))
+	}
+	if seen.ended != nil {
+		seen.ended(seen.status, plain(seen.requestID), refused.kind, refused.code)
+	}
 }
 
 // carry gives a request its body as stripe-go does, and makes its length known: otherwise it would be sent in chunks. GetBody

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,20 @@ type Config struct {
 	Timeout     time.Duration     // one HTTP call from its beginning to the last byte of the answer; 80s by default
 	MaxConns    int               // idle connections kept, for all merchants together; 100 by default
 	Transport   http.RoundTripper // in place of the gateway's own transports: for tests
+	Metrics     Metrics           // nil: nothing is counted
+	Tracer      Tracer            // nil: nothing is followed
+}
+
+// Metrics counts HTTP calls.
+type Metrics interface {
+	// CallDone: operation is the kind of the task that was sent, or "look" for what only reads; status is 0 without an answer; limited says
+	// that Stripe's rate limiter answered.
+	CallDone(operation string, status int, limited bool, took time.Duration)
+}
+
+// Tracer follows HTTP calls. Stripe is not told: no header says that anybody does.
+type Tracer interface {
+	StartCall(ctx context.Context, operation, method, host string) (within context.Context, end func(status int, requestID, errorType, errorCode string))
 }
 
 const (
@@ -46,6 +61,8 @@ type Gateway struct {
 	unkeyed     *wire
 	platformKey secret.Text
 	timeout     time.Duration
+	metrics     Metrics
+	tracer      Tracer
 }
 
 // New makes a gateway; it does not connect. The error never holds the platform's key.
@@ -70,7 +87,8 @@ func New(config Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	keyed, unkeyed := &wire{builder: builder, calls: config.MaxConns}, &wire{builder: builder}
+	host := hostOf(base)
+	keyed, unkeyed := &wire{builder: builder, host: host, calls: config.MaxConns}, &wire{builder: builder, host: host}
 	switch {
 	case config.Transport != nil:
 		keyed.add(config.Transport, 0)
@@ -85,7 +103,9 @@ func New(config Config) (*Gateway, error) {
 		unkeyed.add(freshTransport(), 0)
 		keyed.add(transport(config.MaxConns), plainDoors)
 	}
-	return &Gateway{platformKey: config.PlatformKey, timeout: config.Timeout, keyed: keyed, unkeyed: unkeyed}, nil
+	return &Gateway{
+		platformKey: config.PlatformKey, timeout: config.Timeout, keyed: keyed, unkeyed: unkeyed, metrics: config.Metrics, tracer: config.Tracer,
+	}, nil
 }
 
 // Close gives up the idle connections. Calls in flight are not disturbed.
@@ -98,6 +118,15 @@ func checkBase(base string) error {
 		return errors.New("gateway: the base URL must be scheme and host only")
 	}
 	return nil
+}
+
+// hostOf returns the host of a base URL that was checked.
+func hostOf(base string) string {
+	parsed, err := url.Parse(base)
+	if err != nil {
+		return ""
+	}
+	return parsed.Hostname()
 }
 
 func transport(maxConns int) *http.Transport {

@@ -51,7 +51,7 @@ func (l *look) list(ctx context.Context, path, version string) list {
 	defer cancel()
 	after := ""
 	for range maxPages {
-		seen := l.gateway.call(half, l.gateway.keyed, reading(path+after, version), l.who, nil)
+		seen := l.gateway.read(half, reading(path+after, version), l.who)
 		if len(read.entries) > 0 && half.Err() != nil && ctx.Err() == nil {
 			break
 		}

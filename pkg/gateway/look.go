@@ -169,7 +169,7 @@ func (l *look) nameDecline(ctx context.Context, doubt billing.Doubt, known trace
 		if event.Request.key != doubt.ID.IdempotencyKey() || !slices.Contains(known.declined, event.Type) || !isID(charge) {
 			continue
 		}
-		seen := l.gateway.call(ctx, l.gateway.keyed, reading("/v1/charges/"+charge, doubt.Request.APIVersion), l.who, nil)
+		seen := l.gateway.read(ctx, reading("/v1/charges/"+charge, doubt.Request.APIVersion), l.who)
 		read, ok := readAnswer(seen.body)
 		if ok && seen.status == http.StatusOK && !seen.cut && read.ID == charge {
 			found.Error.DeclineCode = read.Decline
@@ -216,7 +216,7 @@ func (l *look) findState(ctx context.Context, doubt billing.Doubt, known trace, 
 		found.Clean = l.whole(doubt, events)
 		return found
 	}
-	seen := l.gateway.call(ctx, l.gateway.keyed, readingObject(doubt.Kind, doubt.Request), l.who, nil)
+	seen := l.gateway.read(ctx, readingObject(doubt.Kind, doubt.Request), l.who)
 	_, fromStripe := readRefusal(seen.body)
 	found, readable := readAnswer(seen.body)
 	tells := l.tells(doubt, known, found, events)

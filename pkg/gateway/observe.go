@@ -36,6 +36,8 @@ type probe struct {
 	searching   atomic.Bool          // a connection was asked for
 	connections atomic.Int32         // how many were handed out
 	door        atomic.Pointer[lane] // where others wait while this call looks for a connection
+	began       time.Time
+	ended       func(status int, requestID, errorType, errorCode string) // nil unless there is a Tracer
 	observation
 }
 

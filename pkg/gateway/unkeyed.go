@@ -21,7 +21,7 @@ func (g *Gateway) executeUnkeyed(ctx context.Context, claim billing.Claim, who i
 	if claim.Resend {
 		return g.settleGoneByEvents(ctx, claim, seen, now, &look{gateway: g, who: who})
 	}
-	looked := g.call(ctx, g.keyed, reading(claim.Request.Path, claim.Request.APIVersion), who, nil)
+	looked := g.read(ctx, reading(claim.Request.Path, claim.Request.APIVersion), who)
 	given := settleGone(seen, looked)
 	if given.Reason == billing.ReasonSatisfied && !endedBefore(looked, claim.ScheduledFor, claim.ClaimedAt, began) {
 		return g.settleGoneByEvents(ctx, claim, seen, now, &look{gateway: g, who: who, first: true})

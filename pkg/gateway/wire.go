@@ -26,7 +26,8 @@ const (
 // wire takes requests to Stripe.
 type wire struct {
 	builder *stripe.BackendImplementation
-	calls   int // in a lane, as long as another one is free
+	host    string // where they go
+	calls   int    // in a lane, as long as another one is free
 
 	mu    sync.Mutex
 	lanes []*lane // never empty

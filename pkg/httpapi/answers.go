@@ -72,7 +72,7 @@ func showTask(task billing.Task) taskAnswer {
 		Metadata: metadata, Status: task.Status, RunAt: task.RunAt.UTC(), ScheduledFor: task.ScheduledFor.UTC(),
 		Attempt: task.Attempt, MaxAttempts: task.MaxAttempts, IdempotencyKey: task.ID.IdempotencyKey(),
 		RetryOf: orNull(task.RetryOf), RetriedBy: orNull(task.RetriedBy), Intent: orNull(task.Intent), OnDecline: task.OnDecline,
-		Declines: task.Declines, WaitingSince: utc(task.WaitingSince), LookAt: utc(task.LookAt), Resolution: task.Resolution,
+		Declines: task.Declines, WaitingSince: utc(task.WaitingSince), LookAt: utc(task.LookAt), Resolution: task.Resolution.UTC(),
 		FirstSentAt: utc(task.FirstSentAt), Result: task.Result, LastError: task.LastError,
 		CreatedAt: task.CreatedAt.UTC(), UpdatedAt: task.UpdatedAt.UTC(), FinishedAt: utc(task.FinishedAt),
 	}

@@ -22,6 +22,7 @@ type caller struct {
 	merchant billing.MerchantID // "": every merchant
 	scopes   []billing.Scope
 	expires  *time.Time
+	hash     keyHash // of an API key
 	allows   func(billing.Scope) bool
 }
 
@@ -42,6 +43,7 @@ func callerOf(c echo.Context) caller {
 func (s *Server) authenticate(c echo.Context) (caller, error) {
 	shown, ok := s.presented(c.Request())
 	if !ok {
+		s.deps.Metrics.KeyRefused(refusedAbsent)
 		return caller{}, &billing.Error{Code: billing.CodeUnauthenticated}
 	}
 	now, peer := time.Now(), c.RealIP()
@@ -52,6 +54,7 @@ func (s *Server) authenticate(c echo.Context) (caller, error) {
 	}
 	if !known && !shown.inside {
 		if wait := s.throttle.wait(peer, now); wait > 0 {
+			s.deps.Metrics.KeyRefused(refusedThrottled)
 			c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 			return caller{}, &billing.Error{Code: billing.CodeRateLimited}
 		}
@@ -66,16 +69,18 @@ func (s *Server) authenticate(c echo.Context) (caller, error) {
 		if key, err = s.lookUp(c.Request().Context(), shown); err != nil {
 			if billing.CodeOf(err) == billing.CodeUnauthenticated && !shown.inside {
 				s.throttle.missed(peer, now)
+				s.deps.Metrics.KeyRefused(refusedUnknown)
 			}
 			return caller{}, err
 		}
 	}
 	if key.Status != billing.APIKeyActive || key.UsableFor <= 0 {
+		s.deps.Metrics.KeyRefused(refusedInactive)
 		return caller{}, &billing.Error{Code: billing.CodeUnauthenticated}
 	}
 	s.uses.note(key.ID, now)
 	return caller{
-		actor: string(key.ID), name: key.Name, merchant: key.MerchantID, scopes: key.Scopes, expires: key.ExpiresAt, allows: key.Allows,
+		actor: string(key.ID), name: key.Name, merchant: key.MerchantID, scopes: key.Scopes, expires: key.ExpiresAt, hash: shown.hash, allows: key.Allows,
 	}, nil
 }
 
@@ -134,6 +139,7 @@ func (s *Server) admit(c echo.Context, r route) (context.Context, error) {
 	ctx := context.WithValue(c.Request().Context(), callerKey{}, who)
 	c.SetRequest(c.Request().WithContext(ctx)) // the log names the caller even when it is turned away
 	if !r.anyKey && !who.allows(r.scope) {
+		s.deps.Metrics.KeyRefused(refusedScope)
 		return nil, &billing.Error{Code: billing.CodeForbidden}
 	}
 	return billing.WithActor(ctx, s.actor(c, who)), nil

@@ -47,9 +47,9 @@ func (s *Server) createBatch(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	line := s.actor(c, who).Line()
+	line, trace := s.actor(c, who).Line(), s.traceContext(c.Request().Context())
 	for i := range tasks {
-		tasks[i].CreatedBy = line
+		tasks[i].CreatedBy, tasks[i].TraceContext = line, trace
 	}
 	created, err := s.deps.Tasks.CreateTasks(ctx, tasks)
 	if billing.CodeOf(err) == billing.CodeKeyReused && !own {

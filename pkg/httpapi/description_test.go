@@ -83,6 +83,37 @@ func TestRouterAndDescriptionSayTheSame(t *testing.T) {
 	}
 }
 
+// TestNothingElseIsServed compares the description with what the router itself knows, so that no route can be added beside the table.
+func TestNothingElseIsServed(t *testing.T) {
+	t.Parallel()
+	var described []string
+	for _, operation := range openapitest.Document().Operations {
+		described = append(described, operation.Method+" "+operation.Path)
+		if operation.Method == "GET" {
+			described = append(described, "HEAD "+operation.Path)
+		}
+	}
+	if diff := gocmp.Diff(slices.Sorted(slices.Values(described)), slices.Sorted(slices.Values(newAPI().Served()))); diff != "" {
+		t.Errorf("- described, + served:\n%s", diff)
+	}
+}
+
+// TestCodesHaveTheirStatus compares the description's table with the server's.
+func TestCodesHaveTheirStatus(t *testing.T) {
+	t.Parallel()
+	code := openapitest.Document().Schemas().At("Code")
+	described, told := map[string]string{}, map[string]string{}
+	for name, status := range code.At("x-status").Fields() {
+		described[name] = status.Text()
+	}
+	for _, name := range code.At("enum").Texts() { // which TestEnumsAreTheCodes compares with the vocabulary
+		told[name] = strconv.Itoa(httpapi.StatusOf(billing.Code(name)))
+	}
+	if diff := gocmp.Diff(described, told); diff != "" {
+		t.Errorf("- described, + told:\n%s", diff)
+	}
+}
+
 // TestEnumsAreTheCodes compares each enumeration with the constants of its type, both ways; and each closed set of the vocabulary that
 // answers show has an enumeration.
 func TestEnumsAreTheCodes(t *testing.T) {
@@ -111,6 +142,76 @@ func TestEnumsAreTheCodes(t *testing.T) {
 			t.Errorf("no schema has the values of %s", goType)
 		}
 	}
+}
+
+// TestInlineEnumsAreKnown: an enumeration that stands within a schema is of no type, so what it must hold is said here.
+func TestInlineEnumsAreKnown(t *testing.T) {
+	t.Parallel()
+	schemas := openapitest.Document().Schemas()
+	var objects []string
+	for _, action := range schemas.At("Action", "enum").Texts() {
+		if kind := billing.Action(action).Kind(); !slices.Contains(objects, kind) {
+			objects = append(objects, kind)
+		}
+	}
+	var sources []string
+	for _, file := range parseDir(t, "../gateway") {
+		sources = append(sources, evidenceSources(file)...)
+	}
+	want := map[string][]string{
+		"AuditObject.type": objects,
+		"Evidence.source":  sources,
+		"Resolve.outcome":  {string(billing.Succeeded), string(billing.Failed)},
+		"Health.status":    {"ok"},
+
+		"BulkRequest.action":       {"cancel", "reschedule", "retry"},
+		"OverviewEncryption.state": {"ok", "rotating", "none"},
+	}
+	for _, status := range billing.Statuses() { // which the query has in a pattern
+		if !strings.Contains(schemas.At("StatusList", "pattern").Text(), string(status)) {
+			t.Errorf("a list of statuses cannot have %s", status)
+		}
+	}
+	for name, schema := range schemas.Fields() {
+		for _, property := range openapi.Properties(schema) {
+			rest, _ := openapi.Nullable(property.Schema)
+			enum := rest.At("enum").Texts()
+			if len(enum) == 0 {
+				continue
+			}
+			known, ok := want[name+"."+property.Name]
+			if !ok {
+				t.Errorf("what %s.%s may be is not said here", name, property.Name)
+			}
+			slices.Sort(known)
+			if diff := gocmp.Diff(slices.Compact(known), slices.Sorted(slices.Values(enum))); diff != "" {
+				t.Errorf("%s.%s: - known, + enum:\n%s", name, property.Name, diff)
+			}
+		}
+	}
+}
+
+// evidenceSources are the texts that a file's code gives as the source of evidence.
+func evidenceSources(file *ast.File) []string {
+	var found []string
+	ast.Inspect(file, func(node ast.Node) bool {
+		switch node := node.(type) {
+		case *ast.KeyValueExpr:
+			if name, ok := node.Key.(*ast.Ident); ok && name.Name == "Source" {
+				if text, ok := literal(node.Value); ok {
+					found = append(found, text)
+				}
+			}
+		case *ast.CallExpr:
+			if method, ok := node.Fun.(*ast.SelectorExpr); ok && method.Sel.Name == "evidence" && len(node.Args) > 0 {
+				if text, ok := literal(node.Args[0]); ok && !strings.Contains(text, " ") { // which a note has
+					found = append(found, text)
+				}
+			}
+		}
+		return true
+	})
+	return found
 }
 
 // TestFaultCodesAreDescribed reads them from the sources of the rooms that find faults, and compares both ways.

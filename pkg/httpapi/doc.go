@@ -9,6 +9,7 @@
 //   - Merchants' tokens go in and never come out. An API key comes out once, in the answer that makes it; what is kept is its hash.
 //   - A route asks for one scope, and lets nobody in who lacks it. A caller with a key for one merchant learns nothing of the others.
 //   - Every change is made under the actor of its request ([billing.WithActor]), so that whoever makes it can record it.
+//   - A stream of events tells every change that its caller may know of, or says that it does not; nobody waits for its reader.
 //   - Run returns when the last request is answered, or with an error when it had to cut one off.
 //
 // It never opens a token, never trusts a forwarded header of a peer that is not configured, never retries, and holds no state of

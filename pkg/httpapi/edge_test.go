@@ -16,6 +16,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"billonce/internal/openapitest"
 	"billonce/pkg/billing"
 	"billonce/pkg/httpapi"
 	"billonce/pkg/secret"
@@ -341,7 +342,7 @@ func TestEchoTrapsAreClosed(t *testing.T) {
 			name, value, _ := strings.Cut(header, ": ")
 			request.Header.Set(name, value)
 		}
-		response, err := server.Client().Do(request)
+		response, err := (&http.Client{Transport: openapitest.Transport{Base: server.Client().Transport}}).Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}

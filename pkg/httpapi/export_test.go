@@ -2,10 +2,44 @@ package httpapi
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"billonce/pkg/billing"
 )
+
+// Shapes are the types that answers are written from, by the name of the schema that describes each.
+func Shapes() map[string]any {
+	return map[string]any{
+		"Task": taskAnswer{}, "TaskPage": taskPage{}, "CreatedTasks": struct {
+			Data []taskAnswer `json:"data"`
+		}{}, // as writeTasks writes them
+		"Attempt": attemptAnswer{}, "AttemptPage": page[attemptAnswer]{},
+		"Merchant": merchantAnswer{}, "MerchantPage": page[merchantAnswer]{},
+		"APIKey": apiKeyAnswer{}, "MadeAPIKey": madeKeyAnswer{}, "APIKeyPage": page[apiKeyAnswer]{},
+		"AuditEntry": auditAnswer{}, "AuditActor": auditActor{}, "AuditObject": auditObject{}, "AuditPage": page[auditAnswer]{},
+		"Health": healthAnswer{}, "Problem": problem{}, "Fault": problemFault{},
+		"Result": billing.Result{}, "StripeError": billing.StripeError{}, "Resolution": billing.Resolution{}, "Evidence": billing.Evidence{},
+		"Dunning": billing.Dunning{},
+		"Me":      meAnswer{}, "Overview": overviewAnswer{}, "OverviewDue": dueAnswer{}, "OverviewAttention": attentionAnswer{},
+		"OverviewWorkers": workersAnswer{}, "OverviewEncryption": keyStateAnswer{}, "OutcomeStep": outcomeStepAnswer{},
+		"StatusCount": statusCountAnswer{}, "TaskCounts": taskCountsAnswer{}, "BulkResult": bulkAnswer{},
+		"Worker": workerAnswer{}, "WorkerPage": page[workerAnswer]{},
+		"Encryption": encryptionAnswer{}, "EncryptionKey": encryptionKeyAnswer{}, "Rotation": rotationAnswer{},
+	}
+}
+
+// StatusOf is the status that a code is told with.
+func StatusOf(code billing.Code) int { return problemOf(code).status }
+
+// Served are the methods and paths that the router knows, in the form of the contract.
+func (s *Server) Served() []string {
+	var served []string
+	for _, route := range s.echo.Routes() {
+		served = append(served, route.Method+" "+strings.ReplaceAll(route.Path, ":id", "{id}"))
+	}
+	return served
+}
 
 // Scan is scan, for the fuzz targets.
 func Scan(doc []byte) (int, error) {

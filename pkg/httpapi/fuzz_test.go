@@ -106,6 +106,9 @@ func FuzzRequests(f *testing.F) {
 	} {
 		f.Add(uint8(i%8), []byte(seed), "k")
 	}
+	for _, zone := range []string{"+24:00", "-00:60", "+23:59", "z"} {
+		f.Add(uint8(4), []byte(`{"run_at":"2030-01-01T00:00:00`+zone+`"}`), "")
+	}
 	f.Fuzz(func(t *testing.T, which uint8, body []byte, key string) {
 		if len(body) > 64<<10 || strings.ContainsAny(key, "\r\n\x00") {
 			return

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"billonce/pkg/billing"
 )
 
 // Anybody may ask for readiness, so one answer of the dependencies serves all who ask within readyFor.
@@ -62,8 +64,13 @@ func (s *Server) alive(c echo.Context) error {
 
 func (s *Server) ready(c echo.Context) error {
 	if s.Ready(c.Request().Context()) != nil {
-		c.Response().Header().Set("Retry-After", "2")
-		return s.answer(c, http.StatusServiceUnavailable, healthAnswer{"unavailable"})
+		return s.notReady(c)
 	}
 	return s.answer(c, http.StatusOK, healthAnswer{"ok"})
+}
+
+// notReady says so and, unlike fail, logs nothing: it may be asked every second.
+func (s *Server) notReady(c echo.Context) error {
+	s.tell(c, &billing.Error{Code: billing.CodeUnavailable})
+	return nil
 }

@@ -325,6 +325,27 @@ type fakeMetrics struct {
 	mu        sync.Mutex
 	requests  []string
 	scheduled map[billing.Kind]int
+	refused   []string
+	streams   int
+	ended     []string
+}
+
+func (f *fakeMetrics) KeyRefused(reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused = append(f.refused, reason)
+}
+
+func (f *fakeMetrics) EventStreams(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.streams = n
+}
+
+func (f *fakeMetrics) EventStreamEnded(why string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = append(f.ended, why)
 }
 
 func (f *fakeMetrics) RequestDone(method, route string, status int, _ time.Duration) {

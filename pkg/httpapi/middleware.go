@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,12 +42,35 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			// does not tell the two cases apart. Of HTTP/1.0 it goes by the length itself, and does not show that there were chunks.
 			header.Set("Connection", "close")
 		}
-		defer func() { s.record(c, time.Since(began)) }()
+		end := s.follow(c)
+		defer func() {
+			s.record(c, began)
+			end()
+		}()
 		if err := next(c); err != nil {
 			s.fail(c, err)
 		}
 		return nil
 	}
+}
+
+// follow has the Tracer follow a request, unless it asks for nothing but our health, until end is called.
+func (s *Server) follow(c echo.Context) (end func()) {
+	request := c.Request()
+	if s.deps.Tracer == nil || isHealth(request.URL.Path) {
+		return func() {}
+	}
+	within, done := s.deps.Tracer.StartRequest(request.Context(), request.Header, methodOf(request), requestID(c))
+	c.SetRequest(request.WithContext(within))
+	return func() { done(s.routeOf(c), c.Response().Status) }
+}
+
+// traceContext is what is stored with the tasks that a request schedules.
+func (s *Server) traceContext(ctx context.Context) string {
+	if s.deps.Tracer == nil {
+		return ""
+	}
+	return s.deps.Tracer.Context(ctx)
 }
 
 // guard turns a panic into a 500, and lets one panic not end the process.
@@ -81,13 +105,17 @@ func panicText(value any) string {
 
 var errPanicked = errors.New("the handler panicked")
 
-func (s *Server) record(c echo.Context, took time.Duration) {
-	request, response := c.Request(), c.Response()
-	method, route := request.Method, s.routeOf(c)
-	if !slices.Contains(knownMethods, method) {
-		method = "OTHER"
+// answeredAt is where a handler whose answer has no end leaves the time of its beginning, which is what is measured.
+const answeredAt = "answered at"
+
+func (s *Server) record(c echo.Context, began time.Time) {
+	request, response, took := c.Request(), c.Response(), time.Since(began)
+	answer := took
+	if at, ok := c.Get(answeredAt).(time.Time); ok {
+		answer = at.Sub(began)
 	}
-	s.deps.Metrics.RequestDone(method, route, response.Status, took)
+	method, route := methodOf(request), s.routeOf(c)
+	s.deps.Metrics.RequestDone(method, route, response.Status, answer)
 	level := slog.LevelInfo
 	if isHealth(route) {
 		level = slog.LevelDebug
@@ -97,6 +125,14 @@ func (s *Server) record(c echo.Context, took time.Duration) {
 		slog.Int("status", response.Status), slog.Int64("bytes", response.Size),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("peer", c.RealIP()),
 		slog.String("actor", callerOf(c).actor))
+}
+
+// methodOf returns the method, "OTHER" for one that a client has made up.
+func methodOf(request *http.Request) string {
+	if !slices.Contains(knownMethods, request.Method) {
+		return "OTHER"
+	}
+	return request.Method
 }
 
 func isHealth(route string) bool {

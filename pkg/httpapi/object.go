@@ -135,7 +135,7 @@ func (o *object) boolean(name string, raw []byte) (value, ok bool) {
 	return raw[0] == 't', true
 }
 
-// isTimestamp looks at the form of RFC 3339; time.Parse takes more (a comma before the fraction, a single digit).
+// isTimestamp looks at the form of RFC 3339; time.Parse takes more (a comma before the fraction, a single digit, a zone of 24 hours).
 func isTimestamp(text string) bool {
 	rest, ok := fits(text, "dddd-dd-ddTdd:dd:dd")
 	if fraction, found := strings.CutPrefix(rest, "."); found {
@@ -146,7 +146,7 @@ func isTimestamp(text string) bool {
 		return ok
 	}
 	after, zone := fits(strings.Replace(rest, "+", "-", 1), "-dd:dd")
-	return ok && zone && after == ""
+	return ok && zone && after == "" && rest[1:3] < "24" && rest[4] < '6'
 }
 
 // fits compares the beginning of text with a form in which d is any digit, and returns the rest.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"billonce/internal/openapitest"
 	"billonce/pkg/billing"
 )
 
@@ -49,6 +50,7 @@ func FuzzQuery(f *testing.F) {
 		request.Header.Set("Authorization", "Bearer "+adminKey)
 		got := httptest.NewRecorder()
 		a.Handler().ServeHTTP(got, request)
+		openapitest.CheckRecorded(t, request, "", got)
 		if got.Code != http.StatusOK {
 			wantProblem(t, got, got.Code)
 			if got.Code >= 500 || got.Code == http.StatusUnauthorized {
@@ -112,6 +114,7 @@ func FuzzHeaders(f *testing.F) {
 		}
 		got := httptest.NewRecorder()
 		a.Handler().ServeHTTP(got, request)
+		openapitest.CheckRecorded(t, request, payTask(""), got)
 		if told := got.Header().Get("X-Request-Id"); !harmlessID.MatchString(told) {
 			t.Fatalf("the request is known as %q", told)
 		}

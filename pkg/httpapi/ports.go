@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"time"
 
 	"billonce/pkg/billing"
@@ -85,6 +86,17 @@ type Audit interface {
 	ListAudit(ctx context.Context, filter billing.AuditFilter, limit int, after billing.AuditMark) ([]billing.AuditEntry, error)
 }
 
+// Events tells what becomes of tasks. Marks are places in the stream of all changes.
+type Events interface {
+	// WatchTasks has changes recorded for some minutes, and returns the mark from where on all are known: the zero one while there is
+	// none, and the caller asks again.
+	WatchTasks(ctx context.Context) (billing.EventMark, error)
+	// ReadEvents returns what lies between two marks; the zero one as the second means now.
+	ReadEvents(ctx context.Context, after, upTo billing.EventMark) (billing.EventPage, error)
+	// TidyEvents clears away what is old.
+	TidyEvents(ctx context.Context) error
+}
+
 // Health tells whether requests can be served: database reachable, schema new enough, keys fitting. The error is logged
 // and never shown to a client.
 type Health interface {
@@ -96,4 +108,24 @@ type Health interface {
 type Metrics interface {
 	RequestDone(method, route string, status int, took time.Duration)
 	TasksScheduled(kind billing.Kind, n int)
+	KeyRefused(reason string)    // one of the reasons below
+	EventStreams(n int)          // that are open
+	EventStreamEnded(why string) // client, slow, key or shutdown
+}
+
+// Why a request is turned away for its key.
+const (
+	refusedAbsent    = "absent"    // it has none
+	refusedUnknown   = "unknown"   // there is no such key
+	refusedInactive  = "inactive"  // it is revoked, or has expired
+	refusedScope     = "scope"     // it does not allow the route
+	refusedThrottled = "throttled" // its address has presented too many wrong ones
+)
+
+// Tracer follows requests, from whoever made them to the tasks that they schedule.
+type Tracer interface {
+	// StartRequest begins to follow a request, within the trace that its headers name if they do.
+	StartRequest(ctx context.Context, header http.Header, method, requestID string) (within context.Context, end func(route string, status int))
+	// Context is what is stored with the tasks that a request schedules ([billing.NewTask.TraceContext]).
+	Context(ctx context.Context) string
 }

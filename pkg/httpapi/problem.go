@@ -142,9 +142,14 @@ func (s *Server) fail(c echo.Context, err error) {
 		s.log.LogAttrs(ctx, level, "request failed", slog.String("request_id", requestID(c)),
 			slog.String("route", s.routeOf(c)), slog.String("code", string(known.Code)), slog.Any("error", err))
 	}
-	if c.Response().Committed {
-		return
+	if !c.Response().Committed {
+		s.tell(c, known)
 	}
+}
+
+// tell answers with the problem document of an error.
+func (s *Server) tell(c echo.Context, known *billing.Error) {
+	kind := problemOf(known.Code)
 	answer := problem{
 		Type: "urn:billonce:problem:" + string(known.Code), Title: kind.title, Status: kind.status,
 		Detail: kind.detail, Code: known.Code, RequestID: requestID(c),

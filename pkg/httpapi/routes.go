@@ -21,6 +21,7 @@ type route struct {
 	query   []string
 	timeout time.Duration // zero: Config.RequestTimeout
 	open    bool          // no API key needed
+	stream  bool          // the answer has no end, and so no time limit
 	scope   billing.Scope // what the key must allow, unless open; a route without one lets nobody in
 	anyKey  bool          // whatever the key allows
 }
@@ -69,6 +70,7 @@ func (s *Server) addRoutes() {
 		{method: "POST", path: "/v1/tasks/:id/resolve", scope: billing.ScopeTasksWrite, handle: s.resolveTask},
 
 		{method: "GET", path: "/v1/me", anyKey: true, handle: s.getMe},
+		{method: "GET", path: "/v1/events", scope: billing.ScopeTasksRead, handle: s.streamEvents, stream: true, query: []string{"after", "merchant_id", "status", "kind"}},
 		{method: "POST", path: "/v1/api_keys", scope: billing.ScopeAdmin, handle: s.createAPIKey},
 		{method: "GET", path: "/v1/api_keys", scope: billing.ScopeAdmin, handle: s.listAPIKeys, query: []string{"limit", "cursor", "merchant_id"}},
 		{method: "GET", path: "/v1/api_keys/:id", scope: billing.ScopeAdmin, handle: s.getAPIKey},
@@ -113,8 +115,11 @@ func (s *Server) enter(r route) echo.HandlerFunc {
 				return err
 			}
 		}
-		ctx, cancel := context.WithTimeout(ctx, r.timeout)
-		defer cancel()
+		if !r.stream {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, r.timeout)
+			defer cancel()
+		}
 		c.SetRequest(c.Request().WithContext(ctx))
 		return r.handle(c)
 	}

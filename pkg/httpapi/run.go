@@ -58,6 +58,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		return fmt.Errorf("serve http: %w", err)
 	case <-delay.C:
 	}
+	s.hub.close() // streams have no end of their own
 	err := s.drain(base, server, abort)
 	if stopped := <-served; !errors.Is(stopped, http.ErrServerClosed) {
 		err = errors.Join(err, fmt.Errorf("serve http: %w", stopped))

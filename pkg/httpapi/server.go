@@ -25,9 +25,11 @@ type Deps struct {
 	Standing  Standing
 	Keys      APIKeys
 	Audit     Audit
+	Events    Events // nil: nobody can watch
 	Freezer   Freezer
 	Health    Health
 	Metrics   Metrics      // nil: nothing is counted
+	Tracer    Tracer       // nil: nothing is followed
 	Log       *slog.Logger // nil: nothing is logged
 	Console   Console      // nil: there are no pages for operators
 
@@ -58,6 +60,9 @@ type Config struct {
 	UseInterval time.Duration // between the records of when keys were used; default 10 s
 	WrongKeys   int           // that an address may present at once; default 20
 	WrongEvery  time.Duration // after which an address may present one more; default 1 s
+
+	Streams       int // of events at once; default 200
+	StreamsPerKey int // of one key; default half of that
 
 	// TrustedProxies may say in X-Forwarded-For who their client is. From anybody else the header means nothing.
 	TrustedProxies []netip.Prefix
@@ -90,6 +95,12 @@ func (c Config) withDefaults() Config {
 	if c.WrongKeys <= 0 {
 		c.WrongKeys = 20
 	}
+	if c.Streams <= 0 {
+		c.Streams = 200
+	}
+	if c.StreamsPerKey <= 0 {
+		c.StreamsPerKey = max(c.Streams/2, 1)
+	}
 	return c
 }
 
@@ -108,6 +119,7 @@ type Server struct {
 	throttle   throttle
 	uses       uses
 	readiness  readiness
+	hub        hub
 	batchSlots chan struct{}
 	draining   atomic.Bool
 }
@@ -134,6 +146,7 @@ func New(deps Deps, config Config) *Server {
 		return deps.Standing.EncryptionKeys(ctx)
 	}
 	s.throttle.burst, s.throttle.every = s.config.WrongKeys, s.config.WrongEvery
+	s.hub = hub{events: deps.Events, log: deps.Log, metrics: deps.Metrics, most: s.config.Streams, perKey: s.config.StreamsPerKey}
 	s.echo = echo.New()
 	// Echo's own habits, switched off where they would let a client in on something: its error handler shows causes, its
 	// binder guesses, its RealIP believes X-Forwarded-For, its logger writes to standard output.
@@ -178,3 +191,9 @@ type uncounted struct{}
 func (uncounted) RequestDone(string, string, int, time.Duration) {}
 
 func (uncounted) TasksScheduled(billing.Kind, int) {}
+
+func (uncounted) KeyRefused(string) {}
+
+func (uncounted) EventStreams(int) {}
+
+func (uncounted) EventStreamEnded(string) {}

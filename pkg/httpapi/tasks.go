@@ -37,7 +37,7 @@ func (s *Server) createTask(c echo.Context) error {
 	if err := found.err(); err != nil {
 		return err
 	}
-	task.CreatedBy = s.actor(c, who).Line()
+	task.CreatedBy, task.TraceContext = s.actor(c, who).Line(), s.traceContext(c.Request().Context())
 	if key != "" {
 		task.Key, task.Fingerprint = key, fingerprint(task)
 	}
@@ -174,7 +174,7 @@ func (s *Server) retry(ctx context.Context, of billing.TaskID, createdBy string)
 	next := billing.NewTask{
 		ID: billing.TaskID(id.String()), MerchantID: old.MerchantID, Kind: old.Kind, Target: old.Target, Params: old.Params,
 		Metadata: old.Metadata, MaxAttempts: old.MaxAttempts, RetryOf: of, Intent: old.Intent, OnDecline: old.OnDecline,
-		Declines: old.Declines, CreatedBy: createdBy,
+		Declines: old.Declines, CreatedBy: createdBy, TraceContext: s.traceContext(ctx),
 	}
 	if next.Request, err = s.deps.Freezer.Freeze(next.ID, next.Kind, next.Target, next.Params); err != nil {
 		return billing.CreatedTask{}, err

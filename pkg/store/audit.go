@@ -50,6 +50,9 @@ func note(ctx context.Context, tx *sqlx.Tx, of entry) error {
 		INSERT INTO audit_log (id, actor, actor_name, action, object, merchant_id, address, request_id, detail)
 		VALUES ($1, $2, $3, $4, $5, nullif($6, '')::uuid, $7, $8, $9::jsonb)`,
 		id.String(), actor.ID, actor.Name, string(of.action), of.object, string(of.merchant), actor.Address, actor.RequestID, string(detail))
+	if err == nil {
+		noted.add(tx, of.action)
+	}
 	return err
 }
 

@@ -96,7 +96,7 @@ func (s *Store) changeTasks(ctx context.Context, ids []billing.TaskID, operation
 		rows := []changedRow{}
 		err := s.db.inTx(ctx, operation, func(tx *sqlx.Tx) error {
 			all := append([]any{pq.Array(batch)}, args...)
-			if err := tx.SelectContext(ctx, &rows, query+` RETURNING id, merchant_id, run_at <= now() AS due`, all...); err != nil {
+			if err := tx.SelectContext(ctx, &rows, query+` SELECT id, merchant_id, run_at <= now() AS due FROM changed`, all...); err != nil {
 				return err
 			}
 			for _, row := range rows {

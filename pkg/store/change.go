@@ -16,7 +16,7 @@ import (
 // [billing.CodeConflict] once something may have reached Stripe or the task is settled. Canceling twice is no error.
 func (s *Store) CancelTask(ctx context.Context, id billing.TaskID) (billing.Task, error) {
 	task, err := s.changeTask(ctx, id, "cancel task", "it can be canceled only before anything may have been sent", entry{action: billing.ActionTaskCancel},
-		cancelTasks+` RETURNING `+taskColumns, pq.Array([]billing.TaskID{id}))
+		cancelTasks+` SELECT `+changedColumns+` FROM changed`, pq.Array([]billing.TaskID{id}))
 	if billing.CodeOf(err) == billing.CodeConflict {
 		if now, getErr := s.GetTask(ctx, id); getErr == nil && now.Status == billing.Canceled {
 			return now, nil
@@ -33,23 +33,28 @@ func (s *Store) RescheduleTask(ctx context.Context, id billing.TaskID, runAt tim
 	}
 	task, err := s.changeTask(ctx, id, "reschedule task", "it can be rescheduled only before anything may have been sent",
 		entry{action: billing.ActionTaskReschedule, detail: map[string]any{"run_at": runAt.UTC()}},
-		rescheduleTasks+` RETURNING `+taskColumns, pq.Array([]billing.TaskID{id}), runAt.UTC())
+		rescheduleTasks+` SELECT `+changedColumns+` FROM changed`, pq.Array([]billing.TaskID{id}), runAt.UTC())
 	if err == nil && !task.RunAt.After(task.UpdatedAt) {
 		s.Wake()
 	}
 	return task, err
 }
 
-// What changes a task before anything can have been sent, and only then. "(status = 'pending') IS TRUE" keeps the planner on the key.
+// What changes tasks before anything can have been sent, and only then; what follows selects from changed. "(status = 'pending') IS
+// TRUE" keeps the planner on the key.
 const (
 	cancelTasks = `
-		UPDATE scheduled_tasks SET status = 'canceled', finished_at = now(), held_at = NULL, waiting_since = NULL, parked_at = NULL,
-			updated_at = now()
-		WHERE id = ANY ($1::uuid[]) AND (status = 'pending') IS TRUE AND first_sent_at IS NULL`
+		WITH changed AS (
+			UPDATE scheduled_tasks SET status = 'canceled', finished_at = now(), held_at = NULL, waiting_since = NULL, parked_at = NULL,
+				updated_at = now()
+			WHERE id = ANY ($1::uuid[]) AND (status = 'pending') IS TRUE AND first_sent_at IS NULL RETURNING ` + taskColumns + `
+		)` + tellChanged
 	rescheduleTasks = `
-		UPDATE scheduled_tasks SET run_at = greatest($2::timestamptz, now()), scheduled_for = $2::timestamptz, held_at = NULL,
-			waiting_since = NULL, parked_at = NULL, updated_at = now()
-		WHERE id = ANY ($1::uuid[]) AND (status = 'pending') IS TRUE AND first_sent_at IS NULL`
+		WITH changed AS (
+			UPDATE scheduled_tasks SET run_at = greatest($2::timestamptz, now()), scheduled_for = $2::timestamptz, held_at = NULL,
+				waiting_since = NULL, parked_at = NULL, updated_at = now()
+			WHERE id = ANY ($1::uuid[]) AND (status = 'pending') IS TRUE AND first_sent_at IS NULL RETURNING ` + taskColumns + `
+		)` + tellChanged
 )
 
 // judgeRunAt refuses a new time in the past or too far ahead, by the database's clock.
@@ -77,8 +82,10 @@ func (s *Store) ResolveTask(ctx context.Context, id billing.TaskID, resolution b
 			return err
 		}
 		err = tx.GetContext(ctx, &row, `
-			UPDATE scheduled_tasks SET status = $2, look_at = NULL, finished_at = now(), updated_at = now()
-			WHERE id = $1 AND status = 'in_doubt' RETURNING `+taskColumns, id, resolution.Outcome)
+			WITH changed AS (
+				UPDATE scheduled_tasks SET status = $2, look_at = NULL, finished_at = now(), updated_at = now()
+				WHERE id = $1 AND status = 'in_doubt' RETURNING `+taskColumns+`
+			)`+tellChanged+` SELECT `+changedColumns+` FROM changed`, id, resolution.Outcome)
 		if err != nil {
 			return err
 		}

@@ -96,7 +96,7 @@ func (s *Store) claimOnce(ctx context.Context, worker billing.WorkerID, limit in
 		defer func() { _ = rows.Close() }()
 		batch.Claims = make([]billing.Claim, 0, limit)
 		var row claimRow
-		for into := row.columns(); rows.Next(); {
+		for into := row.columns(s.traced); rows.Next(); {
 			if err := rows.Scan(into...); err != nil {
 				return fmt.Errorf("read a claim: %w", err)
 			}
@@ -123,7 +123,7 @@ func (s *Store) claimOnce(ctx context.Context, worker billing.WorkerID, limit in
 	return batch, nil
 }
 
-// claimRow is one row of claimQuery.
+// claimRow is one row of [claimQueries].
 type claimRow struct {
 	id, merchantID, onDecline, watermark     sql.NullString
 	merchantVersion                          sql.NullString
@@ -133,15 +133,20 @@ type claimRow struct {
 	attempt, maxAttempts, released, declines int
 	lag, sinceSent, late                     nullFloat
 	claimedAt                                sql.NullTime
+	traceContext                             sql.NullString
 }
 
 // columns are where the columns of a row go, one after the other.
-func (row *claimRow) columns() []any {
-	return []any{
+func (row *claimRow) columns(traced bool) []any {
+	columns := []any{
 		&row.id, &row.merchantID, &row.kind, &row.target, &row.method, &row.path, &row.body, &row.version, &row.hash,
 		(*integer)(&row.attempt), (*integer)(&row.maxAttempts), (*integer)(&row.released), &row.auth, &row.account,
 		&row.onDecline, (*integer)(&row.declines), &row.merchantVersion, &row.lag, &row.sinceSent, &row.late, &row.claimedAt, &row.watermark,
 	}
+	if traced {
+		columns = append(columns, &row.traceContext)
+	}
+	return columns
 }
 
 func (row *claimRow) claim(worker billing.WorkerID, at time.Time) (billing.Claim, error) {
@@ -157,7 +162,7 @@ func (row *claimRow) claim(worker billing.WorkerID, at time.Time) (billing.Claim
 		ScheduledFor: at.Add(-seconds(row.late.Float64)), ClaimedAt: at,
 		Auth: billing.AuthMode(row.auth), Account: row.account,
 		Lag: seconds(row.lag.Float64), Resend: row.sinceSent.Valid, SinceSent: seconds(row.sinceSent.Float64),
-		OnDecline: plan, Declines: row.declines,
+		OnDecline: plan, Declines: row.declines, TraceContext: row.traceContext.String,
 	}, nil
 }
 
@@ -181,10 +186,10 @@ func (s *Store) Release(ctx context.Context, claims []billing.Claim) error {
 				SET `+releaseAssignments+`
 				FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS r (id, worker_id, attempt)
 				WHERE t.id = r.id AND t.worker_id = r.worker_id AND t.attempt = r.attempt AND (t.status = 'running') IS TRUE
-				RETURNING t.merchant_id
+				RETURNING `+toldColumns+`
 			), tally AS MATERIALIZED (
 				SELECT merchant_id, count(*) AS landing, 0 AS refused FROM released GROUP BY merchant_id
-			)`+landing+`
+			)`+landing+tell+`released`+telling+`released`+toldAll+`
 			SELECT count(*) FROM released`,
 			pq.Array(ids), pq.Array(workers), pq.Array(attempts))
 	})
@@ -217,10 +222,10 @@ func (s *Store) RecoverOwn(ctx context.Context, worker billing.WorkerID, held []
 				UPDATE scheduled_tasks AS t
 				SET `+releaseAssignments+`
 				WHERE t.status = 'running' AND t.worker_id = $1 AND t.id <> ALL ($2::uuid[])
-				RETURNING t.merchant_id
+				RETURNING `+toldColumns+`
 			), tally AS MATERIALIZED (
 				SELECT merchant_id, count(*) AS landing, 0 AS refused FROM recovered GROUP BY merchant_id
-			)`+landing+`
+			)`+landing+tell+`recovered`+telling+`recovered`+toldAll+`
 			SELECT count(*) FROM recovered`, worker, pq.Array(ids))
 	})
 	if err != nil {

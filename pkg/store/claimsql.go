@@ -168,10 +168,10 @@ WITH pace AS MATERIALIZED (
 		CASE WHEN $3::float8 > 0 THEN floor(1 + (` + tolerance + ` - date_part('epoch', greatest(p.next_at, now()) - now())) / (` + spacing + `)) ELSE 1000000 END,
 		CASE WHEN $4::int > 0 THEN $4::int - p.in_flight ELSE 1000000 END))::bigint`
 
-	// going writes what was decided and returns it. The first row is about the claim itself and has no id: attempt is the number of due
+	// What follows, going in parts, writes what was decided and returns it. The first row is about the claim itself and has no id: attempt is the number of due
 	// tasks seen, released that of tasks parked, lag the seconds until the next task is due, since_sent those until the next lane may go
 	// on, claimed_at the database's time, watermark the one for the next claim.
-	going = `, put_aside AS (
+	goingFirst = `, put_aside AS (
 	UPDATE scheduled_tasks AS t
 	SET held_at = CASE WHEN j.held THEN now() END,
 		parked_at = CASE WHEN j.surplus THEN now() END,
@@ -197,8 +197,11 @@ WITH pace AS MATERIALIZED (
 	WHERE t.id = j.id AND NOT j.held AND NOT j.blocked AND NOT j.surplus
 	RETURNING t.id, t.merchant_id, t.kind, t.target, t.request_method, t.request_path, t.request_body, t.request_version,
 		t.request_hash, t.attempt, t.max_attempts, t.released, t.sent_auth, t.sent_account, t.on_decline, t.declines,
-		j.version, date_part('epoch', now() - j.run_at) AS lag, j.first_sent_at, t.scheduled_for
-)
+		j.version, date_part('epoch', now() - j.run_at) AS lag, j.first_sent_at, t.scheduled_for, t.looks, t.run_at`
+	goingHead = `
+)` + tell + `claimed` + telling + `(
+		SELECT id, merchant_id, kind, target, 'running' AS status, attempt - released - looks AS attempt, run_at FROM claimed
+	) AS claimed` + toldAll + `
 SELECT NULL::uuid AS id, NULL::uuid AS merchant_id, '' AS kind, '' AS target, '' AS request_method, '' AS request_path,
 	'' AS request_body, '' AS request_version, ''::bytea AS request_hash,
 	(SELECT count(*) FROM due)::integer AS attempt, 0 AS max_attempts,
@@ -208,7 +211,8 @@ SELECT NULL::uuid AS id, NULL::uuid AS merchant_id, '' AS kind, '' AS target, ''
 		SELECT date_part('epoch', min(run_at) - now()) FROM scheduled_tasks WHERE status = 'pending' AND run_at > now()) END AS lag,
 	(SELECT date_part('epoch', min(ready_at) - now()) FROM merchant_pace WHERE parked_at IS NOT NULL) AS since_sent,
 	NULL::float8 AS late, now() AS claimed_at,
-	least((SELECT min(run_at) FROM due), now() - interval '2 seconds') AS watermark
+	least((SELECT min(run_at) FROM due), now() - interval '2 seconds') AS watermark`
+	goingTasks = `
 UNION ALL
 SELECT id, merchant_id, kind, target, request_method, request_path, request_body, request_version, request_hash, attempt,
 	max_attempts, released, sent_auth, sent_account, on_decline, declines, version, lag,
@@ -218,14 +222,24 @@ SELECT id, merchant_id, kind, target, request_method, request_path, request_body
 	date_part('epoch', now() - scheduled_for + (SELECT unnoted FROM behind)
 		+ CASE WHEN (SELECT stepped FROM behind)
 			THEN coalesce((SELECT sum(back) FROM clock_steps WHERE high_water >= scheduled_for), '0') ELSE '0' END),
-	NULL, NULL
+	NULL, NULL`
+	goingEnd = `
 FROM claimed`
 
-	// Parameters: the worker, how many, the watermark.
-	claimQuery = dueSince + `$3::timestamptz` + inOrder + judging + unlimited + going
-	// Parameters: the worker, how many, the rate, the concurrency, the watermark.
-	claimLimited = dueSince + `$5::timestamptz` + inOrder + judging + limiting + going
-	claimPassing = dueSince + `$5::timestamptz` + passingOver + inOrder + judging + limiting + going
-	// Parameters: the worker, how many, the rate, the concurrency.
-	claimLanes = dueLanes + judging + fromLanes + going
+	going = goingFirst + goingHead + goingTasks + goingEnd
+	// goingTraced returns a column more: what is stored of the requests that scheduled the tasks.
+	goingTraced = goingFirst + `, t.trace_context` + goingHead + `, NULL::text AS trace_context` + goingTasks + `, trace_context` + goingEnd
 )
+
+// claimQueries are the claims, which end as given: with going or goingTraced.
+func claimQueries(going string) [claimWays]string {
+	return [claimWays]string{
+		// Parameters: the worker, how many, the watermark.
+		claimDue: dueSince + `$3::timestamptz` + inOrder + judging + unlimited + going,
+		// Parameters: the worker, how many, the rate, the concurrency, the watermark.
+		claimWithLimits: dueSince + `$5::timestamptz` + inOrder + judging + limiting + going,
+		claimPassingBy:  dueSince + `$5::timestamptz` + passingOver + inOrder + judging + limiting + going,
+		// Parameters: the worker, how many, the rate, the concurrency.
+		claimFromLanes: dueLanes + judging + fromLanes + going,
+	}
+}

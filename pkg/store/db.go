@@ -39,6 +39,8 @@ type DB struct {
 	sqlx *sqlx.DB
 	url  secret.Text
 	kept []interface{ close() } // in the order in which they are to be closed
+
+	audited func(billing.Action) // nil: nobody counts
 }
 
 // Open prepares a pool; it does not connect. The error never holds the URL, which may hold a password.
@@ -81,10 +83,11 @@ func Open(opts Options) (*DB, error) {
 }
 
 // settings keep plans from depending on statistics and costs. They also end, at the server, what a process holds that was frozen or
-// lost in the middle of a transaction or of an answer: its locks would keep others waiting.
+// lost in the middle of a transaction or of an answer: its locks would keep others waiting. And they write times into documents in
+// UTC, whatever the zone of the database is.
 const settings = `SET enable_bitmapscan = off; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
 	SET jit = off; SET plan_cache_mode = force_generic_plan;
-	SET idle_in_transaction_session_timeout = '5s'; SET tcp_user_timeout = '5s'`
+	SET idle_in_transaction_session_timeout = '5s'; SET tcp_user_timeout = '5s'; SET timezone = 'UTC'`
 
 // steady prepares each new connection so that plans do not depend on statistics: on a table that has never been analyzed
 // the planner would read every due task and sort them to claim a few. Every statement of this package has an index to go by.
@@ -143,11 +146,15 @@ func (db *DB) inTx(ctx context.Context, operation string, fn func(*sqlx.Tx) erro
 		return unconnected(operation, err)
 	}
 	defer func() { _ = tx.Rollback() }() // a no-op after Commit
+	defer noted.forget(tx)
 	if err := fn(tx); err != nil {
 		return translate(operation, err)
 	}
 	if err := tx.Commit(); err != nil {
 		return translate(operation, fmt.Errorf("commit: %w", err))
+	}
+	if db.audited != nil {
+		noted.tell(tx, db.audited)
 	}
 	return nil
 }
@@ -173,15 +180,18 @@ type Store struct {
 	claims [claimWays]*prepared
 	ends   *prepared
 	plain  *prepared // scheduleQuery, for batches
+	events *prepared // readEventsQuery
 	single gatherer
 	marked watermark
 	pacer  pacer
 	alarm  Alarm
 	sealed sealings
+	traced bool // see ReadTraces
 
 	bindUnbound bool // see BindUnbound
 
 	merchants keptMerchants
+	watching  watching
 }
 
 // New returns a Store over db that seals tokens with cipher.
@@ -191,10 +201,19 @@ func New(db *DB, cipher Cipher) *Store {
 	db.kept = append(db.kept, &s.single)
 	s.single.prepared = db.prepare(scheduleQuery, gatherFlights)
 	s.plain, s.ends = db.prepare(scheduleQuery, plainBatches), db.prepare(finishQuery, 1)
-	for way, query := range map[int]string{
-		claimDue: claimQuery, claimWithLimits: claimLimited, claimPassingBy: claimPassing, claimFromLanes: claimLanes,
-	} {
-		s.claims[way] = db.prepare(query, 1)
-	}
+	s.events = db.prepare(readEventsQuery, 1)
+	s.prepareClaims(going)
 	return s
+}
+
+func (s *Store) prepareClaims(end string) {
+	for way, query := range claimQueries(end) {
+		s.claims[way] = s.db.prepare(query, 1)
+	}
+}
+
+// ReadTraces makes claims tell which requests scheduled the tasks, as far as that is stored. It is called before the first claim.
+func (s *Store) ReadTraces() {
+	s.traced = true
+	s.prepareClaims(goingTraced)
 }

@@ -34,7 +34,9 @@ func insertSuccessor(ctx context.Context, tx *sqlx.Tx, of billing.TaskID, next b
 	hash := next.Request.Hash()
 	var scheduled bool
 	err := tx.GetContext(ctx, &scheduled, `SELECT schedule_after_decline($1, $2, $3, $4)`, of, next.ID, hash[:], next.After.Seconds())
-	if err == nil && !scheduled {
+	if err == nil && scheduled {
+		_, err = tx.ExecContext(ctx, tellTask, next.ID)
+	} else if err == nil {
 		err = tx.GetContext(ctx, &scheduled, `SELECT EXISTS (SELECT FROM scheduled_tasks WHERE retry_of = $1)`, of)
 	}
 	if err != nil {

@@ -14,14 +14,16 @@ import (
 
 // The statements whose plans are tested.
 const (
-	ClaimQuery    = claimQuery
-	ClaimLimited  = claimLimited
-	ClaimPassing  = claimPassing
-	ClaimLanes    = claimLanes
 	FinishLimited = finishLimited
 	SettleQuery   = settleQuery
 	FinishQuery   = finishQuery
+	BacklogQuery  = backlogQuery
+
+	ReadEventsQuery = readEventsQuery
 )
+
+// ClaimQueries are the claims without and with what is stored of requests: due tasks, those within limits, passing by lanes, from lanes.
+func ClaimQueries() [2][4]string { return [2][4]string{claimQueries(going), claimQueries(goingTraced)} }
 
 // Sweep makes the next claim begin at the very beginning.
 func (s *Store) Sweep() { s.marked.sweep() }
@@ -46,8 +48,8 @@ var (
 const (
 	OutcomesQuery    = outcomesQuery
 	ListWorkersQuery = listWorkers
-	CancelQuery      = cancelTasks
-	RescheduleQuery  = rescheduleTasks
+	CancelQuery      = cancelTasks + ` SELECT id FROM changed`
+	RescheduleQuery  = rescheduleTasks + ` SELECT id FROM changed`
 )
 
 // SearchQueries are the statements by which a filter's tasks are looked for, with their arguments: by windows, among few, by an id, and

@@ -114,6 +114,31 @@ func (db *DB) KeyUses(ctx context.Context) (uses []KeyUse, err error) {
 	return uses, nil
 }
 
+// TokensByKey counts the stored tokens by the key that sealed them; "" stands for those that name none. Unlike [DB.KeyUses] it needs no
+// right to read tokens.
+func (db *DB) TokensByKey(ctx context.Context) (map[string]int, error) {
+	rows := []struct {
+		ID     string `db:"key_id"`
+		Tokens int    `db:"tokens"`
+	}{}
+	err := db.sqlx.SelectContext(ctx, &rows, `
+		SELECT key_id, sum(tokens)::bigint AS tokens
+		FROM (
+			SELECT coalesce(access_token_key_id, '') AS key_id, count(*) AS tokens FROM merchants WHERE has_access_token GROUP BY 1
+			UNION ALL
+			SELECT coalesce(refresh_token_key_id, ''), count(*) FROM merchants WHERE has_refresh_token GROUP BY 1
+		) AS t
+		GROUP BY key_id`)
+	if err != nil {
+		return nil, translate("count tokens by key", err)
+	}
+	tokens := make(map[string]int, len(rows))
+	for _, row := range rows {
+		tokens[row.ID] = row.Tokens
+	}
+	return tokens, nil
+}
+
 // Sealings returns how often a key has sealed since version 9 of the schema, at most: what was sealed before nobody has counted.
 func (db *DB) Sealings(ctx context.Context, keyID string) (n int64, err error) {
 	err = db.sqlx.GetContext(ctx, &n, `SELECT coalesce(sum(sealings), 0)::bigint FROM encryption_keys WHERE key_id = $1`, keyID)

@@ -44,6 +44,7 @@ FROM judged AS j
 WHERE t.id = j.id AND j.merchant_id IN (SELECT merchant_id FROM chosen) AND (t.status = 'in_doubt') IS TRUE
 RETURNING t.id, t.merchant_id, t.kind, t.target, t.request_method, t.request_path, t.request_body, t.request_version,
 	t.sent_auth, t.sent_account, t.updated_at, t.attempt, t.looks + 1 AS looks, t.on_decline, t.declines,
+	coalesce(t.trace_context, '') AS trace_context,
 	t.first_sent_at - (SELECT unnoted FROM behind)
 		- coalesce((SELECT sum(back) FROM clock_steps WHERE high_water >= t.first_sent_at), '0') AS first_sent_at,
 	t.scheduled_for - (SELECT unnoted FROM behind)
@@ -67,6 +68,7 @@ type doubtRow struct {
 	Looks         int            `db:"looks"`
 	OnDecline     sql.NullString `db:"on_decline"`
 	Declines      int            `db:"declines"`
+	TraceContext  string         `db:"trace_context"`
 }
 
 // ClaimLooks takes up to limit tasks in doubt that are to be looked at now, of as many merchants at most, for worker. Nobody else
@@ -90,6 +92,7 @@ func (s *Store) ClaimLooks(ctx context.Context, worker billing.WorkerID, limit, 
 			Request: billing.Request{Method: row.RequestMethod, Path: row.RequestPath, Body: row.RequestBody, APIVersion: row.Version},
 			Auth:    billing.AuthMode(row.Auth), Account: row.Account, ScheduledFor: row.ScheduledFor.UTC(), FirstSentAt: row.FirstSentAt.UTC(),
 			Worker: worker, StartedAt: row.ClaimedAt.UTC(), Attempt: row.Attempt, Looks: row.Looks, OnDecline: plan, Declines: row.Declines,
+			TraceContext: row.TraceContext,
 		}
 	}
 	return doubts, nil
@@ -157,6 +160,7 @@ func writeLook(ctx context.Context, tx *sqlx.Tx, look billing.LookSettlement) (o
 	doubt := look.Doubt
 	taken := object{}
 	if err := tx.GetContext(ctx, &taken, `
+		WITH looked_at AS (
 		UPDATE scheduled_tasks AS t
 		SET status = $3, updated_at = now(),
 			look_at = CASE WHEN $4::float8 > 0 THEN now() + make_interval(secs => $4::float8) END,
@@ -166,7 +170,10 @@ func writeLook(ctx context.Context, tx *sqlx.Tx, look billing.LookSettlement) (o
 			last_error = CASE WHEN $3 = 'succeeded' THEN NULL WHEN $3 = 'failed' THEN nullif($7, '')::jsonb ELSE t.last_error END,
 			finished_at = CASE WHEN $3 IN ('succeeded', 'failed') THEN now() END
 		WHERE t.id = $1 AND t.attempt = $2 AND (t.status = 'in_doubt') IS TRUE
-		RETURNING t.merchant_id, t.target`,
+		RETURNING `+toldColumns+`
+		), changed AS (SELECT id, merchant_id, kind, target, status, attempt, run_at FROM looked_at WHERE status <> 'in_doubt')`+
+		tell+`changed`+telling+`changed`+toldAll+`
+		SELECT merchant_id, target FROM looked_at`,
 		doubt.ID, doubt.Attempt, look.Status, look.NextIn.Seconds(), look.Void, result, errorText); err != nil {
 		return object{}, err
 	}

@@ -36,19 +36,27 @@ type newArrays struct {
 	ids, merchants, kinds, targets, params, metadata, plans *array
 	methods, paths, bodies, versions, hashes                *array
 	times, spreads, maxAttempts, keys, prints, creators     *array
+	traces                                                  *array // of none, unless one of the requests is followed
 }
 
 // newArgs returns the parameters of [scheduleQuery] for n tasks, the i-th of which is at(i). batch says that they came together,
 // which decides how their run_at is moved.
 func newArgs(n int, batch bool, at func(int) *billing.NewTask) ([]any, error) {
-	const paramsSize, pathSize, bodySize, creatorSize = 256, 32, 320, 88 // of an ordinary task
+	const paramsSize, pathSize, bodySize, creatorSize, traceSize = 256, 32, 320, 88, 55 // of an ordinary task
 	text := func(size int) *array { return newArray(oid.T_text, n, size) }
+	traced := 0 // or n
+	for i := range n {
+		if at(i).TraceContext != "" {
+			traced = n
+			break
+		}
+	}
 	c := newArrays{
 		ids: newArray(oid.T_uuid, n, 16), merchants: newArray(oid.T_uuid, n, 16), kinds: text(24), targets: text(0),
 		params: text(paramsSize), metadata: text(2), plans: text(0), methods: text(4), paths: text(pathSize), bodies: text(bodySize),
 		versions: text(10), hashes: newArray(oid.T_bytea, n, 32), times: newArray(oid.T_timestamptz, n, 8),
 		spreads: newArray(oid.T_int4, n, 4), maxAttempts: newArray(oid.T_int4, n, 4), keys: text(32),
-		prints: newArray(oid.T_bytea, n, 32), creators: text(creatorSize),
+		prints: newArray(oid.T_bytea, n, 32), creators: text(creatorSize), traces: newArray(oid.T_text, traced, traceSize),
 	}
 	for i := range n {
 		task := at(i)
@@ -59,8 +67,11 @@ func newArgs(n int, batch bool, at func(int) *billing.NewTask) ([]any, error) {
 		if err := errors.Join(c.add(task), c.spreads.addInt(int(spread/time.Microsecond))); err != nil {
 			return nil, fmt.Errorf("encode a task: %w", err)
 		}
+		if traced > 0 {
+			c.traces.addText(task.TraceContext)
+		}
 	}
-	args := make([]any, 0, 20)
+	args := make([]any, 0, 21)
 	for _, column := range []*array{
 		c.ids, c.merchants, c.kinds, c.targets, c.params, c.metadata, c.plans, c.methods, c.paths, c.bodies, c.versions, c.hashes,
 		c.times, c.spreads, c.maxAttempts, c.keys, c.prints,
@@ -79,7 +90,7 @@ func newArgs(n int, batch bool, at func(int) *billing.NewTask) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode merchants: %w", err)
 	}
-	return append(args, batch, distinct, c.creators.text), nil
+	return append(args, batch, distinct, c.creators.text, c.traces.text), nil
 }
 
 func (c *newArrays) add(task *billing.NewTask) error {

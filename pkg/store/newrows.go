@@ -20,7 +20,7 @@ type newRows struct {
 	hashes                                                    [][]byte
 	runAts, scheduledFors                                     []time.Time
 	maxAttempts, declines                                     []int64
-	intents, plans, creators                                  []string
+	intents, plans, creators, traces                          []string
 }
 
 func (c *newRows) add(task billing.NewTask, created billing.Task) error {
@@ -52,6 +52,7 @@ func (c *newRows) add(task billing.NewTask, created billing.Task) error {
 	c.plans = append(c.plans, plan)
 	c.declines = append(c.declines, int64(task.Declines))
 	c.creators = append(c.creators, task.CreatedBy)
+	c.traces = append(c.traces, task.TraceContext)
 	return nil
 }
 
@@ -98,6 +99,6 @@ func (c *newRows) args() []any {
 		pq.Array(c.ids), pq.Array(c.merchants), pq.Array(c.kinds), pq.Array(c.targets), pq.Array(c.params), pq.Array(c.metadata),
 		pq.Array(c.retries), pq.Array(c.methods), pq.Array(c.paths), pq.Array(c.bodies), pq.Array(c.versions), pq.Array(c.hashes),
 		pq.Array(timestamps(c.runAts)), pq.Array(timestamps(c.scheduledFors)), pq.Array(c.maxAttempts),
-		pq.Array(c.intents), pq.Array(c.plans), pq.Array(c.declines), pq.Array(c.creators),
+		pq.Array(c.intents), pq.Array(c.plans), pq.Array(c.declines), pq.Array(c.creators), pq.Array(c.traces),
 	}
 }

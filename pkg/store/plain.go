@@ -19,7 +19,7 @@ const plainBatches = 2
 // neither fails for the others nor writes anything for them; [createTasks] finds out what is the matter with each.
 //
 // The arrays are unnested in the list of what is selected, where the rows come one by one: in FROM each array would first become a
-// table of its own, and all of them together another.
+// table of its own, and all of them together another. Where no request is followed, the last array is empty, which is NULL for all.
 //
 // Keys are taken in one order by everybody, so that two statements cannot deadlock; a key that somebody else is about to take is
 // waited for only briefly, because others may be waiting for this statement.
@@ -42,22 +42,24 @@ connected AS MATERIALIZED (
 	ON CONFLICT (key) DO NOTHING RETURNING task_id
 ), made AS (
 	INSERT INTO scheduled_tasks (id, merchant_id, kind, target, params, metadata, on_decline,
-		request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts, created_by)
+		request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts, created_by,
+		trace_context)
 	SELECT id, merchant_id, kind, target, params::jsonb, metadata::jsonb, nullif(on_decline, '')::jsonb,
 		request_method, request_path, request_body, request_version, request_hash,
 		greatest(at, now()) + CASE WHEN $18 OR at > now() THEN spread * interval '1 microsecond' ELSE interval '0' END,
-		CASE WHEN at = '-infinity' THEN now() ELSE at END, max_attempts, nullif(created_by, '')
+		CASE WHEN at = '-infinity' THEN now() ELSE at END, max_attempts, nullif(created_by, ''), nullif(trace_context, '')
 	FROM (
 		SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS merchant_id, unnest($3::text[]) AS kind, unnest($4::text[]) AS target,
 			unnest($5::text[]) AS params, unnest($6::text[]) AS metadata, unnest($7::text[]) AS on_decline, unnest($8::text[]) AS request_method,
 			unnest($9::text[]) AS request_path, unnest($10::text[]) AS request_body, unnest($11::text[]) AS request_version,
 			unnest($12::bytea[]) AS request_hash, unnest($13::timestamptz[]) AS at, unnest($14::int[]) AS spread,
-			unnest($15::int[]) AS max_attempts, unnest($16::text[]) AS key, unnest($20::text[]) AS created_by
+			unnest($15::int[]) AS max_attempts, unnest($16::text[]) AS key, unnest($20::text[]) AS created_by,
+			unnest($21::text[]) AS trace_context
 	) AS n
 	WHERE ` + isSchedulable + `
 		AND (key = '' OR id IN (SELECT task_id FROM keyed))
-	RETURNING id
-)
+	RETURNING id, merchant_id, kind, target, scheduled_for
+)` + tellCreated + `
 SELECT now(), count(*), CASE WHEN count(*) < cardinality($1::uuid[]) THEN array_agg(id)::text[] END FROM made`
 
 // isSchedulable says in [scheduleQuery] that nothing is the matter with a task, its key left aside.

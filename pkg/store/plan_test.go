@@ -97,16 +97,23 @@ func TestPlans(t *testing.T) {
 	check := func(t *testing.T) {
 		t.Helper()
 		worker := "'" + storetest.NewID(t) + "'"
-		checkClaimPlan(t, explainPrepared(t, db, store.ClaimQuery, worker+", 100, now()"))
-		checkClaimPlan(t, explainPrepared(t, db, store.ClaimLimited, worker+", 100, 20, 10, now()"))
-		checkClaimPlan(t, explainPrepared(t, db, store.ClaimPassing, worker+", 100, 20, 10, now()"))
-		checkLanesPlan(t, explainPrepared(t, db, store.ClaimLanes, worker+", 100, 20, 10"))
+		for _, claim := range store.ClaimQueries() {
+			checkClaimPlan(t, explainPrepared(t, db, claim[0], worker+", 100, now()"))
+			checkClaimPlan(t, explainPrepared(t, db, claim[1], worker+", 100, 20, 10, now()"))
+			checkClaimPlan(t, explainPrepared(t, db, claim[2], worker+", 100, 20, 10, now()"))
+			checkLanesPlan(t, explainPrepared(t, db, claim[3], worker+", 100, 20, 10"))
+		}
 		checkSettlePlan(t, db)
 		checkTakeOverAndListPlans(t, db)
 		checkFindPlans(t, db)
-		explainPrepared(t, db, store.ScheduleQuery, strings.Repeat("'{}', ", 17)+"true, '{}', '{}'").walk(func(p plan) {
+		explainPrepared(t, db, store.ScheduleQuery, strings.Repeat("'{}', ", 17)+"true, '{}', '{}', '{}'").walk(func(p plan) {
 			if p.Relation == "merchants" && p.Index != "merchants_pkey" {
 				t.Errorf("merchants are read by %s %s", p.Type, p.Index)
+			}
+		})
+		explainPrepared(t, db, store.ReadEventsQuery, "'0123456789ab', '7:7:', NULL, 500").walk(func(p plan) {
+			if p.Relation == "task_events" && p.Index != "task_events_xact" {
+				t.Errorf("events are read by %s %s", p.Type, p.Index)
 			}
 		})
 	}

@@ -122,6 +122,13 @@ func TestEachRoleIsRefused(t *testing.T) {
 		`DELETE FROM audit_log`:                                      append([]store.Role{store.RoleMigrate}, everybody...),
 		`TRUNCATE audit_log`:                                         append([]store.Role{store.RoleMigrate}, everybody...),
 		`DELETE FROM goose_db_version`:                               everybody,
+		// What is told to whoever watches: nobody can say when it was, or change what was said.
+		`INSERT INTO event_watch (epoch, until, most) VALUES ('a', now(), 1)`: {store.RoleWorker, store.RoleRead, store.RoleRotate},
+		`UPDATE event_watch SET epoch = 'b'`:                                  everybody,
+		`INSERT INTO task_events (at, tasks, kept, ids, merchant_ids, kinds, targets, statuses, attempts, run_ats) SELECT now(), 0, 0, '{}', '{}', '{}', '{}', '{}', '{}', '{}'`: everybody,
+		`UPDATE task_events SET statuses = '{}'`: everybody,
+		`DELETE FROM task_events`:                {store.RoleRead, store.RoleRotate},
+		`SELECT ids FROM task_events`:            {store.RoleRotate},
 		// Who is signed in: the api alone, and nobody for longer than was said at first.
 		`SELECT token_hash FROM console_sessions`:                                                   {store.RoleWorker, store.RoleRead, store.RoleRotate},
 		`SELECT admin_check FROM console_sessions`:                                                  {store.RoleWorker, store.RoleRead, store.RoleRotate},
@@ -311,7 +318,8 @@ func TestLetIn(t *testing.T) {
 // after the migration as before.
 func TestWhoMayScheduleMayScheduleWhatFollows(t *testing.T) {
 	t.Parallel()
-	_, provider, raw := migratedTo(t, 10) // the next one makes the function
+	const before = 10 // workers have scheduled by a function since
+	_, provider, raw := migratedTo(t, before)
 	suffix := strings.ReplaceAll(storetest.NewID(t), "-", "_")
 	services, reader := "Services "+suffix, "reader_"+suffix
 	for _, role := range []string{services, reader} {
@@ -343,6 +351,10 @@ func TestWhoMayScheduleMayScheduleWhatFollows(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = db.Close() }()
+		_, err = store.New(db, nil).Claim(t.Context(), billing.WorkerID(storetest.NewID(t)), 1) // which writes events
+		if may && err != nil {
+			t.Errorf("%s cannot claim: %v", role, err)
+		}
 		err = db.RequireSuccession(t.Context())
 		if may && err != nil || !may && (billing.CodeOf(err) != billing.CodeUnavailable || !strings.Contains(err.Error(), "GRANT EXECUTE")) {
 			t.Errorf("%s: %v", role, err)

@@ -233,22 +233,25 @@ func insertTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, crea
 	}
 	inserted := []billing.TaskID{}
 	err := tx.SelectContext(ctx, &inserted, `
+		WITH made AS (
 		INSERT INTO scheduled_tasks (id, merchant_id, kind, target, params, metadata, retry_of, intent, on_decline, declines,
 			request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts,
-			created_by)
+			created_by, trace_context)
 		SELECT id, merchant_id, kind, target, params::jsonb, metadata::jsonb, nullif(retry_of, '')::uuid, intent,
 			nullif(on_decline, '')::jsonb, declines,
 			request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts,
-			nullif(created_by, '')
+			nullif(created_by, ''), nullif(trace_context, '')
 		FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
 			$8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::timestamptz[], $14::timestamptz[], $15::int[],
-			$16::text[], $17::text[], $18::int[], $19::text[])
+			$16::text[], $17::text[], $18::int[], $19::text[], $20::text[])
 			AS new (id, merchant_id, kind, target, params, metadata, retry_of,
 				request_method, request_path, request_body, request_version, request_hash, run_at, scheduled_for, max_attempts,
-				intent, on_decline, declines, created_by)
+				intent, on_decline, declines, created_by, trace_context)
 		ORDER BY intent, id -- intents in one order by everybody, so that two batches cannot deadlock
 		ON CONFLICT (merchant_id, intent) WHERE intent <> '' AND status NOT IN ('failed', 'canceled') DO NOTHING
-		RETURNING id`, columns.args()...)
+		RETURNING id, merchant_id, kind, target, scheduled_for
+		)`+tellCreated+`
+		SELECT id FROM made`, columns.args()...)
 	if err != nil {
 		return err
 	}

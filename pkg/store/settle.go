@@ -40,7 +40,8 @@ WITH decided AS MATERIALIZED (
 		updated_at = now()
 	FROM decided AS d
 	WHERE t.id = d.id AND t.worker_id = d.worker_id AND t.attempt = d.attempt AND (t.status = 'running') IS TRUE
-	RETURNING t.id, t.attempt, t.merchant_id, t.target, t.finished_at IS NOT NULL OR t.first_sent_at IS NULL AS free, d.reason
+	RETURNING t.id, t.attempt, t.released, t.looks, t.merchant_id, t.kind, t.target, t.status, t.run_at,
+		t.finished_at IS NOT NULL OR t.first_sent_at IS NULL AS free, d.reason
 ), noted AS (
 	INSERT INTO task_attempts (task_id, attempt, worker_id, started_at, outcome, reason, replayed, request_id, error)
 	SELECT d.id, d.attempt, d.worker_id, d.claimed_at, d.outcome, d.reason, d.replayed, d.request_id, nullif(d.error, '')::jsonb
@@ -56,7 +57,9 @@ WITH decided AS MATERIALIZED (
 	RETURNING t.id
 ), tally AS MATERIALIZED (
 	SELECT merchant_id, count(*) AS landing, count(*) FILTER (WHERE reason = 'rate_limited') AS refused FROM settled GROUP BY merchant_id
-)` + landing + `
+)` + landing + tell + `settled` + telling + `(
+		SELECT id, merchant_id, kind, target, status, attempt - released - looks AS attempt, run_at FROM settled
+	) AS settled` + toldAll + `
 SELECT id, (SELECT count(*) FROM freed) + (SELECT count(*) FROM landed WHERE lane) AS freed FROM settled`
 
 // finishQuery writes the ends of tasks that their rows can tell whole: one row each, nothing appended. It is what nearly every task
@@ -79,7 +82,7 @@ WITH settled AS (
 	FROM unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
 		AS d (id, attempt, status, result, error, outcome, reason)
 	WHERE t.id = d.id AND t.worker_id = $1 AND t.attempt = d.attempt AND (t.status = 'running') IS TRUE
-	RETURNING t.id, t.merchant_id, t.target
+	RETURNING ` + toldColumns + `
 ), next AS MATERIALIZED (
 	SELECT waiting.id
 	FROM settled AS s CROSS JOIN LATERAL (` + firstWaiting + `) AS waiting
@@ -89,7 +92,7 @@ WITH settled AS (
 	FROM next
 	WHERE t.id = next.id AND (t.waiting_since IS NOT NULL) IS TRUE
 	RETURNING t.id
-)`
+)` + tell + `settled` + telling + `settled` + toldAll
 
 // Settle writes what workers decided about their claims, with the attempts. It returns the tasks that it changed;
 // any other is no longer the worker's, and nothing was written for it. Settling again after an error is safe. A decline that

@@ -24,6 +24,11 @@ const taskColumns = ownColumns + `,
 	(SELECT json_build_object('outcome', d.outcome, 'note', d.note, 'request_id', d.request_id, 'resolved_at', d.resolved_at)
 		FROM task_resolutions AS d WHERE d.task_id = scheduled_tasks.id) AS resolution`
 
+// changedColumns are the columns of a part of a statement that has returned taskColumns.
+const changedColumns = `id, merchant_id, kind, target, params, metadata, status, run_at, scheduled_for, attempt, released, looks, max_attempts,
+	retry_of, intent, on_decline, declines, first_sent_at, result, last_error, waiting_since, look_at, created_at, updated_at, finished_at,
+	retried_by, resolution`
+
 type taskRow struct {
 	ID           string         `db:"id"`
 	MerchantID   string         `db:"merchant_id"`
@@ -85,6 +90,7 @@ func (row taskRow) task() (billing.Task, error) {
 		if err := json.Unmarshal([]byte(row.Resolution.String), &task.Resolution); err != nil {
 			return billing.Task{}, fmt.Errorf("read the resolution of task %s: %w", row.ID, err)
 		}
+		task.Resolution = task.Resolution.UTC()
 	}
 	var err error
 	if task.OnDecline, err = readDunning(row.OnDecline); err != nil {

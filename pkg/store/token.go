@@ -33,6 +33,9 @@ type Alarm interface {
 	SealingsCounted(ctx context.Context, keyID string, sealings int64)
 	// TokenOpenedUnbound: a stored token was opened that is bound to no place.
 	TokenOpenedUnbound()
+	// TokenSealed and TokenOpened: that was tried with the key, "" where the row names none. ok says whether it went well.
+	TokenSealed(keyID string, ok bool)
+	TokenOpened(keyID string, ok bool)
 }
 
 // SetAlarm tells the store whom to alarm. It is called before anything else.
@@ -92,6 +95,10 @@ func (s *Store) seal(ctx context.Context, id billing.MerchantID, column string, 
 		return sealedToken{}, err
 	}
 	sealed, err := s.cipher.Seal(tokenAt(id, column), token)
+	if s.alarm != nil {
+		keyID, _ := s.cipher.SealingKey()
+		s.alarm.TokenSealed(keyID, err == nil)
+	}
 	if err != nil {
 		return sealedToken{}, fmt.Errorf("seal a token: %w", err)
 	}
@@ -133,6 +140,9 @@ func (s *Store) open(ctx context.Context, row merchantRow) (billing.Merchant, er
 		{refreshToken, tokenOf(row.RefreshToken, row.RefreshKeyID, row.RefreshBinding), &merchant.RefreshToken},
 	} {
 		text, err := s.openToken(merchant.ID, field.column, field.token, false) // the cipher demands it where it is to be
+		if s.alarm != nil && field.token.Sealed != nil {
+			s.alarm.TokenOpened(field.token.KeyID, err == nil)
+		}
 		if err != nil {
 			if s.alarm != nil {
 				s.alarm.TokenRefused(ctx, refused(merchant.ID, field.column, field.token, err))

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -20,6 +21,20 @@ type listener struct {
 	refused  []store.RefusedToken
 	sealings []int64
 	unbound  int
+	keys     map[string]int // operations, by what was done, the key and whether it went well
+}
+
+func (l *listener) TokenSealed(keyID string, ok bool) { l.count("sealed", keyID, ok) }
+
+func (l *listener) TokenOpened(keyID string, ok bool) { l.count("opened", keyID, ok) }
+
+func (l *listener) count(what, keyID string, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keys == nil {
+		l.keys = map[string]int{}
+	}
+	l.keys[fmt.Sprintln(what, keyID, ok)]++
 }
 
 func (l *listener) TokenOpenedUnbound() {
@@ -238,4 +253,30 @@ func TestSealingsAreCounted(t *testing.T) {
 	third, _, _ := holding(t, db, key)
 	_, err = third.CreateMerchant(ctx, newMerchant(t, "acct_none"))
 	wantCode(t, err, billing.CodeInternal)
+}
+
+// TestEveryUseOfAKeyIsTold: by which key a token was sealed and opened, and whether that went well.
+func TestEveryUseOfAKeyIsTold(t *testing.T) {
+	t.Parallel()
+	ctx, db, second := t.Context(), storetest.Open(t), newKey(t)
+	victim, fine := db.Merchant(t), db.Merchant(t)
+	s, _, l := holding(t, db, second, db.Key)
+	token := secret.New("sk_test_new_token")
+	if _, err := s.UpdateMerchant(ctx, fine.ID, billing.MerchantChange{AccessToken: &token}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.GetMerchant(ctx, fine.ID); err != nil {
+		t.Fatal(err)
+	}
+	db.SQL.MustExec(`UPDATE merchants SET access_token = refresh_token WHERE id = $1`, victim.ID)
+	if _, err := s.GetMerchant(ctx, victim.ID); err == nil {
+		t.Fatal("a moved token is opened")
+	}
+	want := map[string]int{
+		fmt.Sprintln("sealed", second.ID(), true): 1, fmt.Sprintln("opened", second.ID(), true): 1, // the access token
+		fmt.Sprintln("opened", db.Key.ID(), true): 1, fmt.Sprintln("opened", db.Key.ID(), false): 1, // a refresh token, a moved one
+	}
+	if diff := cmp.Diff(want, l.keys); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }

@@ -194,35 +194,15 @@ WITH orphans AS MATERIALIZED (
 			'message', $2::text, 'request_id', '')
 	FROM orphans AS o
 	WHERE t.id = o.id AND t.worker_id = o.worker_id AND t.attempt = o.attempt AND (t.status = 'running') IS TRUE
-	RETURNING t.id, t.merchant_id, t.kind, t.status, o.attempt, o.worker_id, o.claimed_at, t.last_error
+	RETURNING t.id, t.merchant_id, t.kind, t.target, t.status, t.run_at, t.released, t.looks, o.attempt, o.worker_id, o.claimed_at, t.last_error
 ), noted AS (
 	INSERT INTO task_attempts (task_id, attempt, worker_id, started_at, outcome, reason, error)
 	SELECT id, attempt, worker_id, claimed_at, 'unknown', 'worker_lost', last_error FROM given_back
 ), tally AS MATERIALIZED (
 	SELECT merchant_id, count(*) AS landing, 0 AS refused FROM given_back GROUP BY merchant_id
-)` + landing + `
+)` + landing + tell + `given_back` + telling + `(
+		SELECT id, merchant_id, kind, target, status, attempt - released - looks AS attempt, run_at FROM given_back
+	) AS given_back` + toldAll + `
 SELECT id, merchant_id, kind, attempt, worker_id, status = 'in_doubt' AS in_doubt FROM given_back`
 
 const workerLost = "the worker that was sending it fell silent"
-
-// QueueDepth says how the queue stands, for gauges.
-type QueueDepth struct {
-	OldestDue time.Duration `db:"-"` // how long the oldest due task has waited; 0 when none is due
-	InDoubt   int           `db:"in_doubt"`
-}
-
-// Depth measures the queue. Its counts stop at 10,000: a gauge must not cost a table scan.
-func (s *Store) Depth(ctx context.Context) (QueueDepth, error) {
-	row := struct {
-		QueueDepth
-		Oldest float64 `db:"oldest"`
-	}{}
-	err := s.db.sqlx.GetContext(ctx, &row, `
-		SELECT coalesce(extract(epoch FROM now() - (SELECT min(run_at) FROM scheduled_tasks WHERE status = 'pending')), 0) AS oldest,
-			(SELECT count(*) FROM (SELECT 1 FROM scheduled_tasks WHERE status = 'in_doubt' LIMIT 10000) AS doubted) AS in_doubt`)
-	if err != nil {
-		return QueueDepth{}, translate("measure the queue", err)
-	}
-	row.OldestDue = max(seconds(row.Oldest), 0)
-	return row.QueueDepth, nil
-}

@@ -66,7 +66,30 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	if got := testing.AllocsPerRun(100, func() {
 		metrics.Started(time.Second)
 		metrics.AttemptDone(billing.InvoicePay, billing.OutcomeSucceeded, billing.ReasonDone, time.Second)
+		metrics.TaskSettled(billing.InvoicePay, billing.Succeeded, billing.ReasonDone, time.Second)
+		metrics.CallDone("invoice.pay", 200, false, time.Second)
 	}); got > 0 {
 		t.Errorf("%v allocations", got)
+	}
+}
+
+// BenchmarkCounting counts what the metrics cost a task that succeeds at once.
+func BenchmarkCounting(b *testing.B) {
+	metrics := telemetry.NewWorkerMetrics(prometheus.NewRegistry())
+	for name, count := range map[string]func(){
+		"AttemptDone": func() {
+			metrics.AttemptDone(billing.InvoicePay, billing.OutcomeSucceeded, billing.ReasonDone, 40*time.Millisecond)
+		},
+		"TaskSettled": func() {
+			metrics.TaskSettled(billing.InvoicePay, billing.Succeeded, billing.ReasonDone, 90*time.Millisecond)
+		},
+		"CallDone": func() { metrics.CallDone("invoice.pay", 200, false, 40*time.Millisecond) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				count()
+			}
+		})
 	}
 }

@@ -101,12 +101,13 @@ func TestOpsServer(t *testing.T) {
 	worker := telemetry.NewWorkerMetrics(registry)
 	api := telemetry.NewAPIMetrics(registry)
 	var depth atomic.Bool
-	telemetry.RegisterQueue(registry, func(context.Context) (time.Duration, int, error) {
+	telemetry.RegisterQueue(registry, func(context.Context) (telemetry.Queue, error) {
 		if !depth.Load() {
-			return 0, 0, errors.New("no database")
+			return telemetry.Queue{}, errors.New("no database")
 		}
-		return 3 * time.Second, 2, nil
+		return telemetry.Queue{OldestDue: 3 * time.Second, Pending: 9, Due: 4, Running: 7, InDoubt: 2}, nil
 	})
+	telemetry.RegisterTokens(registry, func(context.Context) (map[string]int, error) { return map[string]int{"": 1, "abc": 5}, nil })
 	telemetry.RegisterHistory(registry, func(context.Context) (time.Duration, error) { return 90 * time.Second, nil })
 	o := startOps(t, registry)
 
@@ -148,6 +149,7 @@ func TestOpsServer(t *testing.T) {
 		`billonce_task_attempts_total{kind="invoice.pay",outcome="succeeded",reason="done"} 1`, "billonce_worker_slots 7",
 		"billonce_tasks_claimed_total 3", "billonce_settlements_discarded_total 1", "billonce_tasks_taken_over_total 4",
 		"billonce_archived_tasks_total 6", "billonce_oldest_finished_task_age_seconds 90",
+		`billonce_encryption_key_tokens{key_id="abc"} 5`, `billonce_encryption_key_tokens{key_id="none"} 1`,
 		`billonce_http_requests_total{code="201",method="POST",route="/v1/tasks"} 1`, `billonce_tasks_scheduled_total{kind="invoice.pay"} 5`,
 	} {
 		if !strings.Contains(body, line+"\n") {
@@ -158,8 +160,11 @@ func TestOpsServer(t *testing.T) {
 		t.Error("a gauge that could not be read is shown")
 	}
 	depth.Store(true)
-	if _, body = o.get(t, "/metrics"); !strings.Contains(body, "billonce_tasks_in_doubt 2\n") || !strings.Contains(body, "billonce_oldest_due_task_age_seconds 3\n") {
-		t.Error("metrics lack the queue")
+	_, body = o.get(t, "/metrics")
+	for _, line := range []string{"oldest_due_task_age_seconds 3", "tasks_pending 9", "tasks_due 4", "tasks_running 7", "tasks_in_doubt 2"} {
+		if !strings.Contains(body, "billonce_"+line+"\n") {
+			t.Errorf("metrics lack %s", line)
+		}
 	}
 	if status, _ := o.get(t, "/debug/pprof/"); status != 200 {
 		t.Errorf("pprof: %d", status)

@@ -1,18 +1,22 @@
 package worker
 
 import (
+	"context"
 	"math/rand/v2"
 	"time"
 
 	"billonce/pkg/billing"
 )
 
-// verdict is a settlement with what its log line says besides.
+// verdict is a settlement with what its log line and its metrics say besides.
 type verdict struct {
 	billing.Settlement
 	merchant billing.MerchantID
 	kind     billing.Kind
+	target   string
 	took     time.Duration
+	due      time.Time       // the moment for which the task was scheduled, by this process's clock; zero unless the attempt may end it
+	within   context.Context // of the attempt; nil unless it is followed
 }
 
 // decide turns what an attempt learned into what becomes of the task.
@@ -23,7 +27,7 @@ func (w *Worker) decide(claim *billing.Claim, answer billing.Answer, took time.D
 	v := verdict{Settlement: billing.Settlement{
 		ID: claim.ID, Worker: claim.Worker, Attempt: claim.Attempt, ClaimedAt: claim.ClaimedAt, Answer: answer,
 		Status: statusAfter(claim, answer), Unsent: answer.Outcome == billing.OutcomeNotSent,
-	}, merchant: claim.MerchantID, kind: claim.Kind, took: took}
+	}, merchant: claim.MerchantID, kind: claim.Kind, target: claim.Target, took: took}
 	switch v.Status { //nolint:exhaustive // the others end the task
 	case billing.Pending:
 		v.Delay = w.conf.Backoff.Next(claim.Attempt-claim.Released, rand.Float64()) //nolint:gosec // spreading load needs no secrecy

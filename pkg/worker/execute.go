@@ -40,7 +40,7 @@ func (w *Worker) isClear(ctx context.Context, held *holding, merchant *billing.M
 		return false
 	}
 	if merchant.Auth() != claim.Auth || merchant.StripeConnectID != claim.Account {
-		w.standInDoubtOrGiveBack(claim, billing.ReasonCredentialChanged)
+		w.standInDoubtOrGiveBack(held, billing.ReasonCredentialChanged)
 		return false
 	}
 	if w.isOverdue(held, time.Now()) && !w.lookFirst(ctx, held, credentialOf(held, merchant)) {
@@ -48,7 +48,7 @@ func (w *Worker) isClear(ctx context.Context, held *holding, merchant *billing.M
 	}
 	now := time.Now()
 	if !w.maySend(held, now) {
-		w.standInDoubtOrGiveBack(claim, billing.ReasonWindowClosed)
+		w.standInDoubtOrGiveBack(held, billing.ReasonWindowClosed)
 		return false
 	}
 	if !w.lease.trusts(claim.Worker, now) {
@@ -69,7 +69,8 @@ func (w *Worker) finish(ctx context.Context, held *holding, answer billing.Answe
 		w.refused(ctx, held.MerchantID, held.Auth, answer.Error)
 	}
 	v := w.decide(&held.Claim, answer, took)
-	w.settler.settle(&v)
+	v.due = held.since.Add(held.ScheduledFor.Sub(held.ClaimedAt))
+	w.settle(held, &v)
 }
 
 // maySend reports whether Stripe certainly still knows the task's key, or has never heard of it. The claim itself grows old too:
@@ -98,14 +99,14 @@ func (w *Worker) notePanic(ctx context.Context, id billing.TaskID, r any) {
 
 // standInDoubtOrGiveBack ends a claim that must not be sent. If an earlier attempt may have reached Stripe, nobody can
 // settle the task but by looking there; otherwise the next claim begins afresh.
-func (w *Worker) standInDoubtOrGiveBack(claim *billing.Claim, reason billing.Reason) {
-	if !claim.Resend {
-		w.giveBack(*claim)
+func (w *Worker) standInDoubtOrGiveBack(held *holding, reason billing.Reason) {
+	if !held.Resend {
+		w.giveBack(held.Claim)
 		return
 	}
-	w.deps.Metrics.AttemptDone(claim.Kind, billing.OutcomeUnknown, reason, 0)
-	v := w.decide(claim, billing.Answer{Outcome: billing.OutcomeUnknown, Reason: reason, Final: true}, 0)
-	w.settler.settle(&v)
+	w.deps.Metrics.AttemptDone(held.Kind, billing.OutcomeUnknown, reason, 0)
+	v := w.decide(&held.Claim, billing.Answer{Outcome: billing.OutcomeUnknown, Reason: reason, Final: true}, 0)
+	w.settle(held, &v)
 }
 
 // giveBack returns claims that were not sent. If the database does not answer for a while, they are forgotten here, and the

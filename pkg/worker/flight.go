@@ -11,7 +11,8 @@ import (
 // since then than by the database's clock since the claim.
 type holding struct {
 	billing.Claim
-	since time.Time
+	since    time.Time
+	followed *followed // nil unless there is a Tracer
 }
 
 // ageAt is how long ago the claim was asked for. The monotonic clock stands still while a machine is suspended, and the wall clock

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -122,8 +123,21 @@ func (q *queue) GetMerchants(ctx context.Context, wanted map[billing.MerchantID]
 	return q.Store.GetMerchants(ctx, wanted)
 }
 
-// quiet counts nothing.
-type quiet struct{ lost, takenOver, archived atomic.Int64 }
+// quiet counts what tests ask for.
+type quiet struct {
+	lost, takenOver, archived atomic.Int64
+
+	mu      sync.Mutex
+	settled []ended
+}
+
+// ended is what was counted of one task.
+type ended struct {
+	kind   billing.Kind
+	status billing.Status
+	reason billing.Reason
+	age    time.Duration
+}
 
 func (*quiet) Slots(int)                                                                {}
 func (*quiet) Busy(int)                                                                 {}
@@ -131,6 +145,24 @@ func (*quiet) Claimed(int, time.Duration)                                       
 func (*quiet) Started(time.Duration)                                                    {}
 func (*quiet) AttemptDone(billing.Kind, billing.Outcome, billing.Reason, time.Duration) {}
 func (q *quiet) Settled(_, lost int, _ time.Duration)                                   { q.lost.Add(int64(lost)) }
+
+func (*quiet) ClaimFailed()     {}
+func (*quiet) SettleFailed()    {}
+func (*quiet) HeartbeatFailed() {}
+func (*quiet) LeaseLost()       {}
+
+func (q *quiet) TaskSettled(kind billing.Kind, status billing.Status, reason billing.Reason, age time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.settled = append(q.settled, ended{kind, status, reason, age})
+}
+
+// seen returns what was counted of tasks that came to a status.
+func (q *quiet) seen(status billing.Status) []ended {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(q.settled), func(e ended) bool { return e.status != status })
+}
 
 func (q *quiet) TakenOver(n int) { q.takenOver.Add(int64(n)) }
 func (q *quiet) Archived(n int)  { q.archived.Add(int64(n)) }
@@ -140,6 +172,7 @@ type rig struct {
 	queue   *queue
 	gateway *gateway
 	metrics *quiet
+	tracer  *tracer // nil: none
 	archive worker.Archive
 	conf    worker.Config
 	log     lines
@@ -187,12 +220,16 @@ func newRig(t *testing.T) *rig {
 // start runs a worker; stop ends it and returns what Run returned.
 func (r *rig) start(t *testing.T) (stop func() error) {
 	t.Helper()
-	w := worker.New(worker.Deps{
+	deps := worker.Deps{
 		Registry: r.queue, Queue: r.queue, Caretaker: r.queue, Merchants: r.queue, Doubts: r.queue, Archive: r.archive, Gateway: r.gateway, Metrics: r.metrics,
 		Log:       slog.New(slog.NewJSONHandler(&r.log, nil)),
 		NewID:     func() (billing.WorkerID, error) { return billing.WorkerID(storetest.NewID(t)), nil },
 		NewTaskID: func() (billing.TaskID, error) { return billing.TaskID(storetest.NewID(t)), nil },
-	}, r.conf)
+	}
+	if r.tracer != nil {
+		deps.Tracer = r.tracer
+	}
+	w := worker.New(deps, r.conf)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()

@@ -99,11 +99,13 @@ func (l *lease) keep(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case billing.CodeOf(err) == billing.CodeLeaseLost:
+			l.deps.Metrics.LeaseLost()
 			l.deps.Log.ErrorContext(ctx, "declared dead, registering anew", slog.String("worker_id", string(id)))
 			if l.register(ctx) != nil {
 				return
 			}
 		default:
+			l.deps.Metrics.HeartbeatFailed()
 			l.deps.Log.WarnContext(ctx, "heartbeat missed", slog.String("worker_id", string(id)), slog.Any("error", err))
 			pause = l.conf.Lease / 10
 		}

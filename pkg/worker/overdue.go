@@ -51,6 +51,6 @@ func (w *Worker) lookFirst(ctx context.Context, held *holding, credential billin
 		settlement.Answer = billing.Answer{Outcome: billing.OutcomeUnknown, Reason: billing.ReasonWindowClosed, Final: true, Error: finding.Error}
 	}
 	w.deps.Metrics.AttemptDone(claim.Kind, settlement.Answer.Outcome, settlement.Answer.Reason, 0)
-	w.settler.settle(&verdict{Settlement: settlement, merchant: claim.MerchantID, kind: claim.Kind})
+	w.settle(held, &verdict{Settlement: settlement, merchant: claim.MerchantID, kind: claim.Kind, target: claim.Target})
 	return false
 }

@@ -34,6 +34,8 @@ type Caretaker interface {
 	FreeWaiting(ctx context.Context) (int, error)
 	MendPaces(ctx context.Context) (int, error)
 	MendLanes(ctx context.Context) error
+	// TidyEvents clears away what nobody watches any more.
+	TidyEvents(ctx context.Context) error
 }
 
 // Merchants opens the credentials of the merchants whose tasks are about to be sent.
@@ -65,9 +67,23 @@ type Metrics interface {
 	Slots(n int)
 	Busy(n int)
 	Claimed(n int, took time.Duration)
+	ClaimFailed()
 	Started(lag time.Duration)
 	AttemptDone(kind billing.Kind, outcome billing.Outcome, reason billing.Reason, took time.Duration)
+	// TaskSettled: what became of a task is recorded. age is the time since the moment for which it was scheduled.
+	TaskSettled(kind billing.Kind, status billing.Status, reason billing.Reason, age time.Duration)
 	Settled(n, lost int, took time.Duration)
+	SettleFailed()
 	TakenOver(n int)
+	HeartbeatFailed()
+	LeaseLost()
 	Archived(n int)
+}
+
+// Tracer follows attempts and looks.
+type Tracer interface {
+	// StartAttempt begins to follow what becomes of a claim: within puts a context into it, end ends it, with what was decided, nil for a
+	// claim that was given back.
+	StartAttempt(claim *billing.Claim) (within func(context.Context) context.Context, end func(*billing.Settlement))
+	StartLook(ctx context.Context, doubts []billing.Doubt) (within context.Context, end func(map[billing.TaskID]billing.Finding))
 }

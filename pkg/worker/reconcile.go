@@ -106,7 +106,15 @@ func (w *Worker) lookFor(ctx context.Context, claimed time.Time, merchant billin
 	}
 	look, cancel := context.WithTimeout(ctx, w.conf.LookTimeout)
 	defer cancel()
-	findings := w.look(look, here, credential)
+	var findings map[billing.TaskID]billing.Finding
+	if w.deps.Tracer == nil {
+		findings = w.look(look, here, credential)
+	} else {
+		within, end := w.deps.Tracer.StartLook(look, here)
+		findings = w.look(within, here, credential)
+		end(findings)
+		ctx = within
+	}
 	for _, doubt := range here {
 		finding, ok := findings[doubt.ID]
 		if !ok {
@@ -176,7 +184,7 @@ func (w *Worker) settleLook(ctx context.Context, settled billing.LookSettlement)
 	doubt := settled.Doubt
 	attrs := []slog.Attr{
 		slog.String("task_id", string(doubt.ID)), slog.String("merchant_id", string(doubt.MerchantID)), slog.String("kind", string(doubt.Kind)),
-		slog.Int("attempt", doubt.Attempt), slog.Int("look", doubt.Looks), slog.String("outcome", string(settled.Finding.Outcome)),
+		slog.String("target", doubt.Target), slog.Int("attempt", doubt.Attempt), slog.Int("look", doubt.Looks), slog.String("outcome", string(settled.Finding.Outcome)),
 		slog.String("reason", string(settled.Finding.Reason)), slog.String("status", string(settled.Status)),
 	}
 	var err error
@@ -185,6 +193,9 @@ func (w *Worker) settleLook(ctx context.Context, settled billing.LookSettlement)
 		var written bool
 		if written, err = w.deps.Doubts.SettleLook(statement, settled); err == nil {
 			w.deps.Metrics.AttemptDone(doubt.Kind, settled.Finding.Outcome, settled.Finding.Reason, 0)
+			if written && settled.Status != billing.InDoubt {
+				w.deps.Metrics.TaskSettled(doubt.Kind, settled.Status, settled.Finding.Reason, doubt.StartedAt.Sub(doubt.ScheduledFor))
+			}
 			if !written {
 				w.deps.Log.LogAttrs(ctx, slog.LevelWarn, "look discarded, the task was settled or is looked at anew", attrs...)
 				return

@@ -21,6 +21,7 @@ type settler struct {
 	deps   Deps
 	flight *flight
 	tally  *tally
+	quiet  bool // about tasks that succeed
 	done   chan struct{}
 
 	mu     sync.Mutex
@@ -34,8 +35,8 @@ type settler struct {
 	aside       aside
 }
 
-func newSettler(deps Deps, flight *flight, tally *tally) *settler {
-	s := &settler{deps: deps, flight: flight, tally: tally, done: make(chan struct{}), stir: make(chan struct{}, 1)}
+func newSettler(deps Deps, flight *flight, tally *tally, quiet bool) *settler {
+	s := &settler{deps: deps, flight: flight, tally: tally, quiet: quiet, done: make(chan struct{}), stir: make(chan struct{}, 1)}
 	s.room = sync.NewCond(&s.mu)
 	return s
 }
@@ -197,21 +198,24 @@ func (s *settler) try(ctx context.Context, batch []verdict, written map[billing.
 		}
 	}
 	if err != nil {
+		s.deps.Metrics.SettleFailed()
 		return err
 	}
 	lost := 0
 	if len(ids) < len(batch) {
 		lost = len(batch) - count(batch, written)
 	}
-	s.deps.Metrics.Settled(len(batch)-lost, lost, time.Since(began))
+	now := time.Now()
+	s.deps.Metrics.Settled(len(batch)-lost, lost, now.Sub(began))
 	s.flight.land(batch)
+	all := len(ids) == len(batch) // each task is named once, so none is missing
 	var outcomes billing.OutcomeCounts
 	for i := range batch {
-		settled := len(ids) == len(batch) || written[batch[i].ID] // each task is named once, so none is missing
+		settled := all || written[batch[i].ID]
 		if settled {
 			outcomes.Add(batch[i].Status)
 		}
-		s.report(ctx, &batch[i], settled)
+		s.report(ctx, &batch[i], settled, now)
 	}
 	s.tally.add(outcomes)
 	return nil
@@ -227,8 +231,8 @@ func count(batch []verdict, written map[billing.TaskID]bool) (n int) {
 	return n
 }
 
-// report writes the one log line of an attempt.
-func (s *settler) report(ctx context.Context, v *verdict, written bool) {
+// report counts what became of a task, and writes the one log line of an attempt.
+func (s *settler) report(ctx context.Context, v *verdict, written bool, now time.Time) {
 	level := slog.LevelInfo
 	switch {
 	case !written:
@@ -236,26 +240,45 @@ func (s *settler) report(ctx context.Context, v *verdict, written bool) {
 	case v.Status == billing.InDoubt:
 		level = slog.LevelError
 	}
-	if !s.deps.Log.Enabled(ctx, level) {
+	if written {
+		s.deps.Metrics.TaskSettled(v.kind, v.Status, v.Answer.Reason, now.Sub(v.due))
+	}
+	if !s.deps.Log.Enabled(ctx, level) || s.quiet && written && v.Status == billing.Succeeded {
 		return // a line that nobody reads is not put together
 	}
-	switch attrs := v.attrs(); level {
-	case slog.LevelWarn:
+	if v.within != nil {
+		ctx = v.within
+	}
+	s.tell(ctx, level, v, written)
+}
+
+// tell writes the line. What its attributes are called, the API calls them too.
+func (s *settler) tell(ctx context.Context, level slog.Level, v *verdict, written bool) {
+	attrs := v.attrs()
+	switch {
+	case !written:
 		s.deps.Log.LogAttrs(ctx, level, "attempt discarded, the task was lost or had been settled", attrs...)
-	case slog.LevelError:
+	case v.Status == billing.InDoubt:
 		s.deps.Log.LogAttrs(ctx, level, "task in doubt", attrs...)
+	case v.Status == billing.Pending:
+		s.deps.Log.LogAttrs(ctx, level, "task retried", append(attrs, slog.Float64("retry_in_ms", milliseconds(v.Delay)))...)
+	case v.Status == billing.Failed:
+		s.deps.Log.LogAttrs(ctx, level, "task failed", attrs...)
 	default:
-		s.deps.Log.LogAttrs(ctx, level, "attempt settled", attrs...)
+		s.deps.Log.LogAttrs(ctx, level, "task succeeded", attrs...)
 	}
 }
 
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 func (v *verdict) attrs() []slog.Attr {
-	attrs := make([]slog.Attr, 0, 13)
+	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs,
 		slog.String("task_id", string(v.ID)), slog.String("merchant_id", string(v.merchant)),
-		slog.String("kind", string(v.kind)), slog.Int("attempt", v.Attempt), slog.String("worker_id", string(v.Worker)),
+		slog.String("kind", string(v.kind)), slog.String("target", v.target), slog.String("status", string(v.Status)),
+		slog.Int("attempt", v.Attempt), slog.String("worker_id", string(v.Worker)),
 		slog.String("outcome", string(v.Answer.Outcome)), slog.String("reason", string(v.Answer.Reason)),
-		slog.String("status", string(v.Status)), slog.Duration("took", v.took), slog.String("stripe_request_id", v.Answer.RequestID()))
+		slog.String("request_id", v.Answer.RequestID()), slog.Float64("duration_ms", milliseconds(v.took)))
 	if v.Answer.Result != nil {
 		attrs = append(attrs, slog.Bool("replayed", v.Answer.Result.Replayed))
 	}

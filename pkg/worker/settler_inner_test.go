@@ -54,11 +54,16 @@ func (still) AttemptDone(billing.Kind, billing.Outcome, billing.Reason, time.Dur
 func (still) Settled(int, int, time.Duration)                                          {}
 func (still) TakenOver(int)                                                            {}
 func (still) Archived(int)                                                             {}
+func (still) ClaimFailed()                                                             {}
+func (still) SettleFailed()                                                            {}
+func (still) HeartbeatFailed()                                                         {}
+func (still) LeaseLost()                                                               {}
+func (still) TaskSettled(billing.Kind, billing.Status, billing.Reason, time.Duration)  {}
 
 func newTestSettler(q Queue, log slog.Level) *settler {
 	return newSettler(Deps{
 		Queue: q, Metrics: still{}, Log: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: log})),
-	}, newFlight(10, func(int) {}), &tally{})
+	}, newFlight(10, func(int) {}), &tally{}, false)
 }
 
 func sample(n int) *verdict {

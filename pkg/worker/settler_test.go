@@ -132,7 +132,10 @@ func TestWhatOneTryHasWrittenIsNotLostInTheNext(t *testing.T) {
 		return nil
 	}
 	r.start(t)
-	r.await(t, id, func(billing.Task) bool { return r.log.count(slog.LevelInfo, "attempt settled", string(id)) == 1 })
+	r.await(t, id, func(billing.Task) bool { return r.log.count(slog.LevelInfo, "task succeeded", string(id)) == 1 })
+	if n := len(r.metrics.seen(billing.Succeeded)); n != 1 {
+		t.Errorf("the task counts %d times", n)
+	}
 	if r.metrics.lost.Load() != 0 || r.log.count(slog.LevelWarn, "attempt discarded", string(id)) != 0 {
 		t.Error("what was written counts as lost")
 	}

@@ -11,7 +11,7 @@ import (
 	"billonce/pkg/billing"
 )
 
-// Config sets a worker's pace. Every field but Retention is required.
+// Config sets a worker's pace. Every field but Retention and LogProblems is required.
 type Config struct {
 	Hostname     string
 	PID          int
@@ -27,9 +27,11 @@ type Config struct {
 
 	Retention      time.Duration // finished tasks older than this are archived; 0: never
 	RetentionPause time.Duration // between looking for such tasks
+
+	LogProblems bool // of tasks that succeed, nothing is logged
 }
 
-// Deps are what a worker works with. Every field is required.
+// Deps are what a worker works with. Every field but Tracer is required.
 type Deps struct {
 	Registry  Registry
 	Queue     Queue
@@ -39,6 +41,7 @@ type Deps struct {
 	Archive   Archive
 	Gateway   Gateway
 	Metrics   Metrics
+	Tracer    Tracer // nil: nothing is followed
 	Log       *slog.Logger
 	NewID     func() (billing.WorkerID, error)
 	NewTaskID func() (billing.TaskID, error)
@@ -78,7 +81,7 @@ func New(deps Deps, conf Config) *Worker {
 	return &Worker{
 		deps: deps, conf: conf, flight: flight, tally: tally,
 		lease:   &lease{deps: deps, conf: conf, tally: tally},
-		settler: newSettler(deps, flight, tally),
+		settler: newSettler(deps, flight, tally, conf.LogProblems),
 		wake:    make(chan struct{}, 1),
 	}
 }
@@ -172,6 +175,7 @@ func (w *Worker) claimLoop(ctx, send context.Context) {
 			pause, err = w.claim(ctx, send, worker, min(free, claimBatch))
 		}
 		if err != nil {
+			w.deps.Metrics.ClaimFailed()
 			w.deps.Log.WarnContext(ctx, "no tasks claimed", slog.Any("error", err), slog.Duration("pause", failing))
 			w.rest(ctx, jitter(failing), nil)
 			failing = min(2*failing, errorPauseMax)
@@ -253,6 +257,9 @@ func (w *Worker) claim(ctx, send context.Context, worker billing.WorkerID, limit
 		held := &holding{Claim: claims[i], since: began} // a copy: the slowest of a batch must not keep all of it
 		merchant, failure := merchants[held.MerchantID], failed[held.MerchantID]
 		tasks[i] = func() { w.execute(ctx, send, held, merchant, failure) }
+		if w.deps.Tracer != nil {
+			tasks[i] = func() { w.executeFollowed(ctx, send, held, merchant, failure) }
+		}
 	}
 	w.flight.start(tasks)
 	return w.pauseAfter(batch, began), nil
@@ -292,6 +299,7 @@ func (w *Worker) takeCare(ctx context.Context) {
 		if !time.Now().Before(mend) {
 			for w.mendPaces(ctx) && ctx.Err() == nil { // there is more
 			}
+			w.tidyEvents(ctx)
 			mend = time.Now().Add(jitter(mendPause))
 		}
 		pause := jitter(w.conf.Lease / 3)
@@ -314,6 +322,15 @@ func (w *Worker) mendPaces(ctx context.Context) (more bool) {
 		w.deps.Log.WarnContext(ctx, "paces of merchants not mended", slog.Any("error", err))
 	}
 	return freed > 0
+}
+
+// tidyEvents is left to workers too, so that nothing is recorded any longer when the api that watched is gone.
+func (w *Worker) tidyEvents(ctx context.Context) {
+	statement, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := w.deps.Caretaker.TidyEvents(statement); err != nil && ctx.Err() == nil {
+		w.deps.Log.WarnContext(ctx, "events not tidied", slog.Any("error", err))
+	}
 }
 
 func (w *Worker) nextLapse(ctx context.Context) (time.Duration, error) {
@@ -360,6 +377,7 @@ func (w *Worker) reportTakeover(ctx context.Context, taken billing.Takeover) {
 	w.deps.Log.WarnContext(ctx, "took over tasks of silent workers", slog.Int("tasks", taken.Tasks))
 	w.Wake()
 	for _, task := range taken.Doubted {
+		w.deps.Metrics.TaskSettled(task.Kind, billing.InDoubt, billing.ReasonWorkerLost, 0)
 		w.deps.Log.ErrorContext(ctx, "task in doubt", slog.String("task_id", string(task.ID)),
 			slog.String("merchant_id", string(task.MerchantID)), slog.String("kind", string(task.Kind)), slog.Int("attempt", task.Attempt),
 			slog.String("worker_id", string(task.Worker)), slog.String("outcome", string(billing.OutcomeUnknown)),

@@ -77,7 +77,7 @@ func newWorld(t *testing.T, s *server, seed uint64) *world {
 	sim := programtest.Spawn(t, "stripesim", map[string]string{
 		"STRIPESIM_ADDR": "127.0.0.1:0", "STRIPESIM_PLATFORM_KEY": platformKey,
 	})
-	w.sim = &programtest.Client{T: t, Base: "http://" + sim.Attr("listening", "addr")}
+	w.sim = &programtest.Client{T: t, Base: "http://" + sim.Attr("listening", "addr"), Simulator: true}
 	for i := range apis {
 		port := freePort(t)
 		n := w.node(fmt.Sprintf("api-%d", i), "api", "API_ADDR", fmt.Sprintf("127.0.0.1:%d", port))

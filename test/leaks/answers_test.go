@@ -3,12 +3,14 @@ package leaks_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
+	"billonce/internal/openapitest"
 	"billonce/internal/programtest"
 )
 
@@ -46,11 +48,19 @@ type caller struct {
 	client    *http.Client
 }
 
+// caller calls the API; what is sent and answered must be as openapi.yaml says.
 func (w *world) caller(base, key string) *caller {
 	return &caller{t: w.t, base: base, key: key, book: w.book, client: &http.Client{
-		Transport:     &http.Transport{},
+		Transport:     openapitest.Transport{Base: &http.Transport{}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// operator looks at the pages for operators, which nothing describes.
+func (w *world) operator(base string) *caller {
+	c := w.caller(base, "")
+	c.client.Transport = &http.Transport{}
+	return c
 }
 
 // send sends a body as it is. headers are names and values by turns; they replace what is there, and an empty value removes it.
@@ -75,6 +85,9 @@ func (c *caller) send(method, path, body string, headers ...string) (int, string
 		}
 	}
 	response, err := c.client.Do(request)
+	if errors.Is(err, openapitest.ErrMismatch) {
+		c.t.Fatal(err)
+	}
 	if err != nil {
 		c.t.Fatalf("%s: no answer", method) // the error would show the path
 	}

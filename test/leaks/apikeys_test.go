@@ -37,8 +37,8 @@ func (w *world) apiKeys() {
 	w.api.want(200, "GET", "/v1/api_keys", nil)
 	w.api.want(200, "GET", "/v1/audit", nil)
 	w.finish([]command{
-		{"billctl apikeys list", 0, w.spawn("billctl", map[string]string{"BILLONCE_API_KEY": w.api.key}, "apikeys", "list", "--url", w.api.base)},
-		{"billctl tasks list", 0, w.spawn("billctl", map[string]string{"BILLONCE_API_KEY": second.key}, "tasks", "list", "--url", w.api.base)},
-		{"billctl apikeys show", 1, w.spawn("billctl", map[string]string{"BILLONCE_API_KEY": second.key}, "apikeys", "show", second.key, "--url", w.api.base)},
+		{"billctl apikeys list", 0, w.spawn("billctl", map[string]string{"BILLONCE_API_KEY": w.api.key}, "apikeys", "list", "--url", w.through)},
+		{"billctl tasks list", 0, w.spawn("billctl", map[string]string{"BILLONCE_API_KEY": second.key}, "tasks", "list", "--url", w.through)},
+		{"billctl apikeys show", 1, w.spawn("billctl", map[string]string{"BILLONCE_API_KEY": second.key}, "apikeys", "show", second.key, "--url", w.through)},
 	}, byLine)
 }

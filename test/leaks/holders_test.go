@@ -49,7 +49,8 @@ func TestNothingThatHoldsASecretPrintsIt(t *testing.T) {
 	stripe := config.Stripe{SecretKey: held("platform key"), WebhookSecret: held("webhook secret")}
 	token, books := held("access token"), store.New(db, sealer)
 	deps := httpapi.Deps{
-		Merchants: books, Tasks: books, Standing: books, Keys: books, Audit: books, Freezer: gateway.NewFreezer(false), Health: telemetry.NewHealth(), AdminKey: held("admin key"),
+		Merchants: books, Tasks: books, Standing: books, Keys: books, Audit: books, Events: books,
+		Freezer: gateway.NewFreezer(false), Health: telemetry.NewHealth(), AdminKey: held("admin key"),
 	}
 	holders := map[string]any{
 		"the api's configuration":    config.API{Common: common, Stripe: stripe, AdminKey: held("admin key")},

@@ -37,11 +37,13 @@ func (w *world) misconfigure() {
 		"APP_ENV", "ENCRYPTION_KEY", "ENCRYPTION_KEYS_PREVIOUS", "LOG_LEVEL", "LOG_FORMAT", "API_ADDR", "OPS_ADDR", "SHUTDOWN_DELAY",
 		"SHUTDOWN_TIMEOUT", "STRIPE_TIMEOUT", "STRIPE_IDEMPOTENCY_WINDOW", "WORKER_CONCURRENCY", "WORKER_LEASE", "RETRY_BASE", "RETRY_MAX",
 		"RECONCILE_DELAYS", "TASK_RETENTION", "MERCHANT_RATE", "MERCHANT_CONCURRENCY", "ALLOW_PAYOUTS", "API_REQUIRE_IDEMPOTENCY_KEY",
+		"LOG_TASKS", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_SDK_DISABLED",
 	} {
 		faulty[name] = bad
 	}
 	faulty["DATABASE_URL"] = "postgres://user:" + password + "@127.0.0.1:port/x"
 	faulty["STRIPE_API_URL"] = "http://user:" + password + "@127.0.0.1:1"
+	faulty["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://user:" + password + "@127.0.0.1:1"
 	faulty["STRIPE_SECRET_KEY_FILE"] = "/nonexistent/" + password
 	wrongKey := w.with("ENCRYPTION_KEY", w.c.text("previous encryption key"), "ENCRYPTION_KEYS_PREVIOUS", "")
 	var commands []command
@@ -100,7 +102,7 @@ func (w *world) operate() {
 		place := "billctl " + strings.Join(args[:2], " ")
 		forPeople = append(forPeople, command{place, code, w.spawn("billctl", env, args...)})
 	}
-	api := []string{"--url", w.api.base}
+	api := []string{"--url", w.through}
 	with := func(args ...string) []string { return append(args, api...) }
 	people(0, key, with("tasks", "list")...)
 	people(0, key, with("tasks", "show", w.tasks["laden"])...)

@@ -94,6 +94,10 @@ func (w *world) badHeaders(token, value string) []badRequest {
 		},
 		{name: "a key that is too long", line: "POST /v1/tasks", headers: []string{"Idempotency-Key", strings.Repeat(value, 20)}, body: `{}`},
 		{name: "a media type that is none", line: "POST /v1/tasks", headers: []string{"Content-Type", "text/" + value}, body: `{}`},
+		{name: "a token in what is said of a trace", line: "POST /v1/tasks", headers: []string{
+			"Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate", "a=" + token, "Baggage", "a=" + value,
+		}, body: `{}`},
+		{name: "a trace that is none", line: "POST /v1/tasks", headers: []string{"Traceparent", value, "Tracestate", value}, body: `{}`},
 		{name: "an encoding that is none", line: "POST /v1/tasks", headers: []string{"Content-Encoding", value}, body: `{}`},
 	}
 	for name, authorization := range map[string]string{

@@ -9,7 +9,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// sources are all things that are searched. The traces, once they are there, are one more line.
+// sources are all things that are searched.
 func (w *world) sources() []source {
 	w.t.Helper()
 	return []source{
@@ -18,8 +18,20 @@ func (w *world) sources() []source {
 		{"what the database says that it is doing", w.activity},
 		{"what the api answered", w.book.all()},
 		{"the pages for operators", w.metrics},
+		{"the traces", w.traces()},
+		{"the stream of events", w.tale.lines},
 		{"the console", w.pages},
 	}
+}
+
+// traces is every text of every span that was sent.
+func (w *world) traces() []piece {
+	w.t.Helper()
+	var pieces []piece
+	for _, message := range w.spans.Raw() {
+		pieces = append(pieces, document("trace", message)...)
+	}
+	return pieces
 }
 
 // database is every value of every column of every table.

@@ -12,6 +12,8 @@ import (
 	"github.com/lib/pq"
 
 	"billonce/internal/netfault"
+	"billonce/internal/openapitest"
+	"billonce/internal/otlptest"
 	"billonce/internal/programtest"
 	"billonce/pkg/store/storetest"
 )
@@ -35,14 +37,17 @@ type world struct {
 	env       map[string]string
 	user      string // of the database: the programs' begin with it
 	api       *caller
+	through   string    // base URL of the api for other programs, through which nothing passes that is not described
 	ops       []*caller // of the api and of a worker
 
 	running  []*programtest.Process
 	said     []piece // by programs that have ended, and by those within this process
 	book     *book   // what was answered
+	tale     *tale   // what the stream of events told
 	metrics  []piece
 	pages    []piece // of the console
 	activity []piece
+	spans    *otlptest.Collector
 
 	merchants map[string]string // ids by name
 	tasks     map[string]string // ids by what they are for
@@ -55,7 +60,7 @@ func newWorld(t *testing.T) *world {
 	sim := programtest.Spawn(t, "stripesim", map[string]string{
 		"STRIPESIM_ADDR": "127.0.0.1:0", "STRIPESIM_PLATFORM_KEY": c.text("platform key"),
 	})
-	w.simulator = &programtest.Client{T: t, Base: "http://" + sim.Attr("listening", "addr")}
+	w.simulator = &programtest.Client{T: t, Base: "http://" + sim.Attr("listening", "addr"), Simulator: true}
 	w.mirror = newMirror(t, c, w.simulator.Base)
 	w.env = map[string]string{
 		"DATABASE_URL": w.databaseURL(), "ADMIN_API_KEY": c.text("admin key"), "API_ADDR": "127.0.0.1:0", "OPS_ADDR": "127.0.0.1:0",
@@ -65,6 +70,8 @@ func newWorld(t *testing.T) *world {
 		"STRIPE_TIMEOUT": "10s", "WORKER_LEASE": "2s", "WORKER_POLL_INTERVAL": "100ms", "RETRY_BASE": "20ms", "RETRY_MAX": "100ms",
 		"RECONCILE_DELAYS": "20ms,50ms", "SHUTDOWN_TIMEOUT": "10s",
 	}
+	w.spans = otlptest.Start(t)
+	w.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = w.spans.URL
 	return w
 }
 
@@ -128,7 +135,8 @@ func (w *world) start() {
 	texts := w.spawn("worker", w.with("LOG_FORMAT", "text"))
 	w.running = []*programtest.Process{api, worker, texts}
 	w.api = w.caller("http://"+api.Attr("api listening", "address"), w.c.text("admin key"))
-	w.ops = []*caller{w.caller("http://"+api.Attr("ops listening", "addr"), ""), w.caller("http://"+worker.Attr("ops listening", "addr"), "")}
+	w.through = openapitest.Proxy(w.t, w.api.base)
+	w.ops = []*caller{w.operator("http://" + api.Attr("ops listening", "addr")), w.operator("http://" + worker.Attr("ops listening", "addr"))}
 	worker.Line("worker registered")
 	texts.Line("worker registered")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -39,6 +40,14 @@ func writeCall(out *bytes.Buffer, operation openapi.Operation, answer openapi.An
 	if err != nil {
 		return err
 	}
+	said := fmt.Sprintf("%s sends %s %s. %s.", method, operation.Method, operation.Path, operation.Summary)
+	if operation.Scope != "" {
+		said += " The key needs the scope " + operation.Scope + "."
+	}
+	properties := openapi.Properties(answer.Schema)
+	if len(properties) == 0 || !properties[0].Required {
+		return errors.New("no field is known by which its answer could be told")
+	}
 	arguments, call := "ctx context.Context", fmt.Sprintf("Method: %q, Path: %s", operation.Method, pathOf(operation.Path))
 	var query []openapi.Parameter
 	for _, parameter := range operation.Parameters {
@@ -48,8 +57,12 @@ func writeCall(out *bytes.Buffer, operation openapi.Operation, answer openapi.An
 		case "query":
 			query = append(query, parameter)
 		case "header":
+			if parameter.Name != "Idempotency-Key" {
+				return fmt.Errorf("no call is known to send the header %s", parameter.Name)
+			}
 			arguments += ", idempotencyKey string"
 			call += ", IdempotencyKey: idempotencyKey"
+			said += " An empty idempotencyKey is none: then a request of which the answer is lost must not be sent again."
 		}
 	}
 	if len(query) > 0 {
@@ -67,10 +80,6 @@ func writeCall(out *bytes.Buffer, operation openapi.Operation, answer openapi.An
 		arguments += ", body " + kind
 		call += ", Body: body"
 	}
-	said := fmt.Sprintf("%s sends %s %s. %s.", method, operation.Method, operation.Path, operation.Summary)
-	if operation.Scope != "" {
-		said += " The key needs the scope " + operation.Scope + "."
-	}
 	if operation.Description != "" {
 		said += "\n\n" + operation.Description
 	}
@@ -79,8 +88,8 @@ func writeCall(out *bytes.Buffer, operation openapi.Operation, answer openapi.An
 	if more != "" {
 		out.WriteString("//\n" + comment(more))
 	}
-	fmt.Fprintf(out, "func (c *Client) %s(%s) (%s, error) {\n\tvar answer %s\n\terr := c.Into(ctx, Call{%s}, &answer)\n\treturn answer, err\n}\n",
-		method, arguments, result, result, call)
+	fmt.Fprintf(out, "func (c *Client) %s(%s) (%s, error) {\n\tvar answer %s\n\terr := c.into(ctx, Call{%s}, &answer, %q)\n\treturn answer, err\n}\n",
+		method, arguments, result, result, call, properties[0].Name)
 	return nil
 }
 

@@ -32,7 +32,7 @@ func writeDocs(document *openapi.Document) ([]byte, error) {
 	page, err := template.New("docs").Funcs(template.FuncMap{
 		"prose": prose, "indent": indent, "schemaName": schemaName, "properties": openapi.Properties, "shape": shape,
 		"enum":       func(schema openapi.Node) []string { return schema.Follow().At("enum").Texts() },
-		"statusText": http.StatusText, "lower": strings.ToLower, "bounds": bounds,
+		"statusText": http.StatusText, "bounds": bounds,
 	}).Parse(docsTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
@@ -57,7 +57,7 @@ func writeDocs(document *openapi.Document) ([]byte, error) {
 	var out bytes.Buffer
 	err = page.Execute(&out, map[string]any{
 		"Title": info.At("title").Text(), "Version": info.At("version").Text(), "About": info.At("description").Text(),
-		"Sections": sections, "Schemas": schemas,
+		"Security": document.Root.At("components", "securitySchemes", "apiKey", "description").Text(), "Sections": sections, "Schemas": schemas,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("write the page: %w", err)
@@ -153,9 +153,16 @@ func bounds(schema openapi.Node) string {
 	rest, _ := openapi.Nullable(schema)
 	target := rest.Follow()
 	var said []string
-	for _, keyword := range []string{"const", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "maxProperties", "default"} {
+	for _, keyword := range []string{
+		"const", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "minProperties", "maxProperties", "default",
+	} {
 		if value := target.At(keyword); value.Exists() {
 			said = append(said, keyword+" "+value.Text())
+		}
+	}
+	for _, within := range []string{"items", "propertyNames", "additionalProperties"} {
+		if inner := target.At(within); inner.Exists() && inner.Ref() == "" && bounds(inner) != "" {
+			said = append(said, within+" "+bounds(inner))
 		}
 	}
 	return strings.Join(said, ", ")

@@ -30,10 +30,14 @@ func writeTypes(document *openapi.Document) ([]byte, error) {
 			_, nullable := openapi.Nullable(property.Schema)
 			tag := property.Name
 			reference := strings.HasPrefix(kind, "[]") || strings.HasPrefix(kind, "map[") || kind == "json.RawMessage"
-			if !reference && (nullable || sent && !property.Required) {
+			switch {
+			case property.Schema.At("x-null").Exists(): // null is not the same as nothing
+				kind = "Nullable[" + kind + "]"
+				tag += ",omitzero"
+			case !reference && (nullable || sent && !property.Required):
 				kind = "*" + kind
 			}
-			if !property.Required {
+			if !property.Required && !property.Schema.At("x-null").Exists() {
 				tag += ",omitempty"
 			}
 			fmt.Fprintf(&out, "\t%s %s `json:\"%s\"`", goName(property.Name), kind, tag)
@@ -41,6 +45,9 @@ func writeTypes(document *openapi.Document) ([]byte, error) {
 				out.WriteString(" // " + said)
 			}
 			out.WriteString("\n")
+		}
+		if name == "Problem" { // a header says it
+			out.WriteString("\n\tRetryAfter time.Duration `json:\"-\"` // how long to wait before the same is sent again; 0 where nothing is said\n")
 		}
 		out.WriteString("}\n")
 	}
@@ -58,7 +65,7 @@ func source(text []byte) ([]byte, error) {
 func typeComment(name string, schema openapi.Node, sent bool) string {
 	text := name + " is what the API answers with."
 	if sent {
-		text = name + " is what a request holds; fields that are nil are left out."
+		text = name + " is what a request holds; fields that are nil or zero are left out."
 	}
 	if said := description(schema); said != "" {
 		text += " " + said

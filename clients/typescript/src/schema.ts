@@ -78,7 +78,8 @@ export interface paths {
         put?: never;
         /**
          * Connect a merchant
-         * @description A key for one merchant may not; a Stripe account that is connected already is a conflict.
+         * @description A key for one merchant may not; a Stripe account that is connected already is a conflict, also when it was your own request, of
+         *     which the answer was lost.
          */
         post: operations["createMerchant"];
         delete?: never;
@@ -473,7 +474,8 @@ export interface paths {
         put?: never;
         /**
          * Make an API key
-         * @description The answer is the only place where the key is ever shown.
+         * @description The answer is the only place where the key is ever shown. When it is lost, list the keys, revoke the one that nobody has, and make
+         *     another: sent again, this makes a second key.
          */
         post: operations["createAPIKey"];
         delete?: never;
@@ -553,7 +555,8 @@ export interface paths {
         /**
          * Make a key in place of another
          * @description The new key has the same name, scopes and merchant. The old one goes on until `old_valid_until`, a day unless told
-         *     otherwise and 90 at most, so that its users can change over. A key that was replaced already is a conflict.
+         *     otherwise and 90 at most, so that its users can change over. A key that was replaced already is a conflict, also by yourself:
+         *     when the answer is lost, revoke what `replaced_by` names and make a new key.
          */
         post: operations["rotateAPIKey"];
         delete?: never;
@@ -676,7 +679,10 @@ export interface components {
          * @description A UUIDv7. Answers have it in lower case.
          */
         Id: string;
-        /** Format: date-time */
+        /**
+         * Format: date-time
+         * @description Answers have it in UTC, with `Z`.
+         */
         Time: string;
         /** @description The id of a Stripe account. */
         StripeAccount: string;
@@ -693,7 +699,7 @@ export interface components {
             /** @description Why it is done. The audit log keeps it. */
             reason?: components["schemas"]["Why"] | null;
         };
-        /** @description A value of Status, or several with commas between them. */
+        /** @description One status of tasks, or several with commas between them. */
         StatusList: string;
         /**
          * @description The Stripe operation. `transfer.create` and `payout.create` are refused unless the operator has switched them on.
@@ -744,9 +750,9 @@ export interface components {
          * @description What was done to an object.
          * @enum {string}
          */
-        Action: "merchant.create" | "merchant.update" | "merchant.disconnect" | "merchant.pause" | "merchant.resume" | "task.create" | "task.cancel" | "task.reschedule" | "task.retry" | "task.resolve" | "api_key.create" | "api_key.revoke" | "api_key.rotate" | "session.open" | "session.close" | "encryption_key.rotate" | "encryption_key.retire" | "encryption_key.reinstate" | "schema.migrate_up" | "schema.migrate_down";
+        Action: "merchant.create" | "merchant.update" | "merchant.disconnect" | "merchant.pause" | "merchant.resume" | "task.create" | "task.cancel" | "task.reschedule" | "task.retry" | "task.resolve" | "api_key.create" | "api_key.revoke" | "api_key.rotate" | "encryption_key.rotate" | "encryption_key.retire" | "encryption_key.reinstate" | "schema.migrate_up" | "schema.migrate_down";
         /**
-         * @description What sort of problem it is.
+         * @description What sort of problem it is; each comes with one status.
          * @enum {string}
          */
         Code: "invalid" | "malformed" | "too_large" | "unsupported_type" | "unauthenticated" | "forbidden" | "not_found" | "method_not_allowed" | "conflict" | "key_reused" | "key_in_progress" | "key_required" | "intent_taken" | "lease_lost" | "token_unreadable" | "rate_limited" | "unavailable" | "internal";
@@ -798,7 +804,7 @@ export interface components {
             /** @description When to run it, within ten years; now unless told otherwise. */
             run_at?: components["schemas"]["Time"] | null;
             /** @default 100 */
-            max_attempts: number | null;
+            max_attempts?: number | null;
             /** @description Your own notes. They stay here and never reach Stripe. */
             metadata?: {
                 [key: string]: string;
@@ -852,12 +858,12 @@ export interface components {
              * @description Only count what would be changed.
              * @default false
              */
-            dry_run: boolean | null;
+            dry_run?: boolean | null;
             /**
              * @description How many tasks to change at most.
              * @default 1000
              */
-            limit: number | null;
+            limit?: number | null;
         };
         /** @description Which tasks; a field besides created_before must be given. */
         BulkFilter: {
@@ -1070,8 +1076,27 @@ export interface components {
             /** @description From where. */
             address: string | null;
             request_id: string | null;
+            /** @description What else is kept of an action; no value of a field that may be secret. */
             detail: {
-                [key: string]: unknown;
+                /** @description merchant.update: what was changed. */
+                fields?: string[];
+                /** @description As it was given with the change. */
+                reason?: string;
+                run_at?: components["schemas"]["Time"];
+                outcome?: components["schemas"]["Status"];
+                retried_by?: components["schemas"]["Id"];
+                name?: string;
+                hint?: string;
+                scopes?: components["schemas"]["Scope"][];
+                expires_at?: components["schemas"]["Time"] | null;
+                replaces?: components["schemas"]["Id"];
+                replaced_by?: components["schemas"]["Id"];
+                /** @description encryption_key.retire: the key that seals instead. */
+                active?: string;
+                /** @description encryption_key.rotate: whether it also binds what has lost its binding. */
+                bind_unbound?: boolean;
+                /** @description Of the schema, as they were applied or rolled back. */
+                versions?: number[];
             };
         };
         AuditActor: {
@@ -1081,7 +1106,7 @@ export interface components {
         };
         AuditObject: {
             /** @enum {string} */
-            type: "merchant" | "task" | "api_key" | "session" | "encryption_key" | "schema";
+            type: "merchant" | "task" | "api_key" | "encryption_key" | "schema";
             id: string;
         };
         AuditPage: {
@@ -1207,7 +1232,7 @@ export interface components {
         };
         Health: {
             /** @enum {string} */
-            status: "ok" | "unavailable";
+            status: "ok";
         };
         /** @description RFC 9457. */
         Problem: {
@@ -1360,8 +1385,8 @@ export interface components {
             };
         };
         /**
-         * @description A part that this needs does not answer. A request that changes something may have been carried out; send it again under
-         *     the same Idempotency-Key.
+         * @description A part that this needs does not answer. A request that changes something may have been carried out all the same: what may be
+         *     sent again is said with the operation.
          */
         Unavailable: {
             headers: {
@@ -1685,7 +1710,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: components["requestBodies"]["Nothing"];
         responses: {
             /** @description The merchant as it is kept. */
             200: {
@@ -2511,7 +2536,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: components["requestBodies"]["Nothing"];
         responses: {
             /** @description The key as it is kept. */
             200: {
@@ -2710,17 +2735,7 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Healthy"];
-            /** @description Not now. */
-            503: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "Retry-After": components["headers"]["Retry-After"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Health"];
-                };
-            };
+            503: components["responses"]["Unavailable"];
         };
     };
     getDescription: {

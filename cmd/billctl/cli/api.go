@@ -4,91 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"billonce/pkg/client"
+	"billonce/pkg/secret"
 )
-
-const defaultURL = "http://127.0.0.1:8080"
-
-// apiFlags are the flags of every command that speaks to the API.
-type apiFlags struct {
-	url  string
-	json bool
-}
-
-func (f *apiFlags) add(command *cobra.Command) {
-	command.Flags().StringVar(&f.url, "url", "", "the API (default $BILLONCE_URL, else "+defaultURL+")")
-	command.Flags().BoolVar(&f.json, "json", false, "print the API's JSON")
-}
-
-// connect returns a client with the key of the environment.
-func (p *program) connect(flags apiFlags) (*client.Client, error) {
-	address := flags.url
-	if address == "" {
-		address, _ = p.lookup("BILLONCE_URL")
-	}
-	if address == "" {
-		address = defaultURL
-	}
-	key, err := p.apiKey()
-	if err != nil {
-		return nil, err
-	}
-	api, err := client.New(address, key)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	return api, nil
-}
-
-// listFlags are the flags of every list.
-type listFlags struct {
-	apiFlags
-	limit int
-	all   bool
-}
-
-func (f *listFlags) add(command *cobra.Command) {
-	f.apiFlags.add(command)
-	command.Flags().IntVar(&f.limit, "limit", 50, "how many to show")
-	command.Flags().BoolVar(&f.all, "all", false, "show all of them")
-}
-
-// list fetches a list and prints it: as JSON, or each item through row.
-func (p *program) list(command *cobra.Command, path string, query url.Values, flags listFlags, show func([]json.RawMessage) error) error {
-	if flags.all && command.Flags().Changed("limit") {
-		return usageError{errors.New("--limit and --all exclude each other")}
-	}
-	if flags.limit < 1 {
-		return usageError{errors.New("--limit must be at least 1")}
-	}
-	limit := flags.limit
-	if flags.all {
-		limit = 0
-	}
-	api, err := p.connect(flags.apiFlags)
-	if err != nil {
-		return err
-	}
-	found, err := api.List(command.Context(), path, query, limit)
-	if err != nil {
-		return err
-	}
-	if flags.json {
-		return p.printJSON(found)
-	}
-	if err := show(found.Data); err != nil {
-		return err
-	}
-	if found.NextCursor != nil {
-		p.sayf("There are more: --limit shows more of them, --all shows all.\n")
-	}
-	return nil
-}
 
 // decode reads one item of a list.
 func decode[T any](item json.RawMessage) (T, error) {
@@ -100,44 +25,109 @@ func decode[T any](item json.RawMessage) (T, error) {
 }
 
 // showOne makes command show the object under path whose id it is given: as JSON, or through show.
-func showOne[T any](p *program, command *cobra.Command, path string, show func(T)) *cobra.Command {
-	var flags apiFlags
-	flags.add(command)
-	command.RunE = func(command *cobra.Command, args []string) error {
-		api, err := p.connect(flags)
-		if err != nil {
-			return err
+func showOne[T any](p *program, command *cobra.Command, path string, in columns, show func(T)) *cobra.Command {
+	return p.watched(command, polled, func(args []string) source {
+		return func(look *look) (snapshot, error) {
+			raw, err := look.api.Do(look.ctx, client.Call{Method: http.MethodGet, Path: path + "/" + url.PathEscape(args[0])})
+			if err != nil {
+				return snapshot{}, err
+			}
+			return oneThing(raw, in, show)
 		}
-		raw, err := api.Do(command.Context(), client.Call{Method: http.MethodGet, Path: path + "/" + url.PathEscape(args[0])})
-		if err != nil {
-			return err
-		}
-		return tell(p, flags, raw, show)
-	}
-	return command
+	})
 }
 
-// postEach makes command post verb to each object under path whose id it is given. The first refusal ends it.
-func postEach[T any](p *program, command *cobra.Command, path, verb string, show func(T)) *cobra.Command {
+// oneThing is the picture of one document; in says how a list shows it.
+func oneThing[T any](raw json.RawMessage, in columns, show func(T)) (snapshot, error) {
+	value, err := decode[T](raw)
+	if err != nil {
+		return snapshot{}, err
+	}
+	row, err := in.row(raw)
+	if err != nil {
+		return snapshot{}, err
+	}
+	return snapshot{document: raw, draw: func() { show(value) }, lines: []line{{document: raw, cells: row}}}, nil
+}
+
+// change is a command that posts to objects by their ids.
+type change[T any] struct {
+	path, verb string // POST path/{id}/verb
+	doing      string // "cancel the tasks"
+	method     string // "": POST
+	body       func() (map[string]any, error)
+	reason     bool // a reason is kept in the audit log
+	always     bool // it is confirmed everywhere, by typing the id
+	say        func(of string, value T, replayed bool)
+}
+
+// changeEach makes the command. The first refusal ends it.
+func changeEach[T any](p *program, command *cobra.Command, of change[T]) *cobra.Command {
 	var flags apiFlags
+	var confirm confirmFlags
 	flags.add(command)
+	confirm.add(command)
+	reason := ""
+	if of.reason {
+		command.Flags().StringVar(&reason, "reason", "", "why; it is kept in the audit log")
+	}
 	command.RunE = func(command *cobra.Command, args []string) error {
-		api, err := p.connect(flags)
+		ctx := command.Context()
+		body, err := of.document(reason)
+		if err != nil {
+			return usageError{err}
+		}
+		api, err := p.connect(ctx, flags)
+		if err != nil {
+			return err
+		}
+		what := of.doing + " " + plain(strings.Join(args, ", "))
+		if of.always {
+			err = p.confirm(ctx, confirm, what, plain(args[0]))
+		} else {
+			err = p.inProduction(ctx, confirm, what)
+		}
 		if err != nil {
 			return err
 		}
 		for _, id := range args {
-			raw, err := api.Do(command.Context(), client.Call{Method: http.MethodPost, Path: path + "/" + url.PathEscape(id) + "/" + verb})
+			answer, err := api.Send(ctx, of.call(id, body))
 			if err != nil {
-				return fmt.Errorf("%s %s: %w", verb, plain(id), err)
+				return fmt.Errorf("%s %s: %w", of.verb, plain(id), err)
 			}
-			if err := tell(p, flags, raw, show); err != nil {
+			if err := tell(p, flags, answer.Body, func(value T) { of.say(plain(id), value, answer.Replayed) }); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	return command
+}
+
+// document is what is sent; nil where there is nothing to say.
+func (of change[T]) document(reason string) (any, error) {
+	body := map[string]any{}
+	if of.body != nil {
+		var err error
+		if body, err = of.body(); err != nil {
+			return nil, err
+		}
+	}
+	if reason = strings.TrimSpace(reason); reason != "" {
+		body["reason"] = reason
+	}
+	if len(body) == 0 {
+		return nil, nil
+	}
+	return body, nil
+}
+
+func (of change[T]) call(id string, body any) client.Call {
+	call := client.Call{Method: of.method, Path: of.path + "/" + url.PathEscape(id), Body: body}
+	if call.Method == "" {
+		call.Method, call.Path = http.MethodPost, call.Path+"/"+of.verb
+	}
+	return call
 }
 
 // tell prints an answer: as JSON, or through show.
@@ -151,4 +141,19 @@ func tell[T any](p *program, flags apiFlags, raw json.RawMessage, show func(T)) 
 	}
 	show(value)
 	return nil
+}
+
+const maxSecret = 64 << 10
+
+// readSecret reads one to its end.
+func readSecret(name string, from io.Reader) (secret.Text, error) {
+	content, err := io.ReadAll(io.LimitReader(from, maxSecret+1))
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("read %s: %w", name, err)
+	}
+	text := strings.TrimSpace(string(content))
+	if text == "" || len(text) > maxSecret {
+		return secret.Text{}, errors.New("read " + name + ": it is empty or too long")
+	}
+	return secret.New(text), nil
 }

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,11 +30,13 @@ func (p *program) apiKeys() *cobra.Command {
 // placeFlags say where a new key goes.
 type placeFlags struct {
 	apiFlags
+	confirmFlags
 	out string
 }
 
 func (f *placeFlags) add(command *cobra.Command) {
 	f.apiFlags.add(command)
+	f.confirmFlags.add(command)
 	command.Flags().StringVar(&f.out, "out", "", "write the key to this file, which must not exist, readable by you alone, and do not print it")
 }
 
@@ -51,7 +52,7 @@ func (p *program) apiKeysCreate() *cobra.Command {
 	name := command.Flags().String("name", "", "what the key is for (required)")
 	scopes := command.Flags().StringSlice("scope", nil, "what it allows; more than one with commas, or the flag again (required)")
 	merchant := command.Flags().String("merchant", "", "for the objects of this merchant alone")
-	expires := command.Flags().String("expires", "", "when it ends: a time, like 2030-01-31T09:00:00Z, or from now, like 720h")
+	expires := command.Flags().String("expires", "", "when it ends: a time, like 2030-01-31T09:00:00Z, or from now, like 90d")
 	fixedCompletion(command, "scope", billing.Scopes())
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		if *name == "" || len(*scopes) == 0 {
@@ -94,25 +95,6 @@ func (p *program) apiKeysRotate() *cobra.Command {
 	return command
 }
 
-// addMoment adds a field that is a time, unless text is empty.
-func (p *program) addMoment(body map[string]any, field, flag, text string) error {
-	if text == "" {
-		return nil
-	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		var ahead time.Duration
-		if ahead, err = time.ParseDuration(text); err == nil {
-			at = p.Now().Add(ahead)
-		}
-	}
-	if err != nil {
-		return usageError{fmt.Errorf("%s must be a time as in RFC 3339, like 2030-01-31T09:00:00Z, or a duration, like 720h", flag)}
-	}
-	body[field] = at.UTC()
-	return nil
-}
-
 func (p *program) makeAPIKey(command *cobra.Command, flags placeFlags, path string, body any) error {
 	if flags.json && flags.out != "" {
 		return usageError{errors.New("--json and --out exclude each other")}
@@ -122,8 +104,11 @@ func (p *program) makeAPIKey(command *cobra.Command, flags placeFlags, path stri
 			return usageError{fmt.Errorf("%s is there already", flags.out)}
 		}
 	}
-	api, err := p.connect(flags.apiFlags)
+	api, err := p.connect(command.Context(), flags.apiFlags)
 	if err != nil {
+		return err
+	}
+	if err := p.inProduction(command.Context(), flags.confirmFlags, "make an API key"); err != nil {
 		return err
 	}
 	raw, err := api.Do(command.Context(), client.Call{Method: http.MethodPost, Path: path, Body: body})
@@ -153,36 +138,23 @@ func (p *program) makeAPIKey(command *cobra.Command, flags placeFlags, path stri
 
 func (p *program) apiKeysList() *cobra.Command {
 	command := &cobra.Command{Use: "list", Short: "List keys, newest first", Args: exactly(0, "no arguments")}
-	var flags listFlags
-	flags.add(command)
-	merchant := command.Flags().String("merchant", "", "only those for this merchant")
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		query := url.Values{}
-		if *merchant != "" {
-			query.Set("merchant_id", *merchant)
+	filters := map[string]*string{"merchant_id": command.Flags().String("merchant", "", "only those for this merchant")}
+	return p.list(command, keysPath, given(filters), p.apiKeyColumns())
+}
+
+func (p *program) apiKeyColumns() columns {
+	heading := []string{"ID", "NAME", "BEGINS WITH", "SCOPES", "MERCHANT", "STATUS", "ENDS", "LAST USED"}
+	return column(heading, func(key client.APIKey) []string {
+		return []string{
+			key.ID, key.Name, key.Hint, joinScopes(key.Scopes, ","), dash(dereference(key.MerchantID)), string(key.Status), p.endOf(key),
+			p.whenSet(key.LastUsedAt),
 		}
-		return p.list(command, keysPath, query, flags, func(items []json.RawMessage) error {
-			rows := [][]string{{"ID", "NAME", "BEGINS WITH", "SCOPES", "MERCHANT", "STATUS", "ENDS", "LAST USED"}}
-			for _, item := range items {
-				key, err := decode[client.APIKey](item)
-				if err != nil {
-					return err
-				}
-				rows = append(rows, []string{
-					key.ID, key.Name, key.Hint, joinScopes(key.Scopes, ","), dash(dereference(key.MerchantID)), string(key.Status), p.endOf(key),
-					p.whenSet(key.LastUsedAt),
-				})
-			}
-			p.table(rows)
-			return nil
-		})
-	}
-	return command
+	})
 }
 
 func (p *program) apiKeysShow() *cobra.Command {
 	command := &cobra.Command{Use: "show ID", Short: "Show one key, but for the key itself", Args: exactly(1, "the id of one key")}
-	return showOne(p, command, keysPath, func(key client.APIKey) {
+	return showOne(p, command, keysPath, p.apiKeyColumns(), func(key client.APIKey) {
 		p.table([][]string{
 			{"id", key.ID},
 			{"name", key.Name},
@@ -204,7 +176,12 @@ func (p *program) apiKeysRevoke() *cobra.Command {
 	command := &cobra.Command{
 		Use: "revoke ID…", Short: "End keys for ever, within seconds everywhere", Args: atLeastOne("the id of one key or more"),
 	}
-	return postEach(p, command, keysPath, "revoke", func(key client.APIKey) { p.printf("%s is %s\n", plain(key.ID), plain(string(key.Status))) })
+	return changeEach(p, command, change[client.APIKey]{
+		path: keysPath, verb: "revoke", doing: "revoke the keys",
+		say: func(_ string, key client.APIKey, _ bool) {
+			p.printf("%s is %s\n", plain(key.ID), plain(string(key.Status)))
+		},
+	})
 }
 
 func (p *program) endOf(key client.APIKey) string {

@@ -1,8 +1,9 @@
 package cli
 
 import (
-	"encoding/json"
+	"errors"
 	"net/url"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,35 +18,29 @@ func (p *program) audit() *cobra.Command {
 			"Who scheduled a task is told with --object ID and with --action task.create.",
 		Args: exactly(0, "no arguments"),
 	}
-	var flags listFlags
-	flags.add(command)
 	filters := map[string]*string{
 		"object": command.Flags().String("object", "", "only what was done to the object with this id"),
 		"actor":  command.Flags().String("actor", "", "only what was done by this key's id, ADMIN_API_KEY or billctl"),
 		"action": command.Flags().String("action", "", "only this, like task.cancel"),
-		"from":   command.Flags().String("from", "", "only from this time on, like 2030-01-31T09:00:00Z"),
-		"to":     command.Flags().String("to", "", "only before this time"),
 	}
+	from := command.Flags().String("from", "", "only from this time on, like 2030-01-31T09:00:00Z or -2h (see help times)")
+	to := command.Flags().String("to", "", "only before this time")
 	fixedCompletion(command, "action", billing.Actions())
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		query := url.Values{}
-		for name, value := range filters {
-			if *value != "" {
-				query.Set(name, *value)
+	return p.list(command, "/v1/audit", func() (url.Values, error) {
+		query, err := given(filters)()
+		for name, text := range map[string]string{"from": *from, "to": *to} {
+			at, wrong := p.momentFlag("--"+name, text, pastOrFuture)
+			if text != "" {
+				query.Set(name, at.Format(time.RFC3339Nano))
 			}
+			err = errors.Join(err, wrong)
 		}
-		return p.list(command, "/v1/audit", query, flags, p.auditTable)
-	}
-	return command
+		return query, err
+	}, p.auditColumns())
 }
 
-func (p *program) auditTable(items []json.RawMessage) error {
-	rows := [][]string{{"WHEN", "ACTOR", "ACTION", "OBJECT", "FROM", "REQUEST", "DETAIL"}}
-	for _, item := range items {
-		entry, err := decode[client.AuditEntry](item)
-		if err != nil {
-			return err
-		}
+func (p *program) auditColumns() columns {
+	return column([]string{"WHEN", "ACTOR", "ACTION", "OBJECT", "FROM", "REQUEST", "DETAIL"}, func(entry client.AuditEntry) []string {
 		actor := entry.Actor.ID
 		if name := dereference(entry.Actor.Name); name != "" {
 			actor += " (" + name + ")"
@@ -54,10 +49,8 @@ func (p *program) auditTable(items []json.RawMessage) error {
 		if detail == "{}" {
 			detail = ""
 		}
-		rows = append(rows, []string{
+		return []string{
 			p.when(entry.At), actor, string(entry.Action), entry.Object.ID, dash(dereference(entry.Address)), dash(dereference(entry.RequestID)), detail,
-		})
-	}
-	p.table(rows)
-	return nil
+		}
+	})
 }

@@ -22,7 +22,6 @@ func (p *program) dev() *cobra.Command {
 	command.Flags().BoolVar(&flags.demo, "demo", false, "play a script instead: exit 0 if each task had exactly one effect")
 	command.Flags().IntVar(&flags.workers, "workers", 0, "worker processes (default 1, for the demo 2)")
 	command.Flags().StringVar(&flags.apiAddr, "api-addr", "", "where the API listens (default 127.0.0.1:8080, or another port if that is taken)")
-	command.Flags().BoolVarP(&flags.quiet, "quiet", "q", false, "leave progress out")
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		opts, err := p.devOptions(flags)
 		if err != nil {
@@ -38,9 +37,9 @@ func (p *program) dev() *cobra.Command {
 }
 
 type devFlags struct {
-	demo, quiet bool
-	workers     int
-	apiAddr     string
+	demo    bool
+	workers int
+	apiAddr string
 }
 
 func (p *program) devOptions(flags devFlags) (dev.Options, error) {
@@ -58,7 +57,7 @@ func (p *program) devOptions(flags devFlags) (dev.Options, error) {
 		return dev.Options{}, err
 	}
 	return dev.Options{
-		Workers: flags.workers, APIAddr: flags.apiAddr, Quiet: flags.quiet, DatabaseURL: url, Out: p.out, Err: p.err, Now: p.Now,
+		Workers: flags.workers, APIAddr: flags.apiAddr, Quiet: p.quiet, DatabaseURL: url, Out: p.out, Err: p.err, Now: p.Now,
 	}, nil
 }
 

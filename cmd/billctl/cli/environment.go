@@ -75,13 +75,12 @@ func (p *program) checkEncrypted(url secret.Text) error {
 	return nil
 }
 
-// apiKey returns the first of BILLONCE_API_KEY and ADMIN_API_KEY that is set.
-func (p *program) apiKey() (secret.Text, error) {
+// apiKey returns the first of BILLONCE_API_KEY and ADMIN_API_KEY that is set; found says whether one is.
+func (p *program) apiKey() (key secret.Text, found bool, err error) {
 	for _, name := range []string{"BILLONCE_API_KEY", "ADMIN_API_KEY"} {
-		if key, found, err := p.variable(name); found || err != nil {
-			return key, err
+		if key, found, err = p.variable(name); found || err != nil {
+			return key, found, err
 		}
 	}
-	return secret.Text{}, configError{errors.New(
-		"no API key: set BILLONCE_API_KEY or ADMIN_API_KEY, or put it into a file and set BILLONCE_API_KEY_FILE or ADMIN_API_KEY_FILE")}
+	return secret.Text{}, false, nil
 }

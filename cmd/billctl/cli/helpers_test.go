@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"billonce/cmd/billctl/cli"
+	"billonce/internal/programtest"
 )
 
 const (
@@ -29,7 +30,9 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // TestMain lets the test binary play billctl, for tests that need processes of it.
 func TestMain(m *testing.M) {
 	if os.Getenv(actAsMain) == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		programtest.Remove()
+		os.Exit(code)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -59,33 +62,63 @@ type result struct {
 // run calls billctl within this process.
 func run(t *testing.T, env map[string]string, args ...string) result {
 	t.Helper()
+	return runWith(t, env, func(*cli.Streams) {}, args...)
+}
+
+// runWith is run with other streams.
+func runWith(t *testing.T, env map[string]string, change func(*cli.Streams), args ...string) result {
+	t.Helper()
+	return runIn(t.Context(), t, env, change, args...)
+}
+
+// await returns when the condition holds.
+func await(t *testing.T, holds func() bool) {
+	t.Helper()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	over := time.After(patience)
+	for !holds() {
+		select {
+		case <-poll.C:
+		case <-over:
+			t.Fatal("it does not come to pass")
+		}
+	}
+}
+
+// contextOf returns a context that ends when cancel says so, as Ctrl-C ends that of a command.
+func contextOf(t *testing.T) (ctx context.Context, cancel func()) {
+	t.Helper()
+	ctx, cancel = context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	return ctx, cancel
+}
+
+func runIn(ctx context.Context, t *testing.T, env map[string]string, change func(*cli.Streams), args ...string) result {
+	t.Helper()
 	dir := t.TempDir()
 	open := func(name string) *os.File {
 		file, err := os.Create(filepath.Join(dir, name))
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
 		return file
 	}
-	stdout, stderr := open("out"), open("err")
-	code := cli.Main(t.Context(), args, cli.Streams{
-		Out: stdout, Err: stderr, Now: func() time.Time { return now },
+	streams := cli.Streams{
+		Out: open("out"), Err: open("err"), Now: func() time.Time { return now },
 		Lookup: func(name string) (string, bool) { value, ok := env[name]; return value, ok },
-	})
+	}
+	change(&streams)
+	code := cli.Main(ctx, args, streams)
 	read := func(file *os.File) string {
-		if _, err := file.Seek(0, io.SeekStart); err != nil {
-			t.Fatal(err)
-		}
-		content, err := io.ReadAll(file)
+		content, err := os.ReadFile(file.Name())
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
-		if err := file.Close(); err != nil {
-			t.Fatal(err)
-		}
+		_ = file.Close()
 		return string(content)
 	}
-	return result{code: code, out: read(stdout), err: read(stderr)}
+	return result{code: code, out: read(streams.Out), err: read(streams.Err)}
 }
 
 // fakeAPI answers by method and path, and remembers what it was asked.

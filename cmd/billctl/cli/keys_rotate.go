@@ -16,11 +16,10 @@ import (
 )
 
 // workFlags are what long pieces of work are told.
-type workFlags struct{ json, quiet bool }
+type workFlags struct{ json bool }
 
 func (f *workFlags) add(command *cobra.Command) {
 	command.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
-	command.Flags().BoolVar(&f.quiet, "quiet", false, "say nothing about the progress")
 }
 
 type rotateFlags struct {
@@ -77,7 +76,7 @@ func (p *program) rotate(ctx context.Context, ring keyRing, flags rotateFlags) e
 		ring.vault.RequireBinding()
 	}
 	began := p.Now()
-	meter := p.meter(flags.quiet, progress.Words{Doing: "sealing the tokens of", Things: "merchants", Done: "sealed"})
+	meter := p.meter(progress.Words{Doing: "sealing the tokens of", Things: "merchants", Done: "sealed"})
 	done, err := rotation.Rotate(ctx, tokens, rotation.Options{Rate: flags.rate, Now: p.Now}, meter)
 	if err != nil {
 		return fmt.Errorf("%w; the tokens of %d merchants were sealed: run it again to go on", otherKey(interrupted(ctx, err), id), done.Resealed)
@@ -166,7 +165,7 @@ func (p *program) verify(ctx context.Context, ring keyRing, flags workFlags) err
 	if ring.bound {
 		ring.vault.RequireBinding()
 	}
-	meter := p.meter(flags.quiet, progress.Words{Doing: "opening the tokens of", Things: "merchants", Done: "in order"})
+	meter := p.meter(progress.Words{Doing: "opening the tokens of", Things: "merchants", Done: "in order"})
 	found, err := rotation.Verify(ctx, store.New(ring.db, ring.vault), meter)
 	if err != nil {
 		return interrupted(ctx, err)

@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
-	"net/url"
-
 	"github.com/spf13/cobra"
 
 	"billonce/pkg/billing"
@@ -13,46 +10,33 @@ import (
 const merchantsPath = "/v1/merchants"
 
 func (p *program) merchants() *cobra.Command {
-	return group("merchants", "Look at merchants, hold their tasks and let them go on",
-		p.merchantsList(), p.merchantsShow(),
+	return group("merchants", "Connect merchants, look at them, hold their tasks and let them go on",
+		p.merchantsList(), p.merchantsShow(), p.merchantsCreate(), p.merchantsUpdate(),
 		p.merchantChange("pause", "Hold merchants' tasks where they are"),
-		p.merchantChange("resume", "Let paused merchants' tasks go on"))
+		p.merchantChange("resume", "Let paused merchants' tasks go on"), p.merchantsDisconnect())
 }
 
 func (p *program) merchantsList() *cobra.Command {
 	command := &cobra.Command{Use: "list", Short: "List merchants, newest first", Args: exactly(0, "no arguments")}
-	var flags listFlags
-	flags.add(command)
-	account := command.Flags().String("account", "", "only the one with this Stripe account, as acct_…")
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		query := url.Values{}
-		if *account != "" {
-			query.Set("stripe_connect_id", *account)
-		}
-		return p.list(command, merchantsPath, query, flags, p.merchantTable)
+	filters := map[string]*string{
+		"stripe_connect_id": command.Flags().String("account", "", "only the one with this Stripe account, as acct_…"),
 	}
-	return command
+	return p.list(command, merchantsPath, given(filters), p.merchantColumns())
 }
 
-func (p *program) merchantTable(items []json.RawMessage) error {
-	rows := [][]string{{"ID", "NAME", "ACCOUNT", "MODE", "STATUS", "SERVED WITH", "CREATED"}}
-	for _, item := range items {
-		merchant, err := decode[client.Merchant](item)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, []string{
+func (p *program) merchantColumns() columns {
+	heading := []string{"ID", "NAME", "ACCOUNT", "MODE", "STATUS", "SERVED WITH", "CREATED"}
+	return column(heading, func(merchant client.Merchant) []string {
+		return []string{
 			merchant.ID, merchant.Name, merchant.StripeConnectID, mode(merchant), merchantStatus(merchant), servedWith(merchant),
 			p.when(merchant.CreatedAt),
-		})
-	}
-	p.table(rows)
-	return nil
+		}
+	})
 }
 
 func (p *program) merchantsShow() *cobra.Command {
 	command := &cobra.Command{Use: "show ID", Short: "Show one merchant", Args: exactly(1, "the id of one merchant")}
-	return showOne(p, command, merchantsPath, func(merchant client.Merchant) {
+	return showOne(p, command, merchantsPath, p.merchantColumns(), func(merchant client.Merchant) {
 		rows := [][]string{
 			{"id", merchant.ID},
 			{"name", merchant.Name},

@@ -1,17 +1,13 @@
 package cli
 
-import (
-	"github.com/mattn/go-isatty"
-
-	"billonce/cmd/billctl/progress"
-)
+import "billonce/cmd/billctl/progress"
 
 // meter shows how far a piece of work is, where people look for it: beside the result, not in it.
-func (p *program) meter(quiet bool, words progress.Words) progress.Meter {
+func (p *program) meter(words progress.Words) progress.Meter {
 	switch {
-	case quiet:
+	case p.quiet:
 		return progress.Quiet{}
-	case p.Err != nil && isatty.IsTerminal(p.Err.Fd()):
+	case p.terminal(p.Err):
 		return progress.NewBar(p.err, words)
 	default:
 		return progress.NewLines(p.err, p.Now, words)

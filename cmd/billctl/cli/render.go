@@ -34,6 +34,9 @@ func plain(text string) string {
 	}, text)
 }
 
+// printRaw prints an answer, indented.
+func (p *program) printRaw(answer []byte) error { return p.printJSON(json.RawMessage(answer)) }
+
 // printJSON prints JSON indented, as the server wrote it.
 func (p *program) printJSON(value any) error {
 	text, err := json.MarshalIndent(value, "", "  ")

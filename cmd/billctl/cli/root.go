@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"billonce/pkg/secret"
@@ -18,28 +20,24 @@ import (
 // Version is the build's version; the Makefile sets it through the linker.
 var Version = "" //nolint:gochecknoglobals // the linker can set nothing else
 
-// Exit codes of billctl.
-const (
-	ExitOK      = 0
-	ExitFailure = 1
-	ExitUsage   = 2  // a wrong command, flag or argument
-	ExitRefused = 3  // stored tokens do not open
-	ExitConfig  = 78 // EX_CONFIG of sysexits(3)
-)
-
 // Streams are where billctl reads, writes and looks things up.
 type Streams struct {
 	In       *os.File
 	Out, Err *os.File
 	Lookup   func(string) (string, bool) // the environment
 	Now      func() time.Time
+	// IsTerminal says whether a person sits at one of the files; nil asks the system.
+	IsTerminal func(*os.File) bool
 }
 
 // program is what the commands share.
 type program struct {
 	Streams
-	out io.Writer
-	err io.Writer
+	out   io.Writer
+	err   io.Writer
+	quiet bool          // say nothing beside results and errors
+	at    target        // the installation that the command speaks to, once it is connected
+	lines *bufio.Reader // what a person types
 }
 
 // Main runs billctl with the given arguments, those after the program's name, and returns its exit code.
@@ -55,8 +53,11 @@ func Main(ctx context.Context, args []string, streams Streams) int {
 
 func (p *program) root() *cobra.Command {
 	root := group("billctl", "Operate billonce: tasks, merchants, API keys, the audit log, schema, keys, and a whole stack on this machine",
-		p.tasks(), p.merchants(), p.apiKeys(), p.audit(), p.migrate(), p.roles(), p.keys(), p.dev(), p.healthcheck(), p.version())
+		p.overview(), p.tasks(), p.merchants(), p.workers(), p.events(), p.encryption(), p.apiKeys(), p.audit(), p.me(), p.doctor(), p.contexts(),
+		p.migrate(), p.roles(), p.keys(), p.dev(), p.healthcheck(), p.version(), exitCodes(), times(), p.reference())
 	root.SilenceErrors, root.SilenceUsage = true, true
+	root.PersistentFlags().BoolVarP(&p.quiet, "quiet", "q", false, "say nothing beside results and errors")
+	p.completeContexts(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return root
 }
@@ -145,6 +146,25 @@ func (p *program) exitCode(command *cobra.Command, err error) int {
 func (p *program) sayf(format string, args ...any) {
 	for line := range strings.Lines(fmt.Sprintf(format, args...)) { // errors too may hold what came over the network
 		_, _ = fmt.Fprintln(p.err, plain(strings.TrimSuffix(line, "\n")))
+	}
+}
+
+// notef is sayf for what a person need not know.
+func (p *program) notef(format string, args ...any) {
+	if !p.quiet {
+		p.sayf(format, args...)
+	}
+}
+
+// terminal reports whether a person sits at the file.
+func (p *program) terminal(file *os.File) bool {
+	switch {
+	case file == nil:
+		return false
+	case p.IsTerminal != nil:
+		return p.IsTerminal(file)
+	default:
+		return isatty.IsTerminal(file.Fd())
 	}
 }
 

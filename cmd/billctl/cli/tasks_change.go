@@ -2,11 +2,8 @@ package cli
 
 import (
 	"errors"
-	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,82 +16,32 @@ func (p *program) tasksChain() *cobra.Command {
 	command := &cobra.Command{
 		Use: "chain ID", Short: "List a task with those it repeats and that repeat it, first to last", Args: exactly(1, "the id of one task"),
 	}
-	var flags apiFlags
-	flags.add(command)
-	command.RunE = func(command *cobra.Command, args []string) error {
-		api, err := p.connect(flags)
-		if err != nil {
-			return err
-		}
-		var chain client.List
-		if err := api.Get(command.Context(), tasksPath+"/"+url.PathEscape(args[0])+"/chain", nil, &chain); err != nil {
-			return err
-		}
-		if flags.json {
-			return p.printJSON(chain)
-		}
-		return p.taskTable(chain.Data)
-	}
-	return command
-}
-
-// taskVerb is a command that posts to tasks.
-type taskVerb struct {
-	verb, use, short string
-	many             bool
-	body             func() (any, error) // nil: none
-	say              func(of string, task client.Task, replayed bool)
-}
-
-// taskChange makes the command. The first refusal ends it.
-func (p *program) taskChange(of taskVerb) *cobra.Command {
-	command := &cobra.Command{Use: of.verb + " " + of.use, Short: of.short, Args: exactly(1, "the id of one task")}
-	if of.many {
-		command.Args = atLeastOne("the id of one task or more")
-	}
-	var flags apiFlags
-	flags.add(command)
-	command.RunE = func(command *cobra.Command, args []string) error {
-		var body any
-		if of.body != nil {
-			made, err := of.body()
-			if err != nil {
-				return usageError{err}
+	return p.watched(command, told, func(args []string) source {
+		return func(look *look) (snapshot, error) {
+			var chain listing
+			if err := look.api.Get(look.ctx, tasksPath+"/"+url.PathEscape(args[0])+"/chain", nil, &chain); err != nil {
+				return snapshot{}, err
 			}
-			body = made
+			return p.listed(chain, p.taskColumns())
 		}
-		api, err := p.connect(flags)
-		if err != nil {
-			return err
-		}
-		for _, id := range args {
-			answer, err := api.Send(command.Context(), client.Call{
-				Method: http.MethodPost, Path: tasksPath + "/" + url.PathEscape(id) + "/" + of.verb, Body: body,
-			})
-			if err != nil {
-				return fmt.Errorf("%s %s: %w", of.verb, plain(id), err)
-			}
-			err = tell(p, flags, answer.Body, func(task client.Task) { of.say(plain(id), task, answer.Replayed) })
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return command
+	})
 }
 
 func (p *program) tasksCancel() *cobra.Command {
-	return p.taskChange(taskVerb{
-		verb: "cancel", use: "ID…", short: "Call tasks off that have not been sent", many: true,
+	command := &cobra.Command{Use: "cancel ID…", Short: "Call tasks off that have not been sent", Args: atLeastOne("the id of one task or more")}
+	return changeEach(p, command, change[client.Task]{
+		path: tasksPath, verb: "cancel", doing: "cancel", reason: true,
 		say: func(_ string, task client.Task, _ bool) { p.printf("canceled %s\n", plain(task.ID)) },
 	})
 }
 
 func (p *program) tasksRetry() *cobra.Command {
-	return p.taskChange(taskVerb{
-		verb: "retry", use: "ID…", many: true,
-		short: "Schedule failed or canceled tasks anew, each as a new task: for now, or for its time if that lies ahead",
+	command := &cobra.Command{
+		Use: "retry ID…", Args: atLeastOne("the id of one task or more"),
+		Short: "Schedule failed or canceled tasks anew, each as a new task: for now, or for its time if that lies ahead",
+	}
+	return changeEach(p, command, change[client.Task]{
+		path: tasksPath, verb: "retry", doing: "retry", reason: true,
 		say: func(of string, task client.Task, replayed bool) {
 			if replayed {
 				p.printf("%s has been repeated before, by %s: %s, to run %s\n", of, plain(task.ID), task.Status, p.when(task.RunAt))
@@ -106,27 +53,39 @@ func (p *program) tasksRetry() *cobra.Command {
 }
 
 func (p *program) tasksReschedule() *cobra.Command {
+	command := &cobra.Command{
+		Use: "reschedule ID… --at TIME", Short: "Move tasks to another time that have not been sent", Args: atLeastOne("the id of one task or more"),
+	}
 	at := ""
-	command := p.taskChange(taskVerb{
-		verb: "reschedule", use: "ID… --at TIME", short: "Move tasks to another time that have not been sent", many: true,
-		body: func() (any, error) {
-			moment, err := time.Parse(time.RFC3339, at)
-			if err != nil {
-				return nil, errors.New("--at must be a time as in RFC 3339, like 2030-01-31T09:00:00Z")
+	command.Flags().StringVar(&at, "at", "", "when, like 2030-01-31T09:00:00Z or 3d (see help times)")
+	return changeEach(p, command, change[client.Task]{
+		path: tasksPath, verb: "reschedule", doing: "reschedule", reason: true,
+		body: func() (map[string]any, error) {
+			if at == "" {
+				return nil, errors.New("--at is needed")
 			}
-			return map[string]any{"run_at": moment}, nil
+			body := map[string]any{}
+			return body, p.addMoment(body, "run_at", "--at", at)
 		},
 		say: func(_ string, task client.Task, _ bool) { p.printf("%s runs %s\n", plain(task.ID), p.when(task.RunAt)) },
 	})
-	command.Flags().StringVar(&at, "at", "", "when, like 2030-01-31T09:00:00Z")
-	return command
 }
 
 func (p *program) tasksResolve() *cobra.Command {
+	command := &cobra.Command{
+		Use: "resolve ID --as succeeded|failed --note TEXT", Short: "Say what became of a task in doubt, and how you know",
+		Long: "Say what became of a task in doubt, and how you know. Look at Stripe first, at what tasks show says was sent: nothing else decides\n" +
+			"about the task afterwards.",
+		Args: exactly(1, "the id of one task"),
+	}
 	outcome, note := "", ""
-	command := p.taskChange(taskVerb{
-		verb: "resolve", use: "ID --as succeeded|failed --note TEXT", short: "Say what became of a task in doubt, and how you know",
-		body: func() (any, error) {
+	command.Flags().StringVar(&outcome, "as", "", "what became of it: succeeded or failed")
+	command.Flags().StringVar(&note, "note", "", "how you know; it is kept with the task (--reason says the same)")
+	command.Flags().StringVar(&note, "reason", "", "the same as --note")
+	fixedCompletion(command, "as", []billing.Status{billing.Succeeded, billing.Failed})
+	return changeEach(p, command, change[client.Task]{
+		path: tasksPath, verb: "resolve", doing: "resolve",
+		body: func() (map[string]any, error) {
 			if decided := billing.Status(outcome); decided != billing.Succeeded && decided != billing.Failed {
 				return nil, errors.New("--as must be succeeded or failed")
 			}
@@ -136,17 +95,5 @@ func (p *program) tasksResolve() *cobra.Command {
 			return map[string]any{"outcome": outcome, "note": note}, nil
 		},
 		say: func(_ string, task client.Task, _ bool) { p.printf("%s is %s\n", plain(task.ID), task.Status) },
-	})
-	command.Flags().StringVar(&outcome, "as", "", "what became of it: succeeded or failed")
-	command.Flags().StringVar(&note, "note", "", "how you know; it is kept with the task")
-	fixedCompletion(command, "as", []billing.Status{billing.Succeeded, billing.Failed})
-	return command
-}
-
-// merchantChange returns a command that posts one verb to each merchant named.
-func (p *program) merchantChange(verb, short string) *cobra.Command {
-	command := &cobra.Command{Use: verb + " ID…", Short: short, Args: atLeastOne("the id of one merchant or more")}
-	return postEach(p, command, merchantsPath, verb, func(merchant client.Merchant) {
-		p.printf("%s is %s\n", plain(merchant.ID), plain(merchantStatus(merchant)))
 	})
 }

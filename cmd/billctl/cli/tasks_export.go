@@ -19,7 +19,6 @@ import (
 // exportFlags are what tasks export is told.
 type exportFlags struct {
 	output, from, to, by, merchant, status, after string
-	quiet                                         bool
 }
 
 func (p *program) tasksExport() *cobra.Command {
@@ -31,17 +30,16 @@ func (p *program) tasksExport() *cobra.Command {
 	}
 	var flags exportFlags
 	command.Flags().StringVar(&flags.output, "output", "", "write to this file, which must not exist yet, or with --after is appended to")
-	command.Flags().StringVar(&flags.from, "from", "", "only from this time on, like 2026-01-31 or 2026-01-31T09:00:00Z")
+	command.Flags().StringVar(&flags.from, "from", "", "only from this time on, like 2026-01-31, 2026-01-31T09:00:00Z or -7d")
 	command.Flags().StringVar(&flags.to, "to", "", "only before this time")
 	command.Flags().StringVar(&flags.by, "by", "created", "which time --from and --to mean: created or finished")
 	command.Flags().StringVar(&flags.merchant, "merchant", "", "only this merchant's, by id")
 	command.Flags().StringVar(&flags.status, "status", "", "only those: "+join(billing.Statuses()))
 	command.Flags().StringVar(&flags.after, "after", "", "only after the task with this id, to go on")
-	command.Flags().BoolVar(&flags.quiet, "quiet", false, "say nothing about the progress")
 	fixedCompletion(command, "status", billing.Statuses())
 	fixedCompletion(command, "by", []string{"created", "finished"})
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		filter, after, err := flags.read()
+		filter, after, err := flags.read(p.Now())
 		if err != nil {
 			return usageError{err}
 		}
@@ -51,17 +49,17 @@ func (p *program) tasksExport() *cobra.Command {
 }
 
 // read judges the flags.
-func (f exportFlags) read() (filter store.HistoryFilter, after billing.TaskID, err error) {
+func (f exportFlags) read(now time.Time) (filter store.HistoryFilter, after billing.TaskID, err error) {
 	var faults []error
 	fault := func(err error, text string) {
 		if err != nil {
 			faults = append(faults, errors.New(text))
 		}
 	}
-	filter.From, err = readDay(f.from)
-	fault(err, "--from must be a day or a time, like 2026-01-31 or 2026-01-31T09:00:00Z")
-	filter.To, err = readDay(f.to)
-	fault(err, "--to must be a day or a time, like 2026-01-31 or 2026-01-31T09:00:00Z")
+	filter.From, err = readMoment(f.from, now, pastOrFuture)
+	fault(err, "--from must be "+momentForms)
+	filter.To, err = readMoment(f.to, now, pastOrFuture)
+	fault(err, "--to must be "+momentForms)
 	if f.merchant != "" {
 		filter.MerchantID, err = billing.ParseMerchantID(f.merchant)
 		fault(err, "--merchant must be the id of a merchant")
@@ -77,17 +75,6 @@ func (f exportFlags) read() (filter store.HistoryFilter, after billing.TaskID, e
 		faults = append(faults, errors.New("--by must be created or finished"))
 	}
 	return filter, after, errors.Join(faults...)
-}
-
-// readDay reads a time, or a day as its first moment in UTC; "" is no time.
-func readDay(text string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if day, err := time.Parse(time.DateOnly, text); err == nil {
-		return day, nil
-	}
-	return time.Parse(time.RFC3339, text)
 }
 
 func (p *program) export(ctx context.Context, flags exportFlags, filter store.HistoryFilter, after billing.TaskID) (err error) {
@@ -107,12 +94,10 @@ func (p *program) export(ctx context.Context, flags exportFlags, filter store.Hi
 	if err != nil {
 		return err
 	}
-	state, err := export.Run(ctx, db, filter, after, out, p.meter(flags.quiet, progress.Words{Doing: "exporting", Things: "tasks", Done: "exported"}))
+	state, err := export.Run(ctx, db, filter, after, out, p.meter(progress.Words{Doing: "exporting", Things: "tasks", Done: "exported"}))
 	err = errors.Join(err, closeOut())
 	if err == nil {
-		if !flags.quiet {
-			p.sayf("exported %d tasks\n", state.Written)
-		}
+		p.notef("exported %d tasks\n", state.Written)
 		return nil
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {

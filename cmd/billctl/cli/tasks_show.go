@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -86,19 +85,23 @@ func (p *program) taskStanding(task client.Task) (rows [][]string) {
 }
 
 // attemptTable shows sends and looks, each look with what it read.
-func (p *program) attemptTable(items []json.RawMessage) error {
-	if len(items) == 0 {
+func (p *program) attemptTable(attempts []client.Attempt) {
+	if len(attempts) == 0 {
 		p.printf("\nNo attempt has ended yet.\n")
-		return nil
+		return
 	}
+	rows, read := p.attemptRows(attempts)
 	p.printf("\n")
-	rows := [][]string{{"ATTEMPT", "KIND", "STARTED", "TOOK", "OUTCOME", "REASON", "REQUEST", "ERROR"}}
-	var read [][]string
-	for _, item := range items {
-		attempt, err := decode[client.Attempt](item)
-		if err != nil {
-			return err
-		}
+	p.table(append([][]string{{"ATTEMPT", "KIND", "STARTED", "TOOK", "OUTCOME", "REASON", "REQUEST", "ERROR"}}, rows...))
+	if len(read) > 0 {
+		p.printf("\n")
+		p.table(append([][]string{{"ATTEMPT", "READ", "WHAT", "WHEN", "BY REQUEST", "MEANS"}}, read...))
+	}
+}
+
+// attemptRows are a row for each attempt, and one for each thing that was read.
+func (p *program) attemptRows(attempts []client.Attempt) (rows, read [][]string) {
+	for _, attempt := range attempts {
 		fault := ""
 		if attempt.Error != nil {
 			fault = stripeError(*attempt.Error)
@@ -115,12 +118,7 @@ func (p *program) attemptTable(items []json.RawMessage) error {
 			read = append(read, p.evidence(attempt.Attempt, one))
 		}
 	}
-	p.table(rows)
-	if len(read) > 0 {
-		p.printf("\n")
-		p.table(append([][]string{{"ATTEMPT", "READ", "WHAT", "WHEN", "BY REQUEST", "MEANS"}}, read...))
-	}
-	return nil
+	return rows, read
 }
 
 func (p *program) evidence(attempt int, one billing.Evidence) []string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,9 +106,11 @@ func (s *stack) awaitAll(ctx context.Context, tasks []client.Task) ([]client.Tas
 		finished := 0
 		for i := range tasks {
 			if !settled(tasks[i]) {
-				if err := s.api.Get(ctx, "/v1/tasks/"+url.PathEscape(tasks[i].ID), nil, &tasks[i]); err != nil {
+				now, err := s.api.GetTask(ctx, tasks[i].ID)
+				if err != nil {
 					return nil, fmt.Errorf("look at a task: %w", err)
 				}
+				tasks[i] = now
 			}
 			if settled(tasks[i]) {
 				finished++

@@ -2,9 +2,7 @@ package dev
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -64,17 +62,8 @@ func (f *feed) run(ctx context.Context) {
 }
 
 func (f *feed) newest(ctx context.Context) ([]client.Task, error) {
-	list, err := f.stack.api.List(ctx, "/v1/tasks", url.Values{}, feedDepth)
-	if err != nil {
-		return nil, err
-	}
-	tasks := make([]client.Task, len(list.Data))
-	for i, raw := range list.Data {
-		if err := json.Unmarshal(raw, &tasks[i]); err != nil {
-			return nil, err
-		}
-	}
-	return tasks, nil
+	page, err := f.stack.api.ListTasks(ctx, client.ListTasksQuery{Limit: feedDepth})
+	return page.Data, err
 }
 
 // settled reports whether no worker will touch the task again.

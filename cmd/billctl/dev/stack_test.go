@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"billonce/cmd/billctl/dev/proc"
+	"billonce/internal/openapitest"
 	"billonce/internal/programtest"
 )
 
@@ -324,7 +325,7 @@ func requestBody(t *testing.T, address, key string) string {
 		t.Fatal(err)
 	}
 	call.Header.Set("Authorization", "Bearer "+key)
-	answer, err := (&http.Client{Timeout: patience}).Do(call)
+	answer, err := (&http.Client{Transport: openapitest.Transport{}, Timeout: patience}).Do(call)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +345,7 @@ func request(t *testing.T, method, address, key, body string) int {
 	}
 	call.Header.Set("Authorization", "Bearer "+key)
 	call.Header.Set("Content-Type", "application/json")
-	web := &http.Client{Timeout: patience}
+	web := &http.Client{Transport: openapitest.Transport{}, Timeout: patience}
 	answer, err := web.Do(call)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"billonce/pkg/client"
+)
+
+// largestPage is the largest that the API serves.
+const largestPage = 200
+
+// listFlags are the flags of every list.
+type listFlags struct {
+	apiFlags
+	watchFlags
+	limit int
+	all   bool
+}
+
+func (f *listFlags) add(command *cobra.Command) {
+	f.apiFlags.add(command)
+	f.watchFlags.add(command)
+	command.Flags().IntVar(&f.limit, "limit", 50, "how many to show")
+	command.Flags().BoolVar(&f.all, "all", false, "show all of them")
+}
+
+// columns are how a list is shown.
+type columns struct {
+	heading []string
+	row     func(item json.RawMessage) ([]string, error)
+}
+
+// column reads items as T and shows them through row.
+func column[T any](heading []string, row func(T) []string) columns {
+	return columns{heading, func(item json.RawMessage) ([]string, error) {
+		value, err := decode[T](item)
+		if err != nil {
+			return nil, err
+		}
+		return row(value), nil
+	}}
+}
+
+// list makes command show the list under path that query narrows.
+func (p *program) list(command *cobra.Command, path string, query func() (url.Values, error), show columns) *cobra.Command {
+	var flags listFlags
+	flags.add(command)
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		if flags.all && command.Flags().Changed("limit") {
+			return usageError{errors.New("--limit and --all exclude each other")}
+		}
+		if flags.limit < 1 {
+			return usageError{errors.New("--limit must be at least 1")}
+		}
+		limit := flags.limit
+		if flags.all {
+			limit = 0
+		}
+		narrowed, err := query()
+		if err != nil {
+			return err
+		}
+		flags.news = path == tasksPath
+		return p.look(command.Context(), flags.apiFlags, flags.watchFlags, func(look *look) (snapshot, error) {
+			found, err := fetchList(look, path, narrowed, limit)
+			if err != nil {
+				return snapshot{}, err
+			}
+			return p.listed(found, show)
+		})
+	}
+	return command
+}
+
+// listing is a list as the API serves it, here perhaps of several pages.
+type listing struct {
+	client.List
+	SearchedTo *time.Time `json:"searched_to,omitempty"` // how far back a search has come
+}
+
+// fetchList follows the pages of a list until it has limit items; 0 means all. A page may be empty although there are more: a search
+// that takes long answers what it has found.
+func fetchList(look *look, path string, query url.Values, limit int) (listing, error) {
+	whole := listing{List: client.List{Data: []json.RawMessage{}}}
+	for {
+		size := largestPage
+		if limit > 0 {
+			size = min(size, limit-len(whole.Data))
+		}
+		page := url.Values{}
+		for name, values := range query {
+			page[name] = values
+		}
+		page.Set("limit", strconv.Itoa(size))
+		if whole.NextCursor != nil {
+			page.Set("cursor", *whole.NextCursor)
+		}
+		var answer listing
+		if err := look.api.Get(look.ctx, path, page, &answer); err != nil {
+			return whole, err
+		}
+		stuck := answer.NextCursor != nil && whole.NextCursor != nil && *answer.NextCursor == *whole.NextCursor
+		whole.Data, whole.NextCursor, whole.SearchedTo = append(whole.Data, answer.Data...), answer.NextCursor, answer.SearchedTo
+		if answer.NextCursor == nil || limit > 0 && len(whole.Data) >= limit {
+			return whole, nil
+		}
+		if stuck {
+			return whole, fmt.Errorf("GET %s: the server says that there are more, and does not get on", path)
+		}
+	}
+}
+
+// listed is the picture of a list.
+func (p *program) listed(found listing, show columns) (snapshot, error) {
+	rows := [][]string{show.heading}
+	var lines []line
+	for _, item := range found.Data {
+		row, err := show.row(item)
+		if err != nil {
+			return snapshot{}, err
+		}
+		rows = append(rows, row)
+		lines = append(lines, line{key: keyOf(item, row), document: item, cells: row})
+	}
+	slices.Reverse(lines) // the newest comes first in a list, and last in what is appended to
+	return snapshot{document: found, lines: lines, draw: func() {
+		p.table(clone(rows))
+		switch {
+		case found.NextCursor != nil && found.SearchedTo != nil:
+			p.notef("Searched back to %s; --all searches on.\n", p.when(*found.SearchedTo))
+		case found.NextCursor != nil:
+			p.notef("There are more: --limit shows more of them, --all shows all.\n")
+		}
+	}}, nil
+}
+
+// keyOf tells the items of a list apart.
+func keyOf(item json.RawMessage, row []string) string {
+	var named struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(item, &named) == nil && named.ID != "" {
+		return named.ID
+	}
+	return strings.Join(row[:1], "")
+}
+
+// clone copies rows: a table changes those that it prints.
+func clone(rows [][]string) [][]string {
+	copied := make([][]string, len(rows))
+	for i, row := range rows {
+		copied[i] = slices.Clone(row)
+	}
+	return copied
+}
+
+// given narrows a list by the flags that have a value.
+func given(filters map[string]*string) func() (url.Values, error) {
+	return func() (url.Values, error) {
+		query := url.Values{}
+		for name, value := range filters {
+			if *value != "" {
+				query.Set(name, *value)
+			}
+		}
+		return query, nil
+	}
+}
