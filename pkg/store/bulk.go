@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"billonce/pkg/billing"
@@ -94,7 +93,7 @@ func (s *Store) changeTasks(ctx context.Context, ids []billing.TaskID, operation
 	ids = slices.Sorted(slices.Values(ids)) // locked in one order by everybody
 	for batch := range slices.Chunk(ids, bulkBatch) {
 		rows := []changedRow{}
-		err := s.db.inTx(ctx, operation, func(tx *sqlx.Tx) error {
+		err := s.db.inTx(ctx, operation, func(tx *transaction) error {
 			all := append([]any{pq.Array(batch)}, args...)
 			if err := tx.SelectContext(ctx, &rows, query+` SELECT id, merchant_id, run_at <= now() AS due FROM changed`, all...); err != nil {
 				return err
