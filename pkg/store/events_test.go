@@ -25,7 +25,7 @@ func watch(t *testing.T, db *storetest.DB) billing.EventMark {
 			return mark
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the recording is not complete: somebody holds a lock on event_watch")
+			t.Fatal("the recording is not complete: somebody is writing events")
 		}
 	}
 }
