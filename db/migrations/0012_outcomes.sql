@@ -3,7 +3,7 @@
 -- outcome_minutes says what attempts came to, for a chart of the last hours: each worker adds to its row of the present minute beside
 -- its heartbeat. It is no ledger: what a worker that dies has not written yet is missing. Minutes older than two days are deleted.
 --
--- A worker that drains says so. Paused merchants and accounts are found by indexes; the table of merchants is small and seldom written.
+-- A worker that drains says so. Paused merchants are found by an index; the table of merchants is small and seldom written.
 --
 -- +goose Up
 SET LOCAL lock_timeout = '5s';
@@ -23,7 +23,6 @@ ALTER TABLE workers ADD COLUMN draining_at timestamptz;
 COMMENT ON COLUMN workers.draining_at IS 'Since when it only ends what it has begun.';
 
 CREATE INDEX merchants_paused ON merchants (id) WHERE paused_at IS NOT NULL AND disconnected_at IS NULL;
-CREATE INDEX merchants_stripe_connect_id ON merchants (stripe_connect_id);
 
 -- Who may write down that a worker lives may also write down what came of its work: where deploy/roles.sql is not used, that is the
 -- services' user.
@@ -45,7 +44,6 @@ END $$;
 
 -- +goose Down
 SET LOCAL lock_timeout = '5s';
-DROP INDEX merchants_stripe_connect_id;
 DROP INDEX merchants_paused;
 ALTER TABLE workers DROP COLUMN draining_at;
 DROP TABLE outcome_minutes;

@@ -127,10 +127,10 @@ func (b *foundation) startTracing(ctx context.Context) (stop func(), err error) 
 	}, nil
 }
 
-// requireRights refuses a worker whose user lacks what only its first decline would tell.
+// requireRights refuses a service whose user lacks what only its first task would tell, and a worker's first decline.
 func (b *foundation) requireRights(ctx context.Context) error {
-	if b.name != workerName {
-		return nil
+	if err := b.db.RequireRecording(ctx); err != nil || b.name != workerName {
+		return err
 	}
 	return b.db.RequireSuccession(ctx)
 }

@@ -94,7 +94,7 @@ func (s *Store) ListAPIKeys(ctx context.Context, filter billing.APIKeyFilter, li
 func (s *Store) CreateAPIKey(ctx context.Context, key billing.NewAPIKey) (billing.APIKey, error) {
 	row := apiKeyRow{}
 	actor, _ := billing.ActorOf(ctx)
-	err := s.db.inTx(ctx, "create API key", func(tx *sqlx.Tx) error {
+	err := s.db.inTx(ctx, "create API key", func(tx *transaction) error {
 		if err := checkKeyEnds(ctx, tx, map[string]time.Time{"/expires_at": key.ExpiresAt}); err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (s *Store) CreateAPIKey(ctx context.Context, key billing.NewAPIKey) (billin
 // RevokeAPIKey ends a key now and for ever. Revoking twice is no error. The error has code [billing.CodeNotFound] when there is none.
 func (s *Store) RevokeAPIKey(ctx context.Context, id billing.APIKeyID) (billing.APIKey, error) {
 	row := apiKeyRow{}
-	err := s.db.inTx(ctx, "revoke API key", func(tx *sqlx.Tx) error {
+	err := s.db.inTx(ctx, "revoke API key", func(tx *transaction) error {
 		err := tx.GetContext(ctx, &row, `
 			UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING `+columnsOfKey, id)
 		if err != nil {
@@ -141,7 +141,7 @@ func (s *Store) RevokeAPIKey(ctx context.Context, id billing.APIKeyID) (billing.
 // the key is not active or has been replaced already.
 func (s *Store) RotateAPIKey(ctx context.Context, id billing.APIKeyID, rotation billing.Rotation) (billing.APIKey, error) {
 	row := apiKeyRow{}
-	err := s.db.inTx(ctx, "rotate API key", func(tx *sqlx.Tx) error {
+	err := s.db.inTx(ctx, "rotate API key", func(tx *transaction) error {
 		old := apiKeyRow{}
 		if err := tx.GetContext(ctx, &old, `SELECT `+columnsOfKey+` FROM api_keys WHERE id = $1 FOR UPDATE`, id); err != nil {
 			return err
@@ -178,7 +178,7 @@ func (s *Store) RotateAPIKey(ctx context.Context, id billing.APIKeyID, rotation 
 }
 
 // replaceAPIKey writes the new key, and when the old one, which the caller has locked, ends: never later than it would have anyway.
-func replaceAPIKey(ctx context.Context, tx *sqlx.Tx, id billing.APIKeyID, rotation billing.Rotation) (apiKeyRow, error) {
+func replaceAPIKey(ctx context.Context, tx *transaction, id billing.APIKeyID, rotation billing.Rotation) (apiKeyRow, error) {
 	row := apiKeyRow{}
 	actor, _ := billing.ActorOf(ctx)
 	err := tx.GetContext(ctx, &row, `
@@ -205,7 +205,7 @@ func replaceAPIKey(ctx context.Context, tx *sqlx.Tx, id billing.APIKeyID, rotati
 }
 
 // checkKeyEnds judges when keys end, by the database's clock. Zero times are not judged.
-func checkKeyEnds(ctx context.Context, tx *sqlx.Tx, ends map[string]time.Time) error {
+func checkKeyEnds(ctx context.Context, tx *transaction, ends map[string]time.Time) error {
 	var now time.Time
 	if err := tx.GetContext(ctx, &now, `SELECT now()`); err != nil {
 		return err

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jmoiron/sqlx"
 
 	"billonce/pkg/billing"
 )
@@ -26,7 +25,7 @@ type entry struct {
 
 // note records a change within the transaction that makes it. Where no actor is known nobody asked for the change, but a worker
 // made it by itself, and nothing is recorded.
-func note(ctx context.Context, tx *sqlx.Tx, of entry) error {
+func note(ctx context.Context, tx *transaction, of entry) error {
 	actor, asked := billing.ActorOf(ctx)
 	if !asked {
 		return nil
@@ -51,7 +50,7 @@ func note(ctx context.Context, tx *sqlx.Tx, of entry) error {
 		VALUES ($1, $2, $3, $4, $5, nullif($6, '')::uuid, $7, $8, $9::jsonb)`,
 		id.String(), actor.ID, actor.Name, string(of.action), of.object, string(of.merchant), actor.Address, actor.RequestID, string(detail))
 	if err == nil {
-		noted.add(tx, of.action)
+		tx.noted = append(tx.noted, of.action)
 	}
 	return err
 }
@@ -63,7 +62,7 @@ func (db *DB) NoteSchema(ctx context.Context, action billing.Action, versions []
 	if err != nil {
 		return err
 	}
-	err = db.inTx(ctx, "record the migration", func(tx *sqlx.Tx) error {
+	err = db.inTx(ctx, "record the migration", func(tx *transaction) error {
 		return note(ctx, tx, entry{action: action, object: fmt.Sprint(version), detail: map[string]any{"versions": versions}})
 	})
 	if hasState(err, stateUndefinedTable) {
@@ -79,7 +78,7 @@ func (db *DB) NoteRotation(ctx context.Context, keyID string, bindUnbound bool) 
 	if bindUnbound {
 		of.detail = map[string]any{"bind_unbound": true}
 	}
-	return db.inTx(ctx, "record the rotation", func(tx *sqlx.Tx) error {
+	return db.inTx(ctx, "record the rotation", func(tx *transaction) error {
 		return note(ctx, tx, of)
 	})
 }

@@ -6,14 +6,17 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"billonce/pkg/billing"
 )
 
-// bulkBatch is how many tasks are changed by one transaction, so that nobody waits long for one of them.
-const bulkBatch = 100
+const (
+	// bulkBatch is how many tasks are changed by one transaction, so that nobody waits long for one of them.
+	bulkBatch = 100
+	// bulkTries is how often that is tried when it meets somebody who locks the same tasks in another order, as whoever ends a pause does.
+	bulkTries = 3
+)
 
 // What a task must fulfil to be changed at all. Looks at other tasks are subqueries with a LIMIT: an EXISTS may be planned as a walk over
 // a whole index.
@@ -93,8 +96,9 @@ type changedRow struct {
 func (s *Store) changeTasks(ctx context.Context, ids []billing.TaskID, operation string, of entry, query string, args ...any) (changed int, due bool, err error) {
 	ids = slices.Sorted(slices.Values(ids)) // locked in one order by everybody
 	for batch := range slices.Chunk(ids, bulkBatch) {
-		rows := []changedRow{}
-		err := s.db.inTx(ctx, operation, func(tx *sqlx.Tx) error {
+		var rows []changedRow
+		change := func(tx *transaction) error {
+			rows = nil // of an earlier try
 			all := append([]any{pq.Array(batch)}, args...)
 			if err := tx.SelectContext(ctx, &rows, query+` SELECT id, merchant_id, run_at <= now() AS due FROM changed`, all...); err != nil {
 				return err
@@ -106,7 +110,11 @@ func (s *Store) changeTasks(ctx context.Context, ids []billing.TaskID, operation
 				}
 			}
 			return nil
-		})
+		}
+		err := s.db.inTx(ctx, operation, change)
+		for try := 1; try < bulkTries && hasState(err, stateDeadlock); try++ {
+			err = s.db.inTx(ctx, operation, change)
+		}
 		if err != nil {
 			return changed, due, err
 		}

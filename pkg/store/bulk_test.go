@@ -212,3 +212,34 @@ func TestABulkChangeBesideClaims(t *testing.T) {
 		t.Errorf("%d entries for %d canceled tasks", n, canceled)
 	}
 }
+
+// TestABulkChangeInAnotherOrder: whoever locks the same tasks in another order, as the end of a pause may, delays a change and does not
+// end it.
+func TestABulkChangeInAnotherOrder(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	merchant := db.Merchant(t)
+	ids := []billing.TaskID{schedule(t, db, newTask(t, merchant.ID))[0].Task.ID, schedule(t, db, newTask(t, merchant.ID))[0].Task.ID}
+	slices.Sort(ids)
+	other := db.SQL.MustBegin()
+	defer func() { _ = other.Rollback() }()
+	const lock = `UPDATE scheduled_tasks SET updated_at = now() WHERE id = $1`
+	other.MustExec(lock, ids[1])
+	var crew sync.WaitGroup
+	crew.Go(func() {
+		if n, err := db.Store.CancelTasks(asked("no more"), ids); err != nil || n != 2 {
+			t.Errorf("%d canceled, %v", n, err)
+		}
+	})
+	for waits := false; !waits; {
+		if err := db.SQL.Get(&waits, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _ = other.Exec(lock, ids[0]) // one of the two is told of a deadlock: as a rule the one that waits already
+	_ = other.Commit()
+	crew.Wait()
+	if n := len(reasons(t, db)); n != 2 {
+		t.Errorf("%d entries", n)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"billonce/pkg/billing"
@@ -73,7 +72,7 @@ func (s *Store) judgeRunAt(ctx context.Context, runAt time.Time) error {
 // error has code [billing.CodeNotFound], or [billing.CodeConflict] when the task is not in doubt.
 func (s *Store) ResolveTask(ctx context.Context, id billing.TaskID, resolution billing.Resolution) (billing.Task, error) {
 	row, freed := taskRow{}, 0
-	err := s.db.inTx(ctx, "resolve task", func(tx *sqlx.Tx) error {
+	err := s.db.inTx(ctx, "resolve task", func(tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `
 			INSERT INTO task_resolutions (task_id, outcome, note, request_id)
 			SELECT id, $2, $3, $4 FROM scheduled_tasks WHERE id = $1 AND status = 'in_doubt' FOR UPDATE`,
@@ -112,7 +111,7 @@ func (s *Store) ResolveTask(ctx context.Context, id billing.TaskID, resolution b
 // changeTask runs one statement and records what it did in the same transaction.
 func (s *Store) changeTask(ctx context.Context, id billing.TaskID, operation, condition string, of entry, query string, args ...any) (billing.Task, error) {
 	row := taskRow{}
-	err := s.db.inTx(ctx, operation, func(tx *sqlx.Tx) error {
+	err := s.db.inTx(ctx, operation, func(tx *transaction) error {
 		if err := tx.GetContext(ctx, &row, query, args...); err != nil {
 			return err
 		}

@@ -140,13 +140,13 @@ func (db *DB) prepare(query string, most int) *prepared {
 }
 
 // inTx runs fn in one transaction and commits if it returns nil.
-func (db *DB) inTx(ctx context.Context, operation string, fn func(*sqlx.Tx) error) error {
-	tx, err := db.sqlx.BeginTxx(ctx, nil)
+func (db *DB) inTx(ctx context.Context, operation string, fn func(*transaction) error) error {
+	begun, err := db.sqlx.BeginTxx(ctx, nil)
 	if err != nil {
 		return unconnected(operation, err)
 	}
+	tx := &transaction{Tx: begun}
 	defer func() { _ = tx.Rollback() }() // a no-op after Commit
-	defer noted.forget(tx)
 	if err := fn(tx); err != nil {
 		return translate(operation, err)
 	}
@@ -154,7 +154,9 @@ func (db *DB) inTx(ctx context.Context, operation string, fn func(*sqlx.Tx) erro
 		return translate(operation, fmt.Errorf("commit: %w", err))
 	}
 	if db.audited != nil {
-		noted.tell(tx, db.audited)
+		for _, action := range tx.noted {
+			db.audited(action)
+		}
 	}
 	return nil
 }

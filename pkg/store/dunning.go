@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/jmoiron/sqlx"
-
 	"billonce/pkg/billing"
 )
 
@@ -30,7 +28,7 @@ func successors(settlements []billing.Settlement) map[billing.TaskID]billing.Suc
 // failed. If somebody has retried that one already, their repetition stands; if there is none all the same, the plan that the task was
 // created with does not allow it, and nothing must be settled as if it did. The database makes the new task out of the old one: a worker
 // has no right to insert tasks.
-func insertSuccessor(ctx context.Context, tx *sqlx.Tx, of billing.TaskID, next billing.Successor) error {
+func insertSuccessor(ctx context.Context, tx *transaction, of billing.TaskID, next billing.Successor) error {
 	hash := next.Request.Hash()
 	var scheduled bool
 	err := tx.GetContext(ctx, &scheduled, `SELECT schedule_after_decline($1, $2, $3, $4)`, of, next.ID, hash[:], next.After.Seconds())

@@ -108,8 +108,9 @@ type watching struct {
 // [Store.ReadEvents] knows them all. The zero mark says that some statement is still under way that began before and records
 // nothing; the caller asks again in a moment.
 //
-// A statement takes its locks before its snapshot. So whoever holds no lock on event_watch once its row is committed will see the row;
-// those that hold one now are waited for, by looking, and nobody has to wait for us.
+// A statement takes its locks before its snapshot. So whoever may not write into task_events yet, once the row of event_watch is
+// committed, will see the row; those that may now are waited for, by looking, and nobody has to wait for us. Who only reads the tables,
+// as pg_dump does for hours, is no matter.
 func (s *Store) WatchTasks(ctx context.Context) (billing.EventMark, error) {
 	var mark billing.EventMark
 	err := s.db.onConn(ctx, "watch tasks", func(conn *sqlx.Conn) error {
@@ -160,7 +161,8 @@ func (s *Store) allKnow(ctx context.Context, conn *sqlx.Conn, epoch string) (boo
 	var now pq.StringArray
 	err := conn.QueryRowxContext(ctx, `
 		SELECT coalesce(array_agg(DISTINCT virtualtransaction), '{}') FROM pg_locks
-		WHERE locktype = 'relation' AND relation = 'event_watch'::regclass AND granted AND pid <> pg_backend_pid()
+		WHERE locktype = 'relation' AND relation = 'task_events'::regclass AND mode = 'RowExclusiveLock' AND granted
+			AND pid <> pg_backend_pid()
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&now)
 	if err != nil {
 		return false, err
@@ -298,13 +300,19 @@ func lastOfEach(events []billing.TaskEvent) []billing.TaskEvent {
 
 // TidyEvents ends the recording when nobody has asked for it for two minutes, and deletes events that are old or too many. Any
 // number of processes may do it at once.
+//
+// A dump brings the numbers of another server's transactions along. Those that lie ahead of this one's would be told again and again.
 func (s *Store) TidyEvents(ctx context.Context) error {
 	return s.db.onConn(ctx, "tidy events", func(conn *sqlx.Conn) error {
-		if _, err := conn.ExecContext(ctx, `DELETE FROM event_watch WHERE until < now()`); err != nil {
+		_, err := conn.ExecContext(ctx, `DELETE FROM event_watch WHERE until < now() OR horizon >= pg_snapshot_xmax(pg_current_snapshot())`)
+		if err == nil {
+			_, err = conn.ExecContext(ctx, `DELETE FROM task_events WHERE xact >= pg_snapshot_xmax(pg_current_snapshot())`)
+		}
+		if err != nil {
 			return err
 		}
 		// What a transaction that is under way could still have to be told of stays, within bounds: a mark may name it.
-		_, err := conn.ExecContext(ctx, `
+		_, err = conn.ExecContext(ctx, `
 			WITH ranked AS MATERIALIZED (
 				SELECT xact, at, sum(10 + kept) OVER (ORDER BY xact DESC, id DESC) AS weight FROM task_events
 			), bound AS MATERIALIZED (

@@ -99,6 +99,46 @@ func TestMarksLast(t *testing.T) {
 	told(t, db, &mark, next.ID)
 }
 
+// TestADumpBesideTheBeginning: whoever only reads the tables, as pg_dump does for hours, does not keep the recording from beginning.
+func TestADumpBesideTheBeginning(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	dump := db.SQL.MustBegin()
+	defer func() { _ = dump.Rollback() }()
+	dump.MustExec(`LOCK TABLE event_watch, task_events IN ACCESS SHARE MODE`)
+	for range 10 { // what another test has open is none of it, but autovacuum may be at the tables
+		if mark, err := db.Store.WatchTasks(t.Context()); err != nil {
+			t.Fatal(err)
+		} else if !mark.IsZero() {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Error("the recording does not begin")
+}
+
+// TestEventsOfAnotherServer: a dump brings them along, with the numbers of transactions that are far ahead of this server's. They are
+// neither told nor kept, and the recording that stands in the dump is none.
+func TestEventsOfAnotherServer(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	watch(t, db)
+	db.SQL.MustExec(`UPDATE event_watch SET horizon = '8000000000000'`)
+	db.SQL.MustExec(`
+		INSERT INTO task_events (xact, tasks, kept, ids, merchant_ids, kinds, targets, statuses, attempts, run_ats)
+		SELECT '9000000000000', 1, 1, ARRAY[gen_random_uuid()], ARRAY[gen_random_uuid()], '{a}', '{b}', '{pending}', '{0}', ARRAY[now()]
+		FROM generate_series(1, 700)`)
+	tidy(t, db)
+	mark := watch(t, db)
+	task := newTask(t, db.Merchant(t).ID)
+	schedule(t, db, task)
+	told(t, db, &mark, task.ID)
+	var left int
+	if err := db.SQL.Get(&left, `SELECT count(*) FROM task_events WHERE ids <> ARRAY[$1::uuid]`, task.ID); err != nil || left != 0 {
+		t.Errorf("%d events of another server are kept, %v", left, err)
+	}
+}
+
 // TestAFloodIsCounted: more than is told one by one is only counted, and costs no details from then on; afterwards each is told again.
 func TestAFloodIsCounted(t *testing.T) {
 	t.Parallel()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"billonce/pkg/billing"
@@ -32,7 +31,7 @@ const (
 )
 
 // intentTaken explains which tasks of an insertion were left out because another task has their intent, naming that one.
-func intentTaken(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, inserted []billing.TaskID) error {
+func intentTaken(ctx context.Context, tx *transaction, tasks []billing.NewTask, inserted []billing.TaskID) error {
 	in := make(map[billing.TaskID]bool, len(inserted))
 	for _, id := range inserted {
 		in[id] = true
@@ -49,7 +48,7 @@ func intentTaken(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, inse
 
 // intentArchived refuses tasks whose intent an archived task has fulfilled. It must be asked after the insertion, in a statement
 // of its own: a holder that was being archived meanwhile made the insertion wait, and is seen in the archive only afterwards.
-func intentArchived(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, created []billing.CreatedTask) error {
+func intentArchived(ctx context.Context, tx *transaction, tasks []billing.NewTask, created []billing.CreatedTask) error {
 	faults, err := intentFaults(ctx, tx, archivedHolders, tasks, func(i int) bool { return !created[i].Replayed })
 	if err != nil || len(faults) == 0 {
 		return err
@@ -59,7 +58,7 @@ func intentArchived(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, c
 
 // intentFaults asks who holds the intents of those tasks that count, and returns a fault for each that is held. It asks nothing
 // when none of them has an intent.
-func intentFaults(ctx context.Context, tx *sqlx.Tx, query string, tasks []billing.NewTask, counts func(int) bool) ([]billing.Fault, error) {
+func intentFaults(ctx context.Context, tx *transaction, query string, tasks []billing.NewTask, counts func(int) bool) ([]billing.Fault, error) {
 	var merchants, names []string
 	for i, task := range tasks {
 		if task.Intent != "" && counts(i) {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jmoiron/sqlx"
-
 	"billonce/pkg/billing"
 	"billonce/pkg/secret"
 )
@@ -37,7 +35,7 @@ func (m *KeyMismatch) Error() string {
 // AdoptKey records that this process seals with primary and also opens with previous. It returns a [*KeyMismatch] when the
 // database is sealed with another key, and a [*KeyRetired] when a rotation has replaced primary. The first key of a database that already holds sealed tokens must open one of them.
 func (db *DB) AdoptKey(ctx context.Context, cipher Cipher, primary KeyRecord, previous ...KeyRecord) error {
-	return db.inTx(ctx, "adopt the encryption key", func(tx *sqlx.Tx) error {
+	return db.inTx(ctx, "adopt the encryption key", func(tx *transaction) error {
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, keyLock); err != nil {
 			return err
 		}
@@ -61,7 +59,7 @@ func (db *DB) AdoptKey(ctx context.Context, cipher Cipher, primary KeyRecord, pr
 }
 
 // activate makes a key the active one, in place of another if there is one.
-func activate(ctx context.Context, tx *sqlx.Tx, key KeyRecord, instead string) error {
+func activate(ctx context.Context, tx *transaction, key KeyRecord, instead string) error {
 	var retired bool
 	err := tx.GetContext(ctx, &retired,
 		`SELECT EXISTS (SELECT FROM encryption_keys WHERE key_id = $1 AND retired_at IS NOT NULL)`, key.ID)
@@ -107,7 +105,7 @@ func (db *DB) CheckKey(ctx context.Context, held ...KeyRecord) error {
 // and returns the stored one.
 func (db *DB) DevelopmentKey(ctx context.Context, candidate secret.Text) (secret.Text, error) {
 	var stored string
-	err := db.inTx(ctx, "share the development key", func(tx *sqlx.Tx) error {
+	err := db.inTx(ctx, "share the development key", func(tx *transaction) error {
 		if _, err := tx.ExecContext(ctx,
 			`INSERT INTO development_key (key) VALUES ($1) ON CONFLICT (singleton) DO NOTHING`, candidate.Reveal()); err != nil {
 			return err
@@ -119,7 +117,7 @@ func (db *DB) DevelopmentKey(ctx context.Context, candidate secret.Text) (secret
 
 // proveKey opens one sealed token of the database, if there is any. A role that may not read tokens cannot prove a key: it has to wait
 // for a worker, whose role may.
-func proveKey(ctx context.Context, tx *sqlx.Tx, cipher Cipher, primary KeyRecord) error {
+func proveKey(ctx context.Context, tx *transaction, cipher Cipher, primary KeyRecord) error {
 	var allowed, sealedAny bool
 	err := tx.QueryRowxContext(ctx, `
 		SELECT has_column_privilege('merchants', 'access_token', 'SELECT') AND has_column_privilege('merchants', 'refresh_token', 'SELECT'),

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"billonce/pkg/billing"
 )
 
@@ -171,7 +169,7 @@ const demandedQuery = `SELECT EXISTS (SELECT FROM encryption_keys WHERE bound_at
 // DemandBindings returns a [*BindingsMissing] when tokens are bound to no place, until it has once found none. From then on one whose
 // binding was taken away is the fault of its merchant alone, and keeps no process from starting.
 func (db *DB) DemandBindings(ctx context.Context) error {
-	return db.inTx(ctx, "demand bindings", func(tx *sqlx.Tx) error {
+	return db.inTx(ctx, "demand bindings", func(tx *transaction) error {
 		var done bool
 		err := tx.GetContext(ctx, &done, demandedQuery)
 		if err != nil || done {

@@ -102,7 +102,7 @@ func (s *Store) ClaimLooks(ctx context.Context, worker billing.WorkerID, limit, 
 // It reports false, and writes nothing, when the task is no longer in doubt or another look has begun since.
 func (s *Store) SettleLook(ctx context.Context, look billing.LookSettlement) (bool, error) {
 	freed := 0
-	err := s.db.inTx(ctx, "settle a look", func(tx *sqlx.Tx) error {
+	err := s.db.inTx(ctx, "settle a look", func(tx *transaction) error {
 		taken, err := writeLook(ctx, tx, look)
 		if err != nil {
 			return err
@@ -130,7 +130,7 @@ func (s *Store) SettleLook(ctx context.Context, look billing.LookSettlement) (bo
 	return true, nil
 }
 
-func writeLook(ctx context.Context, tx *sqlx.Tx, look billing.LookSettlement) (object, error) {
+func writeLook(ctx context.Context, tx *transaction, look billing.LookSettlement) (object, error) {
 	finding := look.Finding
 	result, errorText, requestID := "", "", ""
 	for _, part := range []struct {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"billonce/pkg/billing"
 	"billonce/pkg/secret"
 )
@@ -216,7 +214,7 @@ func (s *Store) changeConnected(ctx context.Context, id billing.MerchantID, oper
 // changeMerchant runs one statement and records what it did in the same transaction.
 func (s *Store) changeMerchant(ctx context.Context, operation string, of entry, query string, args ...any) (billing.Merchant, error) {
 	row := merchantRow{}
-	err := s.db.inTx(ctx, operation, func(tx *sqlx.Tx) error {
+	err := s.db.inTx(ctx, operation, func(tx *transaction) error {
 		if err := tx.GetContext(ctx, &row, query, args...); err != nil {
 			return err
 		}

@@ -136,7 +136,7 @@ func (s *Store) MendPaces(ctx context.Context) (int, error) {
 	if s.pacer.limits.None() {
 		return s.freeParked(ctx)
 	}
-	err := s.db.inTx(ctx, "mend the paces of merchants", func(tx *sqlx.Tx) error {
+	err := s.db.inTx(ctx, "mend the paces of merchants", func(tx *transaction) error {
 		busy := []string{}
 		if err := tx.SelectContext(ctx, &busy, `
 			SELECT merchant_id FROM merchant_pace WHERE in_flight > 0 ORDER BY merchant_id FOR UPDATE SKIP LOCKED`); err != nil {

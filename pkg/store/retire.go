@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jmoiron/sqlx"
-
 	"billonce/pkg/billing"
 )
 
@@ -24,7 +22,7 @@ func (r *KeyRetired) Error() string {
 // RetireOthers records that a rotation to the active key has ended: from now on no process makes another one active that was active
 // before. They go on opening what they sealed. It returns a [*KeyMismatch] when another key is active meanwhile.
 func (db *DB) RetireOthers(ctx context.Context, active KeyRecord) error {
-	return db.inTx(ctx, "retire encryption keys", func(tx *sqlx.Tx) error {
+	return db.inTx(ctx, "retire encryption keys", func(tx *transaction) error {
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, keyLock); err != nil {
 			return err
 		}
@@ -57,7 +55,7 @@ func (db *DB) RetireOthers(ctx context.Context, active KeyRecord) error {
 // ReinstateKey lets processes make a retired key active again. A key that is not retired stays as it is. The error has code
 // [billing.CodeNotFound] when the database knows none of this id.
 func (db *DB) ReinstateKey(ctx context.Context, id string) error {
-	return db.inTx(ctx, "reinstate an encryption key", func(tx *sqlx.Tx) error {
+	return db.inTx(ctx, "reinstate an encryption key", func(tx *transaction) error {
 		result, err := tx.ExecContext(ctx, `UPDATE encryption_keys SET retired_at = NULL WHERE key_id = $1`, id)
 		if err != nil {
 			return err

@@ -117,6 +117,28 @@ func (db *DB) RequireSuccession(ctx context.Context) error {
 	return nil
 }
 
+// RequireRecording returns an error with code [billing.CodeUnavailable], saying what to do, when the user may not write what every
+// statement that changes tasks writes since version 15 of the schema: where roles.sql was not run again after a migration, nothing would
+// be scheduled, claimed or settled.
+func (db *DB) RequireRecording(ctx context.Context) error {
+	var found struct {
+		User string `db:"name"`
+		May  bool   `db:"may"`
+	}
+	err := db.sqlx.GetContext(ctx, &found, `
+		SELECT current_user AS name, has_table_privilege('event_watch', 'SELECT') AND has_column_privilege('task_events', 'tasks', 'INSERT')
+			AND (has_column_privilege('scheduled_tasks', 'trace_context', 'INSERT') OR NOT has_column_privilege('scheduled_tasks', 'params', 'INSERT')) AS may`)
+	if err != nil {
+		return translate("find out what the user may do", err)
+	}
+	if !found.May {
+		return &billing.Error{Code: billing.CodeUnavailable, Message: fmt.Sprintf(
+			"the database's user %s may not write into tables of this schema's version: run billctl roles apply, or deploy/roles.sql, again",
+			pq.QuoteIdentifier(found.User))}
+	}
+	return nil
+}
+
 // LetIn lets a role log in with a password, and with no other. The server gets to know a hash of it alone, which its log may show.
 func (db *DB) LetIn(ctx context.Context, role Role, password secret.Text) error {
 	verifier, err := scramVerifier(password)

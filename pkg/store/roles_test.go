@@ -359,6 +359,28 @@ func TestWhoMayScheduleMayScheduleWhatFollows(t *testing.T) {
 		if may && err != nil || !may && (billing.CodeOf(err) != billing.CodeUnavailable || !strings.Contains(err.Error(), "GRANT EXECUTE")) {
 			t.Errorf("%s: %v", role, err)
 		}
+		if err = db.RequireRecording(t.Context()); may && err != nil || !may && billing.CodeOf(err) != billing.CodeUnavailable {
+			t.Errorf("%s: %v", role, err)
+		}
+	}
+}
+
+// TestRolesOfAnOlderSchema: a service that could neither schedule nor claim says so before it begins.
+func TestRolesOfAnOlderSchema(t *testing.T) {
+	t.Parallel()
+	for missing, roles := range map[string][]store.Role{
+		`REVOKE ALL ON task_events FROM billonce_api, billonce_worker`:       {store.RoleAPI, store.RoleWorker},
+		`REVOKE ALL ON event_watch FROM billonce_api, billonce_worker`:       {store.RoleAPI, store.RoleWorker},
+		`REVOKE INSERT (trace_context) ON scheduled_tasks FROM billonce_api`: {store.RoleAPI},
+	} {
+		db := storetest.Open(t)
+		db.SQL.MustExec(missing)
+		for _, role := range []store.Role{store.RoleAPI, store.RoleWorker} {
+			err := storetest.OpenURL(t, storetest.As(t, db.URL, role), db.Key).DB.RequireRecording(t.Context())
+			if slices.Contains(roles, role) != (billing.CodeOf(err) == billing.CodeUnavailable) || err != nil && !slices.Contains(roles, role) {
+				t.Errorf("%s: %s: %v", missing, role, err)
+			}
+		}
 	}
 }
 

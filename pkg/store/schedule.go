@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"billonce/pkg/billing"
@@ -39,7 +38,7 @@ func (s *Store) CreateTasks(ctx context.Context, tasks []billing.NewTask) ([]bil
 }
 
 func (s *Store) createCarefully(ctx context.Context, tasks []billing.NewTask) (created []billing.CreatedTask, err error) {
-	err = s.db.inTx(ctx, "create tasks", func(tx *sqlx.Tx) error {
+	err = s.db.inTx(ctx, "create tasks", func(tx *transaction) error {
 		created, err = createTasks(ctx, tx, tasks)
 		return err
 	})
@@ -52,7 +51,7 @@ func (s *Store) createCarefully(ctx context.Context, tasks []billing.NewTask) (c
 // [billing.CodeConflict] when the task's status does not allow it.
 func (s *Store) RetryTask(ctx context.Context, of billing.TaskID, next billing.NewTask) (billing.CreatedTask, error) {
 	var created []billing.CreatedTask
-	err := s.db.inTx(ctx, "retry task", func(tx *sqlx.Tx) error {
+	err := s.db.inTx(ctx, "retry task", func(tx *transaction) error {
 		first := struct {
 			Status       string    `db:"status"`
 			ScheduledFor time.Time `db:"scheduled_for"`
@@ -98,7 +97,7 @@ func (s *Store) RetryTask(ctx context.Context, of billing.TaskID, next billing.N
 
 // repetitionOf returns the task that repeats the given one, which the caller has locked. The repetition may be archived while
 // the repeated task is not; the archive is looked at last, so that one that is just being moved is not missed.
-func repetitionOf(ctx context.Context, tx *sqlx.Tx, of billing.TaskID) (billing.Task, error) {
+func repetitionOf(ctx context.Context, tx *transaction, of billing.TaskID) (billing.Task, error) {
 	row := taskRow{}
 	err := tx.GetContext(ctx, &row, `SELECT `+taskColumns+` FROM scheduled_tasks WHERE retry_of = $1`, of)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -110,7 +109,7 @@ func repetitionOf(ctx context.Context, tx *sqlx.Tx, of billing.TaskID) (billing.
 	return row.task()
 }
 
-func createTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
+func createTasks(ctx context.Context, tx *transaction, tasks []billing.NewTask) ([]billing.CreatedTask, error) {
 	now, connected, err := judgeBy(ctx, tx, tasks)
 	if err != nil {
 		return nil, err
@@ -150,7 +149,7 @@ func asCreated(task billing.NewTask, now time.Time) billing.Task {
 }
 
 // judgeBy returns what new tasks are judged by and only the database can know: its clock, and which merchants are connected.
-func judgeBy(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask) (now time.Time, connected map[billing.MerchantID]bool, err error) {
+func judgeBy(ctx context.Context, tx *transaction, tasks []billing.NewTask) (now time.Time, connected map[billing.MerchantID]bool, err error) {
 	named := map[billing.MerchantID]bool{}
 	var list []string
 	for _, task := range tasks {
@@ -218,7 +217,7 @@ func runAtFaults(index int, runAt, now time.Time) []billing.Fault {
 }
 
 // insertTasks inserts those tasks that are not replays.
-func insertTasks(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, created []billing.CreatedTask) error {
+func insertTasks(ctx context.Context, tx *transaction, tasks []billing.NewTask, created []billing.CreatedTask) error {
 	columns := newRows{batch: len(tasks) > 1}
 	for i, task := range tasks {
 		if created[i].Replayed {

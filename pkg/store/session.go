@@ -14,7 +14,7 @@ import (
 // OpenSession keeps a session of the console under the hash of what its browser holds, records that somebody has signed in, and
 // deletes sessions that have ended.
 func (s *Store) OpenSession(ctx context.Context, hash [billing.SessionHashBytes]byte, session billing.Session) error {
-	return s.db.inTx(ctx, "open a session", func(tx *sqlx.Tx) error {
+	return s.db.inTx(ctx, "open a session", func(tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `
 			DELETE FROM console_sessions WHERE expires_at <= now() OR last_seen_at <= now() - $1 * interval '1 second'
 				OR api_key_id IN (SELECT id FROM api_keys WHERE revoked_at IS NOT NULL OR expires_at <= now())`, wholeSeconds(billing.SessionIdle))
@@ -70,7 +70,7 @@ func (s *Store) FindSession(ctx context.Context, hash [billing.SessionHashBytes]
 
 // CloseSession deletes a session and records that somebody has signed out. One that is not there any more is no error.
 func (s *Store) CloseSession(ctx context.Context, hash [billing.SessionHashBytes]byte) error {
-	return s.db.inTx(ctx, "close a session", func(tx *sqlx.Tx) error {
+	return s.db.inTx(ctx, "close a session", func(tx *transaction) error {
 		var key sql.NullString
 		err := tx.GetContext(ctx, &key, `DELETE FROM console_sessions WHERE token_hash = $1 RETURNING api_key_id`, hash[:])
 		if errors.Is(err, sql.ErrNoRows) {

@@ -251,7 +251,7 @@ func (s *Store) settle(ctx context.Context, settlements []billing.Settlement) (r
 		})
 		return rows, err
 	}
-	err = s.db.inTx(ctx, "settle tasks", func(tx *sqlx.Tx) error {
+	err = s.db.inTx(ctx, "settle tasks", func(tx *transaction) error {
 		if err := tx.SelectContext(ctx, &rows, settleQuery, args...); err != nil {
 			return err
 		}

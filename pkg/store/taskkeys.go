@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"billonce/pkg/billing"
@@ -19,7 +18,7 @@ const keyPatience = "SET LOCAL lock_timeout = '1s'"
 
 // takeKeys registers the tasks' Idempotency-Keys. For a key that is known with the same fingerprint it replaces the task in
 // created by the first answer. Keys are taken in one order by everybody, so that two batches cannot deadlock.
-func takeKeys(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, created []billing.CreatedTask) error {
+func takeKeys(ctx context.Context, tx *transaction, tasks []billing.NewTask, created []billing.CreatedTask) error {
 	var order []int
 	for i, task := range tasks {
 		if task.Key != "" {
@@ -65,7 +64,7 @@ func takeKeys(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, created
 }
 
 // replay fills created with the first answers of the keys that were not taken anew.
-func replay(ctx context.Context, tx *sqlx.Tx, tasks []billing.NewTask, created []billing.CreatedTask, order []int, taken []string) error {
+func replay(ctx context.Context, tx *transaction, tasks []billing.NewTask, created []billing.CreatedTask, order []int, taken []string) error {
 	fresh := make(map[string]bool, len(taken))
 	for _, key := range taken {
 		fresh[key] = true
@@ -110,7 +109,7 @@ type firstAnswer struct {
 }
 
 // firstAnswers returns what was answered when each key was first used: the task before anything changed it.
-func firstAnswers(ctx context.Context, tx *sqlx.Tx, keys []string) (map[string]firstAnswer, error) {
+func firstAnswers(ctx context.Context, tx *transaction, keys []string) (map[string]firstAnswer, error) {
 	rows := []struct {
 		taskRow
 		Key               string    `db:"key"`

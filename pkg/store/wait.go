@@ -23,7 +23,7 @@ const firstWaiting = `
 	FOR UPDATE SKIP LOCKED`
 
 // freeWaiting brings back the task that waits first for an object, and returns how many that was.
-func freeWaiting(ctx context.Context, tx *sqlx.Tx, taken object) (int, error) {
+func freeWaiting(ctx context.Context, tx *transaction, taken object) (int, error) {
 	if taken.Target == "" {
 		return 0, nil
 	}

@@ -159,7 +159,7 @@ func (s *Store) TakeOver(ctx context.Context, limit int, firstLook time.Duration
 		billing.Doubted
 		InDoubt bool `db:"in_doubt"`
 	}{}
-	err := s.db.inTx(ctx, "take over tasks", func(tx *sqlx.Tx) error {
+	err := s.db.inTx(ctx, "take over tasks", func(tx *transaction) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE heartbeat_at NOT BETWEEN now() - lease AND now() + lease`); err != nil {
 			return err
 		}

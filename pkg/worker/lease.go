@@ -141,7 +141,7 @@ func (l *lease) draining(ctx context.Context) {
 // end takes the worker off the list, so that nobody waits for its lease to run out.
 func (l *lease) end(ctx context.Context) {
 	id, _ := l.current()
-	l.record(ctx, id, l.conf.Lease/3)
+	defer l.record(ctx, id, l.conf.Lease/10) // nobody waits for that
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := l.deps.Registry.DeregisterWorker(ctx, id); err != nil {

@@ -104,17 +104,14 @@ func (w *Worker) lookFor(ctx context.Context, claimed time.Time, merchant billin
 	if len(here) == 0 {
 		return
 	}
+	end := func(map[billing.TaskID]billing.Finding) {}
+	if w.deps.Tracer != nil {
+		ctx, end = w.deps.Tracer.StartLook(ctx, here)
+	}
 	look, cancel := context.WithTimeout(ctx, w.conf.LookTimeout)
 	defer cancel()
-	var findings map[billing.TaskID]billing.Finding
-	if w.deps.Tracer == nil {
-		findings = w.look(look, here, credential)
-	} else {
-		within, end := w.deps.Tracer.StartLook(look, here)
-		findings = w.look(within, here, credential)
-		end(findings)
-		ctx = within
-	}
+	findings := w.look(look, here, credential)
+	end(findings)
 	for _, doubt := range here {
 		finding, ok := findings[doubt.ID]
 		if !ok {
