@@ -94,7 +94,7 @@ func CheckRecorded(t testing.TB, request *http.Request, sent string, got *httpte
 	t.Helper()
 	err := Check(Exchange{
 		Method: request.Method, URL: request.URL, Request: request.Header, Sent: []byte(sent),
-		Status: got.Code, Answer: got.Result().Header, Got: got.Body.Bytes(), //nolint:bodyclose // it is in memory
+		Status: got.Code, Answer: got.Result().Header, Got: got.Body.Bytes(),
 	})
 	if err != nil {
 		t.Errorf("%v: %v", ErrMismatch, err)

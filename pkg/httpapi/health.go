@@ -63,9 +63,14 @@ func (s *Server) alive(c echo.Context) error {
 }
 
 func (s *Server) ready(c echo.Context) error {
-	if s.Ready(c.Request().Context()) != nil { // which has logged it, once
-		s.tell(c, &billing.Error{Code: billing.CodeUnavailable})
-		return nil
+	if s.Ready(c.Request().Context()) != nil {
+		return s.notReady(c)
 	}
 	return s.answer(c, http.StatusOK, healthAnswer{"ok"})
+}
+
+// notReady says so and, unlike fail, logs nothing: it may be asked every second.
+func (s *Server) notReady(c echo.Context) error {
+	s.tell(c, &billing.Error{Code: billing.CodeUnavailable})
+	return nil
 }

@@ -112,7 +112,7 @@ func anotherSite(s *scene) {
 	b := s.tab(adminKey)
 	b.forgive(http.StatusForbidden, http.StatusMethodNotAllowed)
 	updated, _ := s.task(task)["updated_at"].(string)
-	elsewhere := serve(s.t, `<!doctype html><title>x</title><body onload="document.forms[0].submit()"><form method="post" action="`+s.base+`/tasks/`+task+`/cancel">
+	elsewhere := serve(s.t, `<!doctype html><title>x</title><link rel="icon" href="data:,"><body onload="document.forms[0].submit()"><form method="post" action="`+s.base+`/tasks/`+task+`/cancel">
 		<input name="reason" value="none"><input name="updated_at" value="`+updated+`"></form>`)
 	// To the browser another port of this host is the same site, so that it sends its cookies along, and another host is not.
 	for _, from := range []string{elsewhere, strings.Replace(elsewhere, "127.0.0.1", "localhost", 1)} {
@@ -122,7 +122,7 @@ func anotherSite(s *scene) {
 	}
 	// Nor can it show a page of the console within its own, for people to click on what they do not see.
 	b.forgiveFraming()
-	b.openElsewhere(serve(s.t, `<!doctype html><title>x</title><iframe src="`+s.base+`/tasks/`+task+`/cancel"></iframe>`))
+	b.openElsewhere(serve(s.t, `<!doctype html><title>x</title><link rel="icon" href="data:,"><iframe src="`+s.base+`/tasks/`+task+`/cancel"></iframe>`))
 	b.wait("the browser refuses to show it", func() bool {
 		b.seen.mu.Lock()
 		defer b.seen.mu.Unlock()

@@ -131,14 +131,17 @@ func TestTheDescriptionIsForEverybody(t *testing.T) {
 	b := newTab(t, w.base)
 	b.open("/docs")
 	b.answered(http.StatusOK)
-	for _, scheme := range []string{"light", "dark"} {
-		b.scheme(scheme)
-		b.accessible("/docs, " + scheme)
-	}
 	b.keep("docs", false)
 	b.size(narrow, high)
 	if over := read[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 		b.t.Errorf("/docs is %d pixels wider than a window of %d", over, narrow)
+	}
+	b.size(wide, high)
+	// One template makes a hundred sections alike: axe-core would take half a minute for all of them.
+	read[bool](b, `document.querySelectorAll('main section:nth-of-type(n+15):nth-last-of-type(n+15)').forEach(e => e.remove()), true`)
+	for _, scheme := range []string{"light", "dark"} {
+		b.scheme(scheme)
+		b.accessible("/docs, " + scheme)
 	}
 }
 

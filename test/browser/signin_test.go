@@ -89,12 +89,13 @@ func TestWrongKeys(t *testing.T) {
 		b.at("/sign-in")
 		b.lacks(wrong)
 	}
-	b.wait("the address has to wait", func() bool {
-		b.fill("key", adminKey+"y")
-		b.send()
-		b.until("the page answers", `document.readyState === 'complete' && document.querySelector('[name=key]').value === ''`)
-		return strings.Contains(b.text(), "Wait")
-	})
+	// Programs are quicker than people, for whom most of it would be forgiven meanwhile.
+	for range 60 {
+		(&programtest.Client{T: t, Base: s.base, Key: adminKey + "y"}).Do("GET", "/v1/me", nil)
+	}
+	b.fill("key", adminKey+"z")
+	b.send()
+	b.sees("Wait")
 	b.answered(http.StatusTooManyRequests)
 	b.open("/tasks")
 	b.at("/sign-in")

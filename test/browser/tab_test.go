@@ -21,7 +21,7 @@ type tab struct {
 func newTab(t *testing.T, base string) *tab {
 	t.Helper()
 	ctx := openWindow(t)
-	b := &tab{t: t, ctx: ctx, base: base, seen: watch(t, ctx)}
+	b := &tab{t: t, ctx: ctx, base: base, seen: watch(ctx, t)}
 	t.Cleanup(func() {
 		if t.Failed() {
 			b.keep("failed-"+strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()), true)
@@ -104,12 +104,6 @@ func (b *tab) has(selector string) bool {
 func (b *tab) click(selector string) {
 	b.t.Helper()
 	b.clickOn(selector, `[...document.querySelectorAll(`+quote(selector)+`)].find(e => e.checkVisibility())`)
-}
-
-// follow clicks a link by what it says.
-func (b *tab) follow(text string) {
-	b.t.Helper()
-	b.clickOn("the link "+text, `[...document.querySelectorAll('a[href]')].find(e => e.checkVisibility() && e.innerText.trim() === `+quote(text)+`)`)
 }
 
 func (b *tab) clickOn(what, expression string) {

@@ -36,7 +36,7 @@ const reportViolations = `addEventListener('securitypolicyviolation', e =>
 	console.error('content security policy: ' + e.effectiveDirective + ' forbids ' + (e.blockedURI || e.sample)))`
 
 // watch notes all until the tab is closed: what arrives before the answer to a command is noted before that command returns.
-func watch(t *testing.T, ctx context.Context) *watcher {
+func watch(ctx context.Context, t *testing.T) *watcher {
 	t.Helper()
 	w := &watcher{forgiven: map[int]bool{}}
 	if err := chromedp.Listen(ctx, w.hear); err != nil {

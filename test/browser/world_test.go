@@ -103,7 +103,7 @@ func (w *world) empty(t *testing.T) *scene {
 	suffix := strings.ReplaceAll(storetest.NewID(t), "-", "")[16:]
 	s := &scene{
 		world: w, t: t, account: "acct_" + suffix, name: "Bakery " + suffix[:6],
-		c: &programtest.Client{T: t, Base: w.base, Key: adminKey}, s: &programtest.Client{T: t, Base: w.sim},
+		c: &programtest.Client{T: t, Base: w.base, Key: adminKey}, s: &programtest.Client{T: t, Base: w.sim, Simulator: true},
 	}
 	return s
 }

@@ -699,7 +699,7 @@ export interface components {
             /** @description Why it is done. The audit log keeps it. */
             reason?: components["schemas"]["Why"] | null;
         };
-        /** @description A value of Status, or several with commas between them. */
+        /** @description One status of tasks, or several with commas between them. */
         StatusList: string;
         /**
          * @description The Stripe operation. `transfer.create` and `payout.create` are refused unless the operator has switched them on.

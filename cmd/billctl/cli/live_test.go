@@ -55,7 +55,7 @@ func (in *installation) open(ids ...string) {
 	for i, id := range ids {
 		objects[i] = map[string]any{"object": "invoice", "id": id, "status": "open", "customer": "cus_ok", "amount": 2000}
 	}
-	simulator := &programtest.Client{T: in.t, Base: in.shared["STRIPE_API_URL"]}
+	simulator := &programtest.Client{T: in.t, Base: in.shared["STRIPE_API_URL"], Simulator: true}
 	if a := simulator.Do("POST", "/_sim/fixtures", map[string]any{"account": liveAccount, "livemode": false, "objects": objects}); a.Status >= 300 {
 		in.t.Fatalf("fixtures: %d %v", a.Status, a.Body)
 	}
