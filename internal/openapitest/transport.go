@@ -56,8 +56,8 @@ func (t Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
+	response.Body = io.NopCloser(bytes.NewReader(exchange.Got))
 	if err := Check(exchange); err != nil {
-		_ = response.Body.Close()
 		return nil, fmt.Errorf("%w: %w", ErrMismatch, err)
 	}
 	return response, nil
