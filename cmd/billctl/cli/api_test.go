@@ -400,8 +400,8 @@ func TestATableKeepsItsColumns(t *testing.T) {
 	t.Parallel()
 	const request = "11111111-2222-4333-8444-555555555555"
 	entry := func(detail string) string {
-		return `{"id":"01a2171f-e470-7da6-88f4-e27093ac3be2","at":"2026-03-01T11:00:00Z","actor":"ADMIN_API_KEY","action":"task.cancel","object":"x",` +
-			`"merchant_id":null,"from":"127.0.0.1","request_id":"` + request + `","detail":` + detail + `}`
+		return `{"id":"01a2171f-e470-7da6-88f4-e27093ac3be2","at":"2026-03-01T11:00:00Z","actor":{"id":"ADMIN_API_KEY","name":null},` +
+			`"action":"task.cancel","object":{"type":"task","id":"x"},"merchant_id":null,"address":"127.0.0.1","request_id":"` + request + `","detail":` + detail + `}`
 	}
 	api := newAPI(t, map[string]http.HandlerFunc{"GET /v1/audit": answerJSON(
 		`{"data":[` + entry(`{}`) + `,` + entry(`{"outcome":"succeeded"}`) + `],"next_cursor":null}`)})
