@@ -139,6 +139,9 @@ func (o *person) listen(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if answer.StatusCode == http.StatusNotFound {
+			return answer.Body.Close() // pages keep themselves fresh by asking
+		}
 		if answer.StatusCode != http.StatusOK {
 			_ = answer.Body.Close()
 			return fmt.Errorf("GET /console/events: %s", answer.Status)

@@ -109,12 +109,12 @@ func (c *consoleRun) measure(ctx context.Context, api *stage.API, of shape, watc
 	contender := "billonce"
 	if watched {
 		contender = consoleWatched
-		people, err := enterConsole(ctx, api, consolePeople)
-		if err != nil {
-			return err
+		crowd, refused := enterConsole(ctx, api, consolePeople)
+		if refused != nil {
+			return refused
 		}
 		defer func() {
-			pages, ended := people.leave()
+			pages, ended := crowd.leave()
 			c.Report.Add(consoleName, contender, "pages and parts of pages a second, "+of.String(), "pages/s", float64(pages)/c.each.Seconds())
 			err = errors.Join(err, ended)
 		}()

@@ -40,8 +40,8 @@ func TestPicturesForTheDocs(t *testing.T) {
 
 	b.size(narrow, 844)
 	b.scheme("light")
-	b.open("/tasks")
-	b.until("tasks are listed", `document.querySelector('main tr [data-status]')`)
+	b.open("/")
+	b.until("the overview is there", `document.querySelector('main svg')`)
 	b.document("console-narrow", false)
 }
 

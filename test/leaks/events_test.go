@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"billonce/internal/openapitest"
 )
 
 // tale is what a stream of events has told.
@@ -26,7 +28,7 @@ func (w *world) follow() {
 		w.t.Fatal(err)
 	}
 	request.Header.Set("Authorization", "Bearer "+w.api.key)
-	answer, err := (&http.Client{}).Do(request)
+	answer, err := (&http.Client{Transport: openapitest.Transport{}}).Do(request)
 	if err != nil || answer.StatusCode != http.StatusOK {
 		w.t.Fatalf("the stream does not begin: %v, %v", answer, err)
 	}
