@@ -257,7 +257,7 @@ func (s *schemas) answer(answer openapi.Answer, e Exchange) error {
 
 // usual are the headers that any answer may have: what a server says of the connection, and what it tells browsers and caches.
 var usual = []string{
-	"Cache-Control", "Connection", "Content-Length", "Content-Security-Policy", "Content-Type", "Date", "Referrer-Policy", "X-Content-Type-Options",
+	"Cache-Control", "Connection", "Content-Length", "Content-Security-Policy", "Content-Type", "Date", "Referrer-Policy", "X-Accel-Buffering", "X-Content-Type-Options",
 }
 
 func (s *schemas) headers(answer openapi.Answer, e Exchange) error {

@@ -32,7 +32,7 @@ func problemOf(code billing.Code) kindOfProblem {
 	case billing.CodeUnsupportedType:
 		return kindOfProblem{http.StatusUnsupportedMediaType, "The media type is not supported", "the body must be application/json in UTF-8, not compressed"}
 	case billing.CodeUnauthenticated:
-		return kindOfProblem{http.StatusUnauthorized, "A valid API key is required", "send Authorization: Bearer with an API key"}
+		return kindOfProblem{http.StatusUnauthorized, "A valid API key is required", "send an API key as a bearer token, in the header Authorization"}
 	case billing.CodeForbidden:
 		return kindOfProblem{http.StatusForbidden, "The API key does not allow this", "the API key lacks the scope of this route"}
 	case billing.CodeNotFound:

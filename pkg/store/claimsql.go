@@ -188,7 +188,7 @@ WITH pace AS MATERIALIZED (
 ), claimed AS (
 	UPDATE scheduled_tasks AS t
 	SET status = 'running', attempt = t.attempt + 1, worker_id = $1, claimed_at = now(), held_at = NULL, waiting_since = NULL,
-		parked_at = NULL,
+		run_at = coalesce(t.parked_at, t.run_at), parked_at = NULL, -- what was shown while it was parked
 		first_sent_at = coalesce(t.first_sent_at, now()),
 		sent_auth = coalesce(t.sent_auth, j.auth),
 		sent_account = coalesce(t.sent_account, j.stripe_connect_id),

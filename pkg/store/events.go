@@ -298,17 +298,18 @@ func lastOfEach(events []billing.TaskEvent) []billing.TaskEvent {
 	return kept
 }
 
+// foreign is about a transaction that this server cannot have had yet: a dump has brought the row from another one, where the numbers were
+// higher. It would be told of again and again until they come here.
+const foreign = ` >= pg_snapshot_xmax(pg_current_snapshot())`
+
 // TidyEvents ends the recording when nobody has asked for it for two minutes, and deletes events that are old or too many. Any
 // number of processes may do it at once.
-//
-// A dump brings the numbers of another server's transactions along. Those that lie ahead of this one's would be told again and again.
 func (s *Store) TidyEvents(ctx context.Context) error {
 	return s.db.onConn(ctx, "tidy events", func(conn *sqlx.Conn) error {
-		_, err := conn.ExecContext(ctx, `DELETE FROM event_watch WHERE until < now() OR horizon >= pg_snapshot_xmax(pg_current_snapshot())`)
-		if err == nil {
-			_, err = conn.ExecContext(ctx, `DELETE FROM task_events WHERE xact >= pg_snapshot_xmax(pg_current_snapshot())`)
+		if _, err := conn.ExecContext(ctx, `DELETE FROM event_watch WHERE until < now() OR horizon`+foreign); err != nil {
+			return err
 		}
-		if err != nil {
+		if _, err := conn.ExecContext(ctx, `DELETE FROM task_events WHERE xact`+foreign); err != nil {
 			return err
 		}
 		// What a transaction that is under way could still have to be told of stays, within bounds: a mark may name it.

@@ -205,3 +205,21 @@ func TestMarksAreSnapshots(t *testing.T) {
 		}
 	}
 }
+
+// TestEventsOfAnotherServerAreForgotten: a dump that was made while somebody watched brings events of transactions which this server
+// will have in years. They are told at most until the first tidying, and do not keep later ones from being told.
+func TestEventsOfAnotherServerAreForgotten(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t)
+	merchant := db.Merchant(t)
+	watch(t, db)
+	db.SQL.MustExec(`UPDATE event_watch SET horizon = '8000000000000'`)
+	db.SQL.MustExec(`
+		INSERT INTO task_events (xact, tasks, kept, ids, merchant_ids, kinds, targets, statuses, attempts, run_ats)
+		SELECT '9000000000000', 1, 1, ARRAY[gen_random_uuid()], ARRAY[gen_random_uuid()], '{a}', '{b}', '{pending}', '{0}', ARRAY[now()]`)
+	tidy(t, db)
+	mark := watch(t, db)
+	task := newTask(t, merchant.ID)
+	schedule(t, db, task)
+	told(t, db, &mark, task.ID)
+}

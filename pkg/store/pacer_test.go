@@ -89,6 +89,11 @@ func TestConcurrencyHolds(t *testing.T) {
 	if len(order) != len(created) {
 		t.Errorf("only %d tasks were claimed", len(order))
 	}
+	for _, one := range created { // and shows when it was due afterwards as well, not when the lane would have been swept
+		if task := get(t, db, one.Task.ID); task.RunAt.After(task.UpdatedAt) {
+			t.Errorf("task %s has run, and says that it runs at %s", task.ID, task.RunAt)
+		}
+	}
 }
 
 func TestRateHolds(t *testing.T) {

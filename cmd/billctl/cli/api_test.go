@@ -394,3 +394,51 @@ func TestVersion(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestATableKeepsItsColumns: whatever row has nothing to say in the last one.
+func TestATableKeepsItsColumns(t *testing.T) {
+	t.Parallel()
+	const request = "11111111-2222-4333-8444-555555555555"
+	entry := func(detail string) string {
+		return `{"id":"01a2171f-e470-7da6-88f4-e27093ac3be2","at":"2026-03-01T11:00:00Z","actor":{"id":"ADMIN_API_KEY","name":null},` +
+			`"action":"task.cancel","object":{"type":"task","id":"x"},"merchant_id":null,"address":"127.0.0.1","request_id":"` + request + `","detail":` + detail + `}`
+	}
+	api := newAPI(t, map[string]http.HandlerFunc{"GET /v1/audit": answerJSON(
+		`{"data":[` + entry(`{}`) + `,` + entry(`{"outcome":"succeeded"}`) + `],"next_cursor":null}`)})
+	got := run(t, api.env(), "audit")
+	lines := strings.Split(got.out, "\n")
+	if got.code != 0 || len(lines) != 4 {
+		t.Fatalf("%+v", got)
+	}
+	if at := strings.Index(lines[0], "DETAIL"); at < 0 || at != strings.Index(lines[2], "{") {
+		t.Errorf("the columns stand apart:\n%s", got.out)
+	}
+	for _, line := range lines {
+		if strings.TrimRight(line, " ") != line {
+			t.Errorf("%q ends with spaces", line)
+		}
+	}
+}
+
+// TestErrorsSayWhereToLook: where nobody answers, where a key does not open, and where a text is given for a number.
+func TestErrorsSayWhereToLook(t *testing.T) {
+	t.Parallel()
+	problem := func(status int, more string) http.HandlerFunc {
+		return answer(status, "application/problem+json", fmt.Sprintf(`{"title":"No","status":%d%s}`, status, more))
+	}
+	api := newAPI(t, map[string]http.HandlerFunc{
+		"GET /v1/tasks":  problem(http.StatusUnauthorized, ""),
+		"POST /v1/tasks": problem(http.StatusUnprocessableEntity, `,"errors":[{"pointer":"/params/amount","code":"invalid","detail":"must be a whole number"}]`),
+	})
+	nobody := api.env()
+	nobody["BILLONCE_URL"] = "http://127.0.0.1:1"
+	for want, got := range map[string]result{
+		"Nothing answers there": run(t, nobody, "tasks", "list"),
+		"The key is wrong":      run(t, api.env(), "tasks", "list"),
+		"name:=JSON":            run(t, api.env(), "tasks", "create", "--merchant", "m", "--kind", "payment_intent.create", "--param", "amount=1"),
+	} {
+		if got.code != 1 || !strings.Contains(got.err, want) {
+			t.Errorf("%q is not said: %+v", want, got)
+		}
+	}
+}

@@ -207,7 +207,7 @@ func (p *program) contextSet() *cobra.Command {
 			"The key may stay in a file of its own (--key-file), come from a command such as a password manager (--key-command), or be kept\n" +
 			"with the context (--key-from). It is never an argument, which every user of the machine could read.",
 		Example: "  billctl context set prod --url https://billing.example --key-command 'pass show billonce/prod' --production\n" +
-			"  billctl context set local --url http://127.0.0.1:8080 --key-file .dev/admin_api_key --use",
+			"  billctl context set local --url http://127.0.0.1:8080 --key-file .dev/admin_key --use",
 		ValidArgsFunction: p.completeContext,
 	}
 	var flags contextFlags

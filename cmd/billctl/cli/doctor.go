@@ -165,10 +165,18 @@ func (p *program) diagnosis(flags doctorFlags, findings []doctor.Finding) error 
 			return err
 		}
 	}
-	summary := fmt.Sprintf("%d ok, %d warnings, %d failures", counts[doctor.OK], counts[doctor.Warn], counts[doctor.Fail])
+	summary := fmt.Sprintf("%d ok, %s, %s", counts[doctor.OK], several(counts[doctor.Warn], "warning"), several(counts[doctor.Fail], "failure"))
 	if counts[doctor.Fail] > 0 || flags.strict && counts[doctor.Warn] > 0 {
 		return errors.New(summary)
 	}
 	p.notef("%s\n", summary)
 	return nil
+}
+
+// several counts things whose plural ends in s.
+func several(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

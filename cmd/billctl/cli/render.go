@@ -14,14 +14,18 @@ import (
 
 // table prints rows in aligned columns; the first one is the heading.
 func (p *program) table(rows [][]string) {
-	writer := tabwriter.NewWriter(p.out, 0, 8, 2, ' ', 0)
+	var aligned strings.Builder
+	writer := tabwriter.NewWriter(&aligned, 0, 8, 2, ' ', 0)
 	for _, row := range rows {
 		for i, cell := range row {
 			row[i] = plain(cell)
 		}
-		_, _ = fmt.Fprintln(writer, strings.TrimRight(strings.Join(row, "\t"), "\t"))
+		_, _ = fmt.Fprintln(writer, strings.Join(row, "\t")) // empty cells too: a column ends at the first row without it
 	}
-	_ = writer.Flush() // an error of standard output has nowhere to go
+	_ = writer.Flush() // a Builder takes everything
+	for line := range strings.Lines(aligned.String()) {
+		p.printf("%s\n", strings.TrimRight(line, " \n"))
+	}
 }
 
 // plain drops what could move a terminal's cursor or change its colours: the text comes over the network.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
+	"billonce/pkg/client"
 	"billonce/pkg/secret"
 )
 
@@ -139,7 +142,25 @@ func (p *program) exitCode(command *cobra.Command, err error) int {
 		return ExitConfig
 	}
 	p.sayf("%s: %s\n", command.CommandPath(), text())
+	if hint := hintAt(err); hint != "" {
+		p.sayf("%s\n", hint)
+	}
 	return ExitFailure
+}
+
+// hintAt says what to look at first, where the error alone does not.
+func hintAt(err error) string {
+	var problem *client.Problem
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &problem) && problem.Status == http.StatusUnauthorized:
+		return "The key is wrong, has expired or was revoked; 'billctl context --help' says from where it is taken."
+	case errors.As(err, &problem) && strings.Contains(problem.Error(), "/params/") && strings.Contains(problem.Error(), "must be a"):
+		return "--param name=text is a text; name:=JSON is a number, true, false or a list."
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return "Nothing answers there. 'billctl context --help' says from where the API's address is taken; 'billctl doctor' looks for the cause."
+	}
+	return ""
 }
 
 // sayf tells the person at the terminal something that is not the result.

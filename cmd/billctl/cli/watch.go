@@ -209,7 +209,7 @@ func (p *program) appender(asJSON bool) func(snapshot) {
 			for i, cell := range one.cells {
 				cells[i] = plain(cell)
 			}
-			p.printf("%s\n", strings.Join(cells, "  "))
+			p.printf("%s\n", strings.TrimRight(strings.Join(cells, "  "), " "))
 		}
 		before = now
 	}

@@ -151,24 +151,25 @@ billonce runs, with the simulator in place of Stripe. Ctrl-C stops all of it; th
 
 The console, for a browser on this machine; sign in with the KEY below:
 
-CONSOLE=%s/
+CONSOLE=%[1]s/
 
 For another terminal, and for the README's session:
 
-API=%s
-KEY=%s
-SIM=%s
-export BILLONCE_URL=$API BILLONCE_API_KEY=$KEY
+API=%[2]s
+KEY=%[3]s
+SIM=%[4]s
+export BILLONCE_URL=$API BILLONCE_API_KEY=$KEY STRIPE_API_URL=$SIM
 
 Then:
 
   curl -sS "$API/v1/tasks" -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \
-    -d '{"merchant_id": "%s", "kind": "subscription.create",
+    -d '{"merchant_id": "%[5]s", "kind": "subscription.create",
          "params": {"customer": "cus_ok", "items": [{"price": "price_basic"}]}}'
-  %s tasks list
+  %[6]s tasks list
+  %[6]s doctor
   curl -sS "$SIM/_sim/ledger"
 
-Logs are in %s.
+Logs are in %[7]s.
 `, s.apiServer.url, s.apiServer.url, key, s.simulator.url, merchants["acct_alma"].ID, ownPath(), s.place.log("*"))
 	if s.database.server == nil {
 		s.notef("DATABASE_URL's database stays as it is; the simulator has forgotten what earlier tasks did.")

@@ -191,7 +191,7 @@ func (e *examination) workersSeen(alive, slots int, versions map[string]int, sil
 	if alive == 0 {
 		e.fail(advice{do: "start workers; what is due waits for them", page: page}, "no worker is alive")
 	} else {
-		e.ok("%d workers are alive, with %d slots", alive, slots)
+		e.ok("workers alive: %d, with %d slots", alive, slots)
 	}
 	if len(versions) > 1 {
 		e.warn(advice{do: "end the upgrade that is under way", page: "docs/runbook.md#going-back-to-an-older-version"},
