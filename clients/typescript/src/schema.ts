@@ -462,6 +462,37 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what becomes of tasks
+         * @description A stream as browsers' `EventSource` reads it, which has no end. An event `task` says that a task was scheduled, moved to
+         *     another time, or has another status now; of several changes within a moment it tells the last one. An event `reset` says
+         *     that something else may have changed as well: read again what you show. The stream begins with one, and then no change is
+         *     missing that is neither told nor covered by a later `reset`.
+         *
+         *     An `id` names the place up to which everything has been told. Sent as `Last-Event-ID`, as browsers do by themselves, or as
+         *     `after`, the stream goes on there; after more than a quarter of an hour, or a flood of changes, with a `reset`. What came
+         *     after the last `id` may come twice. More than 500 changes within a quarter of a second are not told one by one: a `reset`
+         *     stands for them, every two seconds while it lasts. Every 15 seconds at least there is a comment.
+         *
+         *     Who does not read is cut off. A stream ends when its key is revoked or expires, and when the server does: come back then,
+         *     after a while that differs from client to client. A server has at most 200 streams, and 100 for one key.
+         */
+        get: operations["streamEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/api_keys": {
         parameters: {
             query?: never;
@@ -750,7 +781,7 @@ export interface components {
          * @description What was done to an object.
          * @enum {string}
          */
-        Action: "merchant.create" | "merchant.update" | "merchant.disconnect" | "merchant.pause" | "merchant.resume" | "task.create" | "task.cancel" | "task.reschedule" | "task.retry" | "task.resolve" | "api_key.create" | "api_key.revoke" | "api_key.rotate" | "encryption_key.rotate" | "encryption_key.retire" | "encryption_key.reinstate" | "schema.migrate_up" | "schema.migrate_down";
+        Action: "merchant.create" | "merchant.update" | "merchant.disconnect" | "merchant.pause" | "merchant.resume" | "task.create" | "task.cancel" | "task.reschedule" | "task.retry" | "task.resolve" | "api_key.create" | "api_key.revoke" | "api_key.rotate" | "session.open" | "session.close" | "encryption_key.rotate" | "encryption_key.retire" | "encryption_key.reinstate" | "schema.migrate_up" | "schema.migrate_down";
         /**
          * @description What sort of problem it is; each comes with one status.
          * @enum {string}
@@ -1028,6 +1059,27 @@ export interface components {
             at: components["schemas"]["Time"] | null;
             note: string;
         };
+        TaskEvent: {
+            id: components["schemas"]["Id"];
+            merchant_id: components["schemas"]["Id"];
+            kind: components["schemas"]["Kind"];
+            target: string | null;
+            status: components["schemas"]["Status"];
+            /** @description How often it has been sent. */
+            attempt: number;
+            run_at: components["schemas"]["Time"];
+            /** @description When it changed. */
+            at: components["schemas"]["Time"];
+        };
+        EventsReset: {
+            reason: components["schemas"]["ResetReason"];
+        };
+        /**
+         * @description `begun`, this is where the stream begins; `forgotten`, what has changed since the given id is not known any more;
+         *     `too_many`, more has changed at once than is told one by one.
+         * @enum {string}
+         */
+        ResetReason: "begun" | "forgotten" | "too_many";
         NewAPIKey: {
             name: components["schemas"]["Name"];
             scopes: components["schemas"]["Scope"][];
@@ -1106,7 +1158,7 @@ export interface components {
         };
         AuditObject: {
             /** @enum {string} */
-            type: "merchant" | "task" | "api_key" | "encryption_key" | "schema";
+            type: "merchant" | "task" | "api_key" | "session" | "encryption_key" | "schema";
             id: string;
         };
         AuditPage: {
@@ -1466,6 +1518,8 @@ export interface components {
          * @example order-4711
          */
         "Idempotency-Key": string;
+        /** @description The id of the last event that you have read. What is not known any more begins with a `reset`. */
+        "Last-Event-ID": string;
         /** @description The `ETag` of what you have. */
         "If-None-Match": string;
     };
@@ -2401,6 +2455,60 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Me"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    streamEvents: {
+        parameters: {
+            query?: {
+                /** @description The id of an event. `Last-Event-ID` goes before it. */
+                after?: string;
+                /**
+                 * @description Only tasks of this merchant.
+                 * @example 019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01
+                 */
+                merchant_id?: components["schemas"]["Id"];
+                /**
+                 * @description Only tasks that have one of these statuses now; several are separated by commas.
+                 * @example succeeded,failed
+                 */
+                status?: string;
+                /**
+                 * @description Only tasks of these kinds; several are separated by commas.
+                 * @example invoice.pay
+                 */
+                kind?: string;
+            };
+            header?: {
+                /** @description The id of the last event that you have read. What is not known any more begins with a `reset`. */
+                "Last-Event-ID"?: components["parameters"]["Last-Event-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream begins. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example id: 1f0c2a7b9d3e.81204:81204:
+                     *     event: task
+                     *     data: {"id":"019a0c3e-6c80-7d52-8e30-7b2f1a5c8b02","merchant_id":"019a0c3e-5b70-7c41-9d2f-6a1e0f4b7a01","kind":"invoice.pay","target":"in_4711","status":"succeeded","attempt":1,"run_at":"2026-03-01T12:00:00.123456Z","at":"2026-03-01T12:00:00.345678Z"}
+                     */
+                    "text/event-stream": string;
                 };
             };
             400: components["responses"]["Malformed"];
