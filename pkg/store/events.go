@@ -313,7 +313,7 @@ func (s *Store) TidyEvents(ctx context.Context) error {
 			return err
 		}
 		// What a transaction that is under way could still have to be told of stays, within bounds: a mark may name it.
-		_, err = conn.ExecContext(ctx, `
+		_, err := conn.ExecContext(ctx, `
 			WITH ranked AS MATERIALIZED (
 				SELECT xact, at, sum(10 + kept) OVER (ORDER BY xact DESC, id DESC) AS weight FROM task_events
 			), bound AS MATERIALIZED (
