@@ -24,7 +24,7 @@ func TestWhatIsAllowedIsTaken(t *testing.T) {
 	for _, operation := range openapitest.Document().Operations {
 		ways := append(bodiesOf(t, operation), parametersOf(t, operation)...)
 		tried += len(ways)
-		if len(ways) == 0 {
+		if len(ways) == 0 || operation.ID == "streamEvents" { // whose answer has no end: see events_test.go
 			continue
 		}
 		t.Run(operation.ID, func(t *testing.T) {

@@ -20,6 +20,7 @@ func Shapes() map[string]any {
 		"AuditEntry": auditAnswer{}, "AuditActor": auditActor{}, "AuditObject": auditObject{}, "AuditPage": page[auditAnswer]{},
 		"Health": healthAnswer{}, "Problem": problem{}, "Fault": problemFault{},
 		"Result": billing.Result{}, "StripeError": billing.StripeError{}, "Resolution": billing.Resolution{}, "Evidence": billing.Evidence{},
+		"TaskEvent": eventAnswer{}, "EventsReset": resetAnswer{},
 		"Dunning": billing.Dunning{},
 		"Me":      meAnswer{}, "Overview": overviewAnswer{}, "OverviewDue": dueAnswer{}, "OverviewAttention": attentionAnswer{},
 		"OverviewWorkers": workersAnswer{}, "OverviewEncryption": keyStateAnswer{}, "OutcomeStep": outcomeStepAnswer{},

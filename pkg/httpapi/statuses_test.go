@@ -40,6 +40,9 @@ func TestEveryStatusCanCome(t *testing.T) {
 			if operation.ID == "getMe" && (status == 403 || status == 500) { // any key may, and nothing is asked for it but the key
 				continue
 			}
+			if operation.ID == "streamEvents" && (status == 200 || status == 500) { // it has no end; what fails later is a stream's end
+				continue
+			}
 			t.Run(fmt.Sprint(operation.ID, " ", status), func(t *testing.T) {
 				t.Parallel()
 				if got := provoke(t, operation, status); got.Code != status {

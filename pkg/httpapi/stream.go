@@ -171,10 +171,12 @@ func (t *telling) frame(i int) []byte {
 	return t.frames[i]
 }
 
+type resetAnswer struct {
+	Reason billing.ResetReason `json:"reason"`
+}
+
 func resetFrame(reason billing.ResetReason, id string) []byte {
-	return append([]byte("id: "+id+"\n"), frame("reset", struct {
-		Reason billing.ResetReason `json:"reason"`
-	}{reason})...)
+	return append([]byte("id: "+id+"\n"), frame("reset", resetAnswer{reason})...)
 }
 
 // frame is one event of the stream. JSON has no line breaks outside texts, and writes those within as \n.

@@ -2480,7 +2480,7 @@ export interface operations {
                  * @description Only tasks that have one of these statuses now; several are separated by commas.
                  * @example succeeded,failed
                  */
-                status?: string;
+                status?: components["schemas"]["StatusList"];
                 /**
                  * @description Only tasks of these kinds; several are separated by commas.
                  * @example invoice.pay
