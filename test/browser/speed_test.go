@@ -18,8 +18,8 @@ const (
 	manyTasks     = 100_000
 	manyMerchants = 200
 	slowest       = 200 * time.Millisecond // of a page, at the server
-	tries         = 7  // of each page at the least
-	mostTries     = 40 // of one that is too slow: what else the machine does must not decide
+	tries         = 7                      // of each page at the least
+	mostTries     = 40                     // of one that is too slow: what else the machine does must not decide
 )
 
 // TestEveryPageIsQuick asks for each page of the console with 100,000 tasks in the table. The bar is an absolute time, so the programs
