@@ -222,7 +222,7 @@ func TestBulk(t *testing.T) {
 		}
 		v.get(target.String()).says(t, "4 tasks were changed. 1 had gone on meanwhile")
 		calls = w.api.asked(bulk)
-		want := object{"action": action, "reason": "why", "filter": object{
+		want := object{"action": action, "reason": "why", "limit": 4.0, "filter": object{
 			"status": "pending", "kind": "invoice.pay", "merchant_id": merchantID, "target": "in_1", "from": "2035-01-01T00:00:00Z", "to": "2036-01-01T00:00:00Z",
 			"created_before": updatedAt,
 		}}

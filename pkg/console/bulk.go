@@ -17,6 +17,9 @@ import (
 // bulkPatience is how long one form goes on changing tasks. What is left then takes another form.
 const bulkPatience = 8 * time.Second
 
+// bulkStep is how many tasks one call changes: it must end before the page's own time does, and retries are made one by one.
+const bulkStep = 250
+
 type bulkView struct {
 	Action, Effect string
 	Filter         filter
@@ -137,15 +140,24 @@ func (c *Console) doBulk(v *visit) error {
 		view.Troubles = []string{fmt.Sprintf("Nothing was changed: you typed another number than the %s tasks that fit now.", capped(counted.Matched, counted.Capped))}
 		return c.countBulk(v, http.StatusConflict, view)
 	}
-	return c.changeAll(v, view)
+	return c.changeAll(v, view, counted)
 }
 
-// changeAll makes call after call until all is done, or it has taken too long.
-func (c *Console) changeAll(v *visit, view bulkView) error {
+// changeAll makes call after call until as many are changed as were confirmed, or it has taken too long. Where counting stopped, all
+// that fit were confirmed.
+func (c *Console) changeAll(v *visit, view bulkView, counted client.BulkResult) error {
 	began := time.Now()
 	request := requestOf(view)
 	changed, refused, more := 0, 0, true
 	for more && time.Since(began) < bulkPatience {
+		limit := bulkStep
+		if !counted.Capped {
+			limit = min(limit, counted.Matched-changed)
+		}
+		if limit <= 0 { // what fits besides has come since
+			break
+		}
+		request.Limit = &limit
 		result, err := c.api.ChangeTasks(v.ctx, request)
 		if err != nil && changed == 0 {
 			status, troubles, err := inPlace(err)

@@ -66,7 +66,7 @@ func (c *Console) guard(ctx context.Context, end context.CancelFunc, v *visit) {
 			return
 		case <-tick.C:
 		}
-		again := &visit{w: v.w, r: v.r}
+		again := &visit{w: v.w, r: v.r.WithContext(ctx)} // it ends with what it guards
 		if c.enter(again) != nil || !again.may(billing.ScopeTasksRead) {
 			end()
 			return

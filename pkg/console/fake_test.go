@@ -68,6 +68,7 @@ type fakeSessions struct {
 	mu   sync.Mutex
 	kept map[[32]byte]billing.Session
 	down error
+	hang bool     // until whoever asks gives up
 	told []string // who has signed in and out
 }
 
@@ -79,9 +80,15 @@ func (f *fakeSessions) OpenSession(ctx context.Context, hash [32]byte, session b
 	return f.down
 }
 
-func (f *fakeSessions) FindSession(_ context.Context, hash [32]byte) (billing.Session, error) {
+func (f *fakeSessions) FindSession(ctx context.Context, hash [32]byte) (billing.Session, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.hang {
+		f.mu.Unlock()
+		<-ctx.Done()
+		f.mu.Lock()
+		return billing.Session{}, ctx.Err()
+	}
 	if f.down != nil {
 		return billing.Session{}, f.down
 	}
@@ -99,6 +106,12 @@ func (f *fakeSessions) CloseSession(ctx context.Context, hash [32]byte) error {
 	delete(f.kept, hash)
 	f.told = append(f.told, "close by "+actor.ID)
 	return f.down
+}
+
+func (f *fakeSessions) stall() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hang = true
 }
 
 func (f *fakeSessions) fail(err error) {

@@ -26,6 +26,8 @@ var (
 		"card", "card_present", "bank_account", "bank", "us_bank_account", "sepa_debit", "bacs_debit", "au_becs_debit", "acss_debit", "nz_bank_account",
 		"ach_debit", "ach_credit_transfer", "sofort", "ideal", "fpx", "eps", "p24", "boleto", "konbini", "cryptogram", "fingerprint",
 		"name", "description", "phone", "statement_descriptor", "statement_descriptor_suffix", "footer", "memo", "radar_options", "individual", "person", "external_account", "owner", "billing_details", "address", "shipping",
+		"code", "confirmation_number", "dob", "custom_fields", "comment", // BLIK's one-time code, konbini's phone number, a person's words
+
 	}
 	neverWithin = []string{
 		"secret", "token", "password", "passwd", "credential", "api_key", "apikey", "authorization", "account_number", "routing_number",

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"billonce/pkg/billing"
@@ -92,7 +93,9 @@ func (c *Console) enter(v *visit) error {
 	if !ok {
 		return errNoSession
 	}
-	session, err := c.deps.Sessions.FindSession(v.r.Context(), sha256.Sum256(token))
+	within, cancel := context.WithTimeout(v.r.Context(), pageTimeout) // events are not bounded otherwise
+	defer cancel()
+	session, err := c.deps.Sessions.FindSession(within, sha256.Sum256(token))
 	if billing.CodeOf(err) == billing.CodeNotFound {
 		return errNoSession
 	}
@@ -196,9 +199,11 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	case code == billing.CodeUnauthenticated:
 		c.show(v, http.StatusUnauthorized, "sign-in", "Sign in", signInView{Next: next, Trouble: "This is no key that is in use. Nothing says what is wrong with it."})
 	case code == billing.CodeRateLimited:
-		w.Header().Set("Retry-After", "30")
+		if problem := (*client.Problem)(nil); errors.As(err, &problem) && problem.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(problem.RetryAfter.Seconds())))
+		}
 		c.show(v, http.StatusTooManyRequests, "sign-in", "Sign in", signInView{
-			Next: next, Trouble: "Too many wrong keys came from your address. Wait half a minute.",
+			Next: next, Trouble: "Too many wrong keys came from your address. Wait a minute.",
 		})
 	default:
 		c.showFault(v, err)

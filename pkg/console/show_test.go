@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"billonce/pkg/billing"
 	"billonce/pkg/console"
@@ -179,4 +181,35 @@ func TestEventsArePassedOn(t *testing.T) {
 	if lines.Scan() {
 		t.Errorf("after the end comes %q", lines.Text())
 	}
+}
+
+// TestAStalledDatabaseHoldsNoEvents: who looks whether the visitor is still signed in ends with the stream, and does not wait for ever.
+func TestAStalledDatabaseHoldsNoEvents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(d *console.Deps) { d.Events = true })
+		source, send := io.Pipe()
+		w.api.stream = source
+		v := w.signIn(adminKey)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			v.get("/console/events")
+		}()
+		synctest.Wait()
+		w.sessions.stall()
+		time.Sleep(6 * time.Second) // it has begun to ask
+		_ = send.Close()
+		synctest.Wait()
+		select {
+		case <-ended:
+		default:
+			t.Error("the answer waits for the database")
+		}
+		began := time.Now()
+		if got := v.get("/console/events"); got.StatusCode != http.StatusServiceUnavailable || time.Since(began) > time.Minute {
+			t.Errorf("%d after %s", got.StatusCode, time.Since(began))
+		}
+		<-ended
+	})
 }

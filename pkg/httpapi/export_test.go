@@ -41,6 +41,13 @@ func (s *Server) Served() []string {
 	return served
 }
 
+// Joining says how many streams wait for their beginning.
+func (s *Server) Joining() int {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return len(s.hub.joining)
+}
+
 // Scan is scan, for the fuzz targets.
 func Scan(doc []byte) (int, error) {
 	found, err := scan(doc)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,6 +68,7 @@ func (h *hub) join(s *stream) error {
 func (h *hub) leave(s *stream) {
 	h.mu.Lock()
 	delete(h.streams, s)
+	h.joining = slices.DeleteFunc(h.joining, func(one *stream) bool { return one == s }) // while nothing can be read nobody else takes it out
 	if h.keys[s.who.actor]--; h.keys[s.who.actor] == 0 {
 		delete(h.keys, s.who.actor)
 	}
@@ -267,11 +269,12 @@ func (p *poller) welcome(ctx context.Context) error {
 	return nil
 }
 
-// rejoin puts back those who could not begin.
+// rejoin puts back those who could not begin, and have not left meanwhile.
 func (h *hub) rejoin(p *poller, left []*stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.poller == p {
+		left = slices.DeleteFunc(left, func(one *stream) bool { return !h.streams[one] })
 		h.joining = append(left, h.joining...)
 	}
 }

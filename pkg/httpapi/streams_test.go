@@ -208,7 +208,7 @@ func TestARevokedKeyEndsItsStream(t *testing.T) {
 // TestADeadDatabaseIsWaitedFor: nothing false is told, nothing spins, and what happened meanwhile is told afterwards.
 func TestADeadDatabaseIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	_, events, r := watched(t)
+	a, events, r := watched(t)
 	l := r.listen(t, "")
 	l.reset(billing.ResetBegun)
 	events.set(func() { events.fail = &billing.Error{Code: billing.CodeUnavailable, Err: errors.New("down")} })
@@ -219,6 +219,10 @@ func TestADeadDatabaseIsWaitedFor(t *testing.T) {
 	if n := events.reads.Load() - before; n == 0 || n > 5 { // 0.25, 0.5, 1, 2 s
 		t.Errorf("asked %d times in %s", n, long)
 	}
+	for range 5 {
+		r.listen(t, "").stop()
+	}
+	eventually(t, "who has gone is forgotten", func() bool { return a.metrics.open() == 1 && a.Joining() == 0 })
 	events.add(eventOf(1, billing.Pending))
 	events.set(func() { events.fail = nil })
 	if got, _ := l.tasks(1); got[0] != 1 {

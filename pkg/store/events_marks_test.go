@@ -106,15 +106,7 @@ func TestADumpBesideTheBeginning(t *testing.T) {
 	dump := db.SQL.MustBegin()
 	defer func() { _ = dump.Rollback() }()
 	dump.MustExec(`LOCK TABLE event_watch, task_events IN ACCESS SHARE MODE`)
-	for range 10 { // what another test has open is none of it, but autovacuum may be at the tables
-		if mark, err := db.Store.WatchTasks(t.Context()); err != nil {
-			t.Fatal(err)
-		} else if !mark.IsZero() {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Error("the recording does not begin")
+	watch(t, db) // fails where it waits for the dump
 }
 
 // TestEventsOfAnotherServer: a dump brings them along, with the numbers of transactions that are far ahead of this server's. They are

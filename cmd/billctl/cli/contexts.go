@@ -203,7 +203,8 @@ type contextFlags struct {
 func (p *program) contextSet() *cobra.Command {
 	command := &cobra.Command{
 		Use: "set NAME", Short: "Make a context, or change one; what is not given stays", Args: exactly(1, "the name of one context"),
-		Long: "Make a context, or change one; what is not given stays, but for the key when the URL is another.\n\n" +
+		Long: "Make a context, or change one; what is not given stays, but for the key and the\n" +
+			"leave to go without TLS when the URL is another.\n\n" +
 			"The key may stay in a file of its own (--key-file), come from a command such as a password manager (--key-command), or be kept\n" +
 			"with the context (--key-from). It is never an argument, which every user of the machine could read.",
 		Example: "  billctl context set prod --url https://billing.example --key-command 'pass show billonce/prod' --production\n" +
@@ -286,7 +287,7 @@ func (p *program) contextChange(ctx context.Context, given func(string) bool, fl
 			if ways == 0 { // a key goes to the installation that it was given for
 				one.Key, one.KeyFile, one.KeyCommand = secret.Text{}, "", ""
 			}
-			one.URL = flags.url
+			one.URL, one.AllowPlaintext = flags.url, false // nor does a leave to go without TLS
 		}
 		if ways > 0 {
 			one.Key, one.KeyFile, one.KeyCommand = key, flags.keyFile, flags.keyCommand

@@ -170,3 +170,18 @@ func TestAKeyDoesNotLeaveTheMachineInTheClear(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestALeaveToGoWithoutTLSIsForOneURL, as is a key.
+func TestALeaveToGoWithoutTLSIsForOneURL(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"XDG_CONFIG_HOME": t.TempDir()}
+	must(t, env, "context", "set", "lab", "--url", "http://lab.invalid", "--allow-plaintext")
+	must(t, env, "context", "set", "lab", "--production")
+	if got := run(t, env, "context", "set", "lab", "--url", "http://other.invalid"); got.code != 2 || !strings.Contains(got.err, "without TLS") {
+		t.Errorf("%+v", got)
+	}
+	must(t, env, "context", "set", "lab", "--url", "https://other.invalid")
+	if got := must(t, env, "context", "show", "lab", "--json"); !strings.Contains(got.out, `"allow_plaintext": false`) {
+		t.Error(got.out)
+	}
+}
