@@ -64,6 +64,9 @@ func (c *consoleRun) run(ctx context.Context) (err error) {
 	if err := c.fill(ctx, api); err != nil {
 		return err
 	}
+	if err := c.alone(ctx, api); err != nil {
+		return err
+	}
 	for round := range c.Repeats {
 		for _, of := range c.shapes {
 			for turn := range 2 {
@@ -98,6 +101,41 @@ func (c *consoleRun) fill(ctx context.Context, api *stage.API) error {
 		return err
 	}
 	return c.Stage.Checkpoint(ctx)
+}
+
+// alone has people look while nothing is sent, and counts what that costs: it does not depend on what else the machine does, as rates do.
+func (c *consoleRun) alone(ctx context.Context, api *stage.API) error {
+	crowd, err := enterConsole(ctx, api, consolePeople)
+	if err != nil {
+		return err
+	}
+	var before, after [2]stage.Usage
+	read := func(into *[2]stage.Usage) error {
+		var err, fault error
+		into[0], err = api.Usage()
+		into[1], fault = c.Stage.ServerUsage()
+		return errors.Join(err, fault)
+	}
+	began := time.Now()
+	err = read(&before)
+	watching := time.NewTimer(2 * c.each)
+	select {
+	case <-watching.C:
+	case <-ctx.Done():
+		watching.Stop()
+	}
+	shown := crowd.shown.Load()
+	err = errors.Join(err, read(&after))
+	took := time.Since(began)
+	if _, ended := crowd.leave(); err != nil || ended != nil {
+		return errors.Join(err, ended)
+	}
+	for i, name := range []string{"api", "server"} {
+		used := after[i].Sub(before[i]).CPU
+		c.Logf("console: people alone: %s uses %.3f of a core for %.1f pages/s", name, used.Seconds()/took.Seconds(), float64(shown)/took.Seconds())
+		c.Report.Add(consoleName, consoleWatched, name+" CPU for the people alone", "cores", used.Seconds()/took.Seconds())
+	}
+	return nil
 }
 
 // measure sends tasks, while people look at the console or while none does.

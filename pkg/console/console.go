@@ -48,6 +48,7 @@ type Console struct {
 	pages  map[string]*template.Template
 	assets assets
 	paths  []string
+	counts counts
 }
 
 // New makes a console. It panics when something that it cannot do without is missing, or when a template does not parse: both are
@@ -56,7 +57,7 @@ func New(deps Deps) *Console {
 	if deps.API == nil || deps.As == nil || deps.Sessions == nil {
 		panic("console: New without API, As or Sessions")
 	}
-	c := &Console{deps: deps, log: deps.Log, assets: loadAssets()}
+	c := &Console{deps: deps, log: deps.Log, assets: loadAssets(), counts: counts{now: time.Now, known: map[string]*count{}}}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

@@ -73,9 +73,8 @@ func (c *Console) showMerchant(v *visit) error {
 	var calls []func() error
 	if v.may(billing.ScopeTasksRead) {
 		calls = append(calls, func() error {
-			var counts client.TaskCounts
-			err := c.api.Get(v.ctx, "/v1/tasks/counts", url.Values{"merchant_id": {merchant.ID}}, &counts)
-			view.Tabs = tabsOf(filter{MerchantID: merchant.ID}, counts.Data)
+			found, err := c.countTasks(v, url.Values{"merchant_id": {merchant.ID}})
+			view.Tabs = tabsOf(filter{MerchantID: merchant.ID}, found)
 			return err
 		})
 	}

@@ -71,12 +71,12 @@ func (c *Console) readTasks(v *visit, view *tasksView, cursor string) ([]client.
 	if cursor != "" {
 		wanted.Set("cursor", cursor)
 	}
-	var counts client.TaskCounts
+	var counts []client.StatusCount
 	err := together(
 		func() error { return c.api.Get(v.ctx, "/v1/tasks", wanted, &view.Page) },
-		func() error { return c.api.Get(v.ctx, "/v1/tasks/counts", counted, &counts) },
+		func() (err error) { counts, err = c.countTasks(v, counted); return err },
 	)
-	return counts.Data, err
+	return counts, err
 }
 
 // together makes several calls at once and returns the error of the first that has one.

@@ -18,7 +18,8 @@ const (
 	manyTasks     = 100_000
 	manyMerchants = 200
 	slowest       = 200 * time.Millisecond // of a page, at the server
-	tries         = 7
+	tries         = 7                      // of each page at the least
+	mostTries     = 40                     // of one that is too slow: what else the machine does must not decide
 )
 
 // TestEveryPageIsQuick asks for each page of the console with 100,000 tasks in the table. The bar is an absolute time, so the programs
@@ -28,13 +29,16 @@ func TestEveryPageIsQuick(t *testing.T) { //nolint:paralleltest // it has the ma
 	w.worker(t)
 	s := w.scene(t)
 	s.fillTable()
+	for _, status := range []string{"pending", "running"} { // the worker has its part of it to do
+		s.settled(status)
+	}
 	v := signInPlainly(t, w.base)
 	var slow []string
 	t.Logf("%-72s %9s %9s %9s", "page", "best", "median", "bytes")
 	for _, path := range s.quickPlaces(v) {
 		var took []time.Duration
 		var size int
-		for range tries {
+		for len(took) < tries || len(took) < mostTries && slices.Min(took) >= slowest {
 			began := time.Now()
 			status, body := v.get(path)
 			took = append(took, time.Since(began))
@@ -44,7 +48,7 @@ func TestEveryPageIsQuick(t *testing.T) { //nolint:paralleltest // it has the ma
 			size = len(body)
 		}
 		slices.Sort(took)
-		t.Logf("%-72.72s %9s %9s %9d", path, took[0].Round(100*time.Microsecond), took[tries/2].Round(100*time.Microsecond), size)
+		t.Logf("%-72.72s %9s %9s %9d", path, took[0].Round(100*time.Microsecond), took[len(took)/2].Round(100*time.Microsecond), size)
 		if took[0] >= slowest {
 			slow = append(slow, fmt.Sprintf("%s takes %s", path, took[0]))
 		}
