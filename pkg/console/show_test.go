@@ -198,7 +198,7 @@ func TestAStalledDatabaseHoldsNoEvents(t *testing.T) {
 		}()
 		synctest.Wait()
 		w.sessions.stall()
-		time.Sleep(6 * time.Second) // it has begun to ask
+		time.Sleep(6 * time.Second) //nolint:forbidigo // in the bubble it takes no time; by now it has begun to ask
 		_ = send.Close()
 		synctest.Wait()
 		select {
