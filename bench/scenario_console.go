@@ -103,39 +103,54 @@ func (c *consoleRun) fill(ctx context.Context, api *stage.API) error {
 	return c.Stage.Checkpoint(ctx)
 }
 
-// alone has people look while nothing is sent, and counts what that costs: it does not depend on what else the machine does, as rates do.
+// alone has people look while nothing is sent, and counts what that costs beyond what an idle service uses. It depends less on what else
+// the machine does than rates do.
 func (c *consoleRun) alone(ctx context.Context, api *stage.API) error {
+	idle, err := c.cores(ctx, api)
+	if err != nil {
+		return err
+	}
 	crowd, err := enterConsole(ctx, api, consolePeople)
 	if err != nil {
 		return err
 	}
-	var before, after [2]stage.Usage
-	read := func(into *[2]stage.Usage) error {
-		var err, fault error
-		into[0], err = api.Usage()
-		into[1], fault = c.Stage.ServerUsage()
-		return errors.Join(err, fault)
+	busy, err := c.cores(ctx, api)
+	shown, ended := crowd.leave()
+	if err := errors.Join(err, ended); err != nil {
+		return err
+	}
+	for i, name := range []string{"api", "server"} {
+		c.Logf("console: people alone: %s uses %.3f of a core for %.0f pages", name, busy[i]-idle[i], float64(shown))
+		c.Report.Add(consoleName, consoleWatched, name+" CPU for the people alone", "cores", busy[i]-idle[i])
+	}
+	return nil
+}
+
+// cores is how many processors the api and the database's server use, over some seconds.
+func (c *consoleRun) cores(ctx context.Context, api *stage.API) (used [2]float64, err error) {
+	read := func() (usage [2]stage.Usage, err error) {
+		var fault error
+		usage[0], err = api.Usage()
+		usage[1], fault = c.Stage.ServerUsage()
+		return usage, errors.Join(err, fault)
 	}
 	began := time.Now()
-	err = read(&before)
+	before, err := read()
+	if err != nil {
+		return used, err
+	}
 	watching := time.NewTimer(2 * c.each)
+	defer watching.Stop()
 	select {
 	case <-watching.C:
 	case <-ctx.Done():
-		watching.Stop()
+		return used, ctx.Err()
 	}
-	shown := crowd.shown.Load()
-	err = errors.Join(err, read(&after))
-	took := time.Since(began)
-	if _, ended := crowd.leave(); err != nil || ended != nil {
-		return errors.Join(err, ended)
+	after, err := read()
+	for i := range used {
+		used[i] = after[i].Sub(before[i]).CPU.Seconds() / time.Since(began).Seconds()
 	}
-	for i, name := range []string{"api", "server"} {
-		used := after[i].Sub(before[i]).CPU
-		c.Logf("console: people alone: %s uses %.3f of a core for %.1f pages/s", name, used.Seconds()/took.Seconds(), float64(shown)/took.Seconds())
-		c.Report.Add(consoleName, consoleWatched, name+" CPU for the people alone", "cores", used.Seconds()/took.Seconds())
-	}
-	return nil
+	return used, err
 }
 
 // measure sends tasks, while people look at the console or while none does.

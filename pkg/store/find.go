@@ -155,13 +155,22 @@ type finds struct {
 
 // search looks for up to want tasks before the given one, newest first, for about as long as the budget allows; 0 is without end.
 func (s *Store) search(ctx context.Context, quest quest, want int, after billing.TaskID, budget time.Duration) (finds, error) {
+	began := time.Now() //nolint:forbidigo // how long the search takes; no task is judged by it
+	all := finds{last: after}
+	if want < leastWindow { // most pages are full after a look at the newest tasks, which costs less than to count
+		seen, err := s.searchWindow(ctx, quest, want, leastWindow, &all)
+		if err != nil {
+			return finds{}, err
+		}
+		if all.ended = seen < leastWindow; all.ended || len(all.ids) >= want {
+			return all, nil
+		}
+	}
 	if few, err := s.areFew(ctx, quest.filter); err != nil {
 		return finds{}, err
 	} else if few {
 		return s.searchFew(ctx, quest, want, after)
 	}
-	began := time.Now() //nolint:forbidigo // how long the search takes; no task is judged by it
-	all := finds{last: after}
 	for window := leastWindow; ; {
 		step := time.Now() //nolint:forbidigo // as above
 		seen, err := s.searchWindow(ctx, quest, want-len(all.ids), window, &all)
