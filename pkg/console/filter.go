@@ -15,14 +15,14 @@ const formTime = "2006-01-02T15:04:05"
 
 // filter says which tasks are meant. Its fields are named in addresses as the API names them.
 type filter struct {
-	Status, MerchantID, Kind, Target, Q, From, To string
+	Status, MerchantID, Kind, Target, Q, From, To, Attention string
 }
 
 func readFilter(values url.Values) filter {
 	get := func(name string) string { return strings.TrimSpace(values.Get(name)) }
 	return filter{
 		Status: get("status"), MerchantID: get("merchant_id"), Kind: get("kind"), Target: get("target"), Q: get("q"),
-		From: asMoment(get("from")), To: asMoment(get("to")),
+		From: asMoment(get("from")), To: asMoment(get("to")), Attention: get("attention"),
 	}
 }
 
@@ -56,6 +56,7 @@ func (f filter) values() url.Values {
 	values := url.Values{}
 	for name, value := range map[string]string{
 		"status": f.Status, "merchant_id": f.MerchantID, "kind": f.Kind, "target": f.Target, "q": f.Q, "from": f.From, "to": f.To,
+		"attention": f.Attention,
 	} {
 		if value != "" {
 			values.Set(name, value)
@@ -70,8 +71,9 @@ func (f filter) Is(status string) bool { return f.Status == status }
 // Empty reports whether all tasks are meant.
 func (f filter) Empty() bool { return f == filter{} }
 
-// Narrow reports whether something may be done to all tasks that fit: the API asks for a filter, and takes no search.
-func (f filter) Narrow() bool { return f.Q == "" && !f.Empty() }
+// Narrow reports whether something may be done to all tasks that fit: the API asks for a filter, and takes no
+// search, and not what needs attention.
+func (f filter) Narrow() bool { return f.Q == "" && f.Attention == "" && !f.Empty() }
 
 // With is the address of the list with another status.
 func (f filter) With(status string) string {

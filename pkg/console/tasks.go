@@ -186,7 +186,7 @@ func (c *Console) attention(v *visit) error {
 		view.MoreDoubts = "/tasks?status=in_doubt"
 	}
 	if overdue.NextCursor != nil {
-		view.MoreOverdue = "/tasks?status=pending"
+		view.MoreOverdue = "/tasks?attention=true&status=pending"
 	}
 	view.Names = c.namesOf(v, append(append([]client.Task{}, view.Doubts...), view.Overdue...))
 	c.showLive(v, http.StatusOK, "attention", "Needs attention", view, true)
