@@ -359,8 +359,8 @@ func TestWhoMayScheduleMayScheduleWhatFollows(t *testing.T) {
 		if may && err != nil || !may && (billing.CodeOf(err) != billing.CodeUnavailable || !strings.Contains(err.Error(), "GRANT EXECUTE")) {
 			t.Errorf("%s: %v", role, err)
 		}
-		if err = db.RequireRecording(t.Context()); may && err != nil || !may && billing.CodeOf(err) != billing.CodeUnavailable {
-			t.Errorf("%s: %v", role, err)
+		if err = db.RequireRecording(t.Context()); err != nil { // both may change tasks
+			t.Errorf("%s cannot record: %v", role, err)
 		}
 	}
 }

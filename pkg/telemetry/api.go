@@ -24,6 +24,9 @@ type APIMetrics struct {
 // keyRefusals are why a request may be turned away for its key. The set is closed.
 var keyRefusals = []string{"absent", "unknown", "inactive", "scope", "throttled"}
 
+// streamEnds are why a stream of events may end. The set is closed.
+var streamEnds = []string{"client", "slow", "key", "shutdown"}
+
 // NewAPIMetrics registers the api's metrics. Every reason of a refusal is there from the beginning, so that its first increase is seen.
 func NewAPIMetrics(registry prometheus.Registerer) *APIMetrics {
 	m := &APIMetrics{
@@ -37,6 +40,9 @@ func NewAPIMetrics(registry prometheus.Registerer) *APIMetrics {
 	}
 	for _, reason := range keyRefusals {
 		m.refusals.WithLabelValues(reason)
+	}
+	for _, reason := range streamEnds {
+		m.ended.WithLabelValues(reason)
 	}
 	registry.MustRegister(m.requests, m.durations, m.scheduled, m.refusals, m.audited, m.streams, m.ended)
 	return m
