@@ -136,7 +136,9 @@ test("what is no JSON can be read as what it is", async () => {
   assert.equal(data, "openapi: 3.1.1");
 });
 
-test("a call has an end", async () => {
+test("a call has an end", async (t) => {
+  const awake = setInterval(() => undefined, 1000); // a time limit alone does not keep Node running, as a connection would
+  t.after(() => clearInterval(awake));
   const {client} = answering([], {
     timeout: 20,
     fetch: (request) => new Promise((_, reject) => request.signal.addEventListener("abort", () => reject(request.signal.reason as Error))),
