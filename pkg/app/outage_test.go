@@ -101,7 +101,8 @@ func TestTheDatabaseGoesAwayAndComesBack(t *testing.T) {
 		ids = append(ids, idOf(c.Must(201, "POST", "/v1/tasks", map[string]any{"merchant_id": merchant, "kind": "invoice.pay", "target": invoice})))
 	}
 	eventually(t, "calls to Stripe are in flight", func() bool {
-		return c.Must(200, "GET", "/v1/tasks/"+ids[0], nil)["status"] == "running"
+		running, _ := c.Must(200, "GET", "/v1/tasks?status=running", nil)["data"].([]any)
+		return len(running) > 0 // the first ones may be done by now
 	})
 	proxy.close()
 	for _, path := range []string{"/v1/tasks/" + ids[0], "/readyz"} {
