@@ -49,6 +49,7 @@ type Console struct {
 	assets assets
 	paths  []string
 	counts counts
+	parts  parts
 }
 
 // New makes a console. It panics when something that it cannot do without is missing, or when a template does not parse: both are
@@ -57,7 +58,7 @@ func New(deps Deps) *Console {
 	if deps.API == nil || deps.As == nil || deps.Sessions == nil {
 		panic("console: New without API, As or Sessions")
 	}
-	c := &Console{deps: deps, log: deps.Log, assets: loadAssets(), counts: counts{now: time.Now, known: map[string]*count{}}}
+	c := &Console{deps: deps, log: deps.Log, assets: loadAssets(), counts: counts{now: time.Now, known: map[string]*count{}}, parts: parts{known: map[string]*partTurns{}}}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

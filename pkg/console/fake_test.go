@@ -266,8 +266,14 @@ func (v *visitor) post(path string, form url.Values, headers ...string) answer {
 
 func (v *visitor) send(method, path string, form url.Values, headers ...string) answer {
 	v.w.t.Helper()
+	return v.sendWhile(v.w.t.Context(), method, path, form, headers...)
+}
+
+// sendWhile sends a request for whose answer the visitor waits until the context ends.
+func (v *visitor) sendWhile(ctx context.Context, method, path string, form url.Values, headers ...string) answer {
+	v.w.t.Helper()
 	request := httptest.NewRequestWithContext(
-		billing.WithActor(v.w.t.Context(), billing.Actor{Address: "192.0.2.7", RequestID: "req-1"}), method, path, strings.NewReader(form.Encode()))
+		billing.WithActor(ctx, billing.Actor{Address: "192.0.2.7", RequestID: "req-1"}), method, path, strings.NewReader(form.Encode()))
 	if form != nil {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		request.Header.Set("Sec-Fetch-Site", "same-origin")

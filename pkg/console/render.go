@@ -69,11 +69,15 @@ func (c *Console) show(v *visit, status int, name, title string, body any) {
 func (c *Console) showLive(v *visit, status int, name, title string, body any, live bool) {
 	whole := c.layoutOf(v, title, body)
 	whole.Live, whole.Events = live, live && c.deps.Events
-	part := "layout"
-	if v.live() {
-		part = "region"
+	if !v.live() {
+		c.write(v, status, name, "layout", whole)
+		return
 	}
-	c.write(v, status, name, part, whole)
+	whole.Me, whole.Notice = client.Me{}, "" // it may be shown to others whose keys allow the same
+	made := c.write(v, status, name, "region", whole)
+	if status == http.StatusOK {
+		v.part = made
+	}
 }
 
 func (c *Console) layoutOf(v *visit, title string, body any) layout {
@@ -83,20 +87,25 @@ func (c *Console) layoutOf(v *visit, title string, body any) layout {
 	}
 }
 
-// write answers with a page, or a part of one.
-func (c *Console) write(v *visit, status int, name, part string, whole layout) {
+// write answers with a page, or a part of one, and returns what it has sent; nil if that could not be made.
+func (c *Console) write(v *visit, status int, name, part string, whole layout) []byte {
 	var out bytes.Buffer
 	if err := c.pages[name].ExecuteTemplate(&out, part, whole); err != nil {
 		c.log.ErrorContext(v.r.Context(), "a page could not be made", slog.String("page", name), slog.Any("error", err))
 		http.Error(v.w, "This page could not be made. The log says why.", http.StatusInternalServerError)
-		return
+		return nil
 	}
+	answer(v, status, out.Bytes())
+	return out.Bytes()
+}
+
+func answer(v *visit, status int, body []byte) {
 	header := v.w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Length", strconv.Itoa(out.Len()))
+	header.Set("Content-Length", strconv.Itoa(len(body)))
 	v.w.WriteHeader(status)
 	if v.r.Method != http.MethodHead {
-		_, _ = v.w.Write(out.Bytes()) // whoever has gone needs none
+		_, _ = v.w.Write(body) // whoever has gone needs none
 	}
 }
 

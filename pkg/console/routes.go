@@ -13,6 +13,7 @@ type page struct {
 	pattern string          // of [http.ServeMux]: "GET /tasks/{id}", which stands for HEAD as well
 	scopes  []billing.Scope // what the key must allow, all of it; none for any key
 	all     bool            // not for keys of one merchant
+	live    bool            // it has a part that changes
 	handle  func(c *Console, v *visit) error
 }
 
@@ -21,15 +22,15 @@ func table() []page {
 	read, change := []billing.Scope{billing.ScopeTasksRead}, []billing.Scope{billing.ScopeTasksRead, billing.ScopeTasksWrite}
 	merchants, admin := []billing.Scope{billing.ScopeMerchantsRead}, []billing.Scope{billing.ScopeAdmin}
 	pages := []page{
-		{pattern: "GET /{$}", handle: (*Console).home},
-		{pattern: "GET /tasks", scopes: read, handle: (*Console).listTasks},
-		{pattern: "GET /tasks/{id}", scopes: read, handle: (*Console).showTask},
+		{pattern: "GET /{$}", live: true, handle: (*Console).home},
+		{pattern: "GET /tasks", scopes: read, live: true, handle: (*Console).listTasks},
+		{pattern: "GET /tasks/{id}", scopes: read, live: true, handle: (*Console).showTask},
 		{pattern: "GET /tasks/bulk", scopes: change, handle: (*Console).previewBulk},
 		{pattern: "POST /tasks/bulk", scopes: change, handle: (*Console).doBulk},
-		{pattern: "GET /attention", scopes: read, handle: (*Console).attention},
+		{pattern: "GET /attention", scopes: read, live: true, handle: (*Console).attention},
 		{pattern: "GET /merchants", scopes: merchants, handle: (*Console).listMerchants},
 		{pattern: "GET /merchants/{id}", scopes: merchants, handle: (*Console).showMerchant},
-		{pattern: "GET /workers", scopes: read, all: true, handle: (*Console).listWorkers},
+		{pattern: "GET /workers", scopes: read, all: true, live: true, handle: (*Console).listWorkers},
 		{pattern: "GET /api-keys", scopes: admin, all: true, handle: (*Console).listKeys},
 		{pattern: "GET /encryption", scopes: admin, all: true, handle: (*Console).showEncryption},
 		{pattern: "GET /audit", scopes: admin, all: true, handle: (*Console).listAudit},

@@ -32,6 +32,7 @@ type visit struct {
 	ctx     context.Context // calls under it are the visitor's
 	me      client.Me
 	section string // of the navigation
+	part    []byte // what showLive has sent, if it was a part of a page and went well
 }
 
 // may reports whether the visitor's key allows all of something.
@@ -64,7 +65,11 @@ func (c *Console) signedIn(to page) http.Handler {
 		if err == nil && (!v.may(to.scopes...) || to.all && !v.seesAll()) {
 			err = &fault{status: http.StatusForbidden, title: "Your key does not allow this", text: "Sign in with a key that does: " + needs(to)}
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+		case to.live && v.live() && r.Method == http.MethodGet:
+			err = c.showPart(v, to)
+		default:
 			err = to.handle(c, v)
 		}
 		if err != nil {
