@@ -86,7 +86,7 @@ screenshots: needs-go needs-cc build ## Take the pictures of the console in docs
 
 .PHONY: console-load
 console-load: needs-go ## What 20 people at the console cost the api's enqueue rate: fails at 10 % or more
-	cd bench && $(GO) run . -v -strict -only console -repeats 9 -out results/console $(ARGS)
+	cd bench && $(GO) run . -v -strict -only console -repeats 15 -out results/console $(ARGS)
 
 .PHONY: chaos
 chaos: needs-go needs-cc build ## Everything goes wrong at once, and the books are audited: make chaos SEEDS=100

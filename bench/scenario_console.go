@@ -37,7 +37,7 @@ type consoleRun struct {
 }
 
 func (c *consoleRun) run(ctx context.Context) (err error) {
-	c.each, c.shapes = 4*time.Second, []shape{{clients: enqueueBarClients, size: 1}, {clients: enqueueBatchClients, size: 100}}
+	c.each, c.shapes = 3*time.Second, []shape{{clients: enqueueBarClients, size: 1}, {clients: enqueueBatchClients, size: 100}}
 	if c.Quick {
 		c.each = 2 * time.Second
 	}

@@ -50,6 +50,7 @@ type Console struct {
 	paths  []string
 	counts counts
 	parts  parts
+	names  names
 }
 
 // New makes a console. It panics when something that it cannot do without is missing, or when a template does not parse: both are
@@ -58,7 +59,10 @@ func New(deps Deps) *Console {
 	if deps.API == nil || deps.As == nil || deps.Sessions == nil {
 		panic("console: New without API, As or Sessions")
 	}
-	c := &Console{deps: deps, log: deps.Log, assets: loadAssets(), counts: counts{now: time.Now, known: map[string]*count{}}, parts: parts{known: map[string]*partTurns{}}}
+	c := &Console{
+		deps: deps, log: deps.Log, assets: loadAssets(), counts: counts{now: time.Now, known: map[string]*count{}},
+		parts: parts{known: map[string]*partTurns{}}, names: names{now: time.Now, known: map[string]name{}},
+	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

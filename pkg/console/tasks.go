@@ -115,42 +115,6 @@ func tabsOf(of filter, counts []client.StatusCount) []tab {
 	return tabs
 }
 
-// namesOf returns the names of the merchants of tasks, as far as the key may know them. A list must not wait for many of them, so
-// those that are not found at once are shown by their ids.
-func (c *Console) namesOf(v *visit, tasks []client.Task) map[string]string {
-	names := map[string]string{}
-	if !v.may(billing.ScopeMerchantsRead) {
-		return names
-	}
-	var wanted []string
-	for _, task := range tasks {
-		if _, known := names[task.MerchantID]; !known {
-			names[task.MerchantID] = ""
-			wanted = append(wanted, task.MerchantID)
-		}
-	}
-	if len(wanted) > mostNames {
-		wanted = wanted[:mostNames]
-	}
-	found := make([]string, len(wanted))
-	calls := make([]func() error, len(wanted))
-	for i, id := range wanted {
-		calls[i] = func() error {
-			merchant, err := c.api.GetMerchant(v.ctx, id)
-			found[i] = merchant.Name
-			return err
-		}
-	}
-	_ = together(calls...) // a name is not worth a page
-	for i, id := range wanted {
-		names[id] = found[i]
-	}
-	return names
-}
-
-// mostNames is for how many merchants a list shows their names.
-const mostNames = 8
-
 type attentionView struct {
 	Doubts, Overdue []client.Task
 	MoreDoubts      string
