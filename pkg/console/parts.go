@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// partEvery is how often the part of a page that changes is made at most, for all who see the same of it.
-const partEvery = time.Second
+// partEvery is how often the part of a page that changes is made at most, for all who see the same of it: as often as one page asks for
+// it while tasks change all the time (console.js).
+const partEvery = 2 * time.Second
 
 // parts makes the part of a page that changes once for all who wait for it. A hundred people who look at one page while tasks change
 // all the time then cost what one does. Nobody is shown what was read before asking: whoever comes while a part is being made waits for
