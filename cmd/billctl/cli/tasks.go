@@ -186,7 +186,7 @@ func (p *program) tasksShow() *cobra.Command {
 			if err != nil {
 				return snapshot{}, err
 			}
-			attempts, err := fetchList(look, path+"/attempts", nil, 0)
+			attempts, err := look.api.List(look.ctx, path+"/attempts", nil, 0)
 			if err != nil {
 				return snapshot{}, err
 			}
@@ -241,7 +241,7 @@ func (p *program) tasksAttempts() *cobra.Command {
 	}
 	return p.watched(command, told, func(args []string) source {
 		return func(look *look) (snapshot, error) {
-			found, err := fetchList(look, tasksPath+"/"+url.PathEscape(args[0])+"/attempts", nil, 0)
+			found, err := look.api.List(look.ctx, tasksPath+"/"+url.PathEscape(args[0])+"/attempts", nil, 0)
 			if err != nil {
 				return snapshot{}, err
 			}
