@@ -130,7 +130,7 @@ func sampleAnswers() map[string]any {
 		}),
 		"GET /v1/encryption": object{
 			"write_key": "3f9c0a61d2b74e58", "tokens": 10, "unnamed": 0, "unbound": 1, "rotation": object{"total": 10, "left": 4}, "keys": []object{{
-				"id": "3f9c0a61d2b74e58", "tokens": 6, "unbound": 1, "writes": 256, "retired_at": nil, "first_used_at": updatedAt,
+				"id": "3f9c0a61d2b74e58", "tokens": 6, "unbound": 1, "sealings": 256, "retired_at": nil, "first_used_at": updatedAt,
 			}},
 		},
 		"GET /v1/audit": page(object{

@@ -19,7 +19,7 @@ func TestWhatIsWrongIsNoticed(t *testing.T) {
 		<script nonce="a">console.error('said'); setTimeout(() => { throw new Error('thrown') });</script>
 		<script>document.title = 'run where it must not be'</script></body></html>`))
 	for _, want := range []string{
-		"console: said", "exception: ", "thrown", "content security policy: style-src-attr", "content security policy: script-src-elem",
+		`console: "said"`, "exception: ", "thrown", "content security policy: style-src-attr", "content security policy: script-src-elem",
 	} {
 		b.wait("this is noticed: "+want, func() bool {
 			b.seen.mu.Lock()

@@ -1269,7 +1269,7 @@ export interface components {
             /** @description Of these, those that are bound to no place. */
             unbound: number;
             /** @description How often it has sealed at most. */
-            writes: number;
+            sealings: number;
             /** @description When a rotation to another key ended. */
             retired_at: components["schemas"]["Time"] | null;
             /** @description When a process first said that it seals with it; `null` when none has. */
