@@ -165,7 +165,8 @@ func byIDQuery(q quest, id billing.TaskID) (query string, args []any) {
 	return query, where.args
 }
 
-// byIndex looks up what was told where an index has it: tasks at work at the object, and the one that holds a merchant's intent.
+// byIndex looks up what was told where an index has it: tasks at work at the object, the one that holds a merchant's intent, and the one
+// that was scheduled under the text as its Idempotency-Key.
 func (s *Store) byIndex(ctx context.Context, q quest, told string) ([]billing.Task, error) {
 	query, args := byIndexQuery(q, told)
 	return s.selectTasks(ctx, query, args...)
@@ -174,7 +175,8 @@ func (s *Store) byIndex(ctx context.Context, q quest, told string) ([]billing.Ta
 func byIndexQuery(q quest, told string) (query string, args []any) {
 	where := q.conditions()
 	text := where.arg(told)
-	find := `SELECT id FROM scheduled_tasks WHERE target = ` + text + ` AND ` + atWork
+	find := `SELECT id FROM scheduled_tasks WHERE target = ` + text + ` AND ` + atWork + `
+			UNION SELECT task_id FROM task_keys WHERE key = ` + text
 	if q.filter.MerchantID != "" {
 		merchant := where.arg(q.filter.MerchantID)
 		find += ` AND merchant_id = ` + merchant + `

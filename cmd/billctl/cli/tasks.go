@@ -44,7 +44,7 @@ func (f *taskFilter) addStatus(command *cobra.Command) {
 
 func (f *taskFilter) addRest(command *cobra.Command) {
 	f.addBulk(command)
-	command.Flags().StringVar(&f.q, "q", "", "what you were told: an id of a task or merchant, acct_…, a Stripe object, req_…, cus_…, an intent, a value of metadata")
+	command.Flags().StringVar(&f.q, "q", "", "what you were told: an id of a task or merchant, acct_…, a Stripe object, req_…, cus_…, an intent, an Idempotency-Key, a value of metadata")
 	command.Flags().StringVar(&f.retryOf, "retry-of", "", "only the one that repeats the task with this id")
 	command.Flags().BoolVar(&f.attention, "attention", false, "only those that need a person: in doubt, or overdue without a reason")
 }
