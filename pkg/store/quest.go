@@ -175,8 +175,7 @@ func (s *Store) byIndex(ctx context.Context, q quest, told string) ([]billing.Ta
 func byIndexQuery(q quest, told string) (query string, args []any) {
 	where := q.conditions()
 	text := where.arg(told)
-	find := `SELECT id FROM scheduled_tasks WHERE target = ` + text + ` AND ` + atWork + `
-			UNION SELECT task_id FROM task_keys WHERE key = ` + text
+	find := `SELECT id FROM scheduled_tasks WHERE target = ` + text + ` AND ` + atWork
 	if q.filter.MerchantID != "" {
 		merchant := where.arg(q.filter.MerchantID)
 		find += ` AND merchant_id = ` + merchant + `
@@ -184,7 +183,8 @@ func byIndexQuery(q quest, told string) (query string, args []any) {
 	}
 	most := where.arg(mostIndexed)
 	query = `SELECT ` + taskColumns + ` FROM scheduled_tasks
-		WHERE id = ANY (ARRAY(SELECT id FROM (` + find + `) AS found LIMIT ` + most + `)) AND ` + where.all() + `
+		WHERE id = ANY (ARRAY(SELECT id FROM (` + find + `) AS found LIMIT ` + most + `)
+			|| ARRAY(SELECT task_id FROM task_keys WHERE key = ` + text + `)) AND ` + where.all() + `
 		ORDER BY id DESC`
 	return query, where.args
 }
