@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -112,11 +113,12 @@ func (c *Client) Send(ctx context.Context, call Call) (Answer, error) {
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		return Answer{}, problem(answer, body)
 	}
+	note := Note{Replayed: answer.Header.Get("Idempotent-Replayed") == "true", RequestID: answer.Header.Get("X-Request-Id")}
 	if told, ok := ctx.Value(noteKey{}).(*Note); ok {
-		*told = Note{Replayed: answer.Header.Get("Idempotent-Replayed") == "true", RequestID: answer.Header.Get("X-Request-Id")}
+		*told = note
 	}
 	mediaType, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
-	return Answer{Body: body, Replayed: answer.Header.Get("Idempotent-Replayed") == "true", isJSON: mediaType == "application/json"}, nil
+	return Answer{Body: body, Replayed: note.Replayed, isJSON: mediaType == "application/json"}, nil
 }
 
 // Note is what a success says of itself beside its body.
@@ -168,9 +170,11 @@ func (c *Client) into(ctx context.Context, call Call, target any, field string) 
 type List struct {
 	Data       []json.RawMessage `json:"data"`
 	NextCursor *string           `json:"next_cursor"`
+	SearchedTo *time.Time        `json:"searched_to,omitempty"` // how far back a search has come, where its time was over
 }
 
-// List follows the pages of a list until it has limit items; 0 means all.
+// List follows the pages of a list until it has limit items; 0 means all. A page may be empty although there are more: a search that takes
+// long answers what it has found.
 func (c *Client) List(ctx context.Context, path string, query url.Values, limit int) (List, error) {
 	whole := List{Data: []json.RawMessage{}}
 	for {
@@ -179,9 +183,7 @@ func (c *Client) List(ctx context.Context, path string, query url.Values, limit 
 			size = min(size, limit-len(whole.Data))
 		}
 		page := url.Values{}
-		for name, values := range query {
-			page[name] = values
-		}
+		maps.Copy(page, query)
 		page.Set("limit", strconv.Itoa(size))
 		if whole.NextCursor != nil {
 			page.Set("cursor", *whole.NextCursor)
@@ -190,16 +192,13 @@ func (c *Client) List(ctx context.Context, path string, query url.Values, limit 
 		if err := c.into(ctx, Call{Method: http.MethodGet, Path: path, Query: page}, &answer, "data"); err != nil {
 			return whole, err
 		}
-		if answer.NextCursor != nil && whole.NextCursor != nil && *answer.NextCursor == *whole.NextCursor {
-			return whole, fmt.Errorf("GET %s: the server sent a page that leads to itself", path)
-		}
-		whole.Data = append(whole.Data, answer.Data...)
-		whole.NextCursor = answer.NextCursor
-		if answer.NextCursor == nil || limit > 0 && len(whole.Data) >= limit {
+		stuck := answer.NextCursor != nil && whole.NextCursor != nil && *answer.NextCursor == *whole.NextCursor
+		whole.Data, whole.NextCursor, whole.SearchedTo = append(whole.Data, answer.Data...), answer.NextCursor, answer.SearchedTo
+		switch {
+		case answer.NextCursor == nil, limit > 0 && len(whole.Data) >= limit:
 			return whole, nil
-		}
-		if len(answer.Data) == 0 && *answer.NextCursor == page.Get("cursor") { // a search may find nothing on a page, but it goes on
-			return whole, fmt.Errorf("GET %s: the server sent an empty page and says that there are more", path)
+		case stuck:
+			return whole, fmt.Errorf("GET %s: the server says that there are more, and does not get on", path)
 		}
 	}
 }

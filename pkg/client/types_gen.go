@@ -410,7 +410,7 @@ type EncryptionKey struct {
 	ID          string     `json:"id"`
 	Tokens      int        `json:"tokens"`        // That it has sealed, of those stored now.
 	Unbound     int        `json:"unbound"`       // Of these, those that are bound to no place.
-	Writes      int        `json:"writes"`        // How often it has sealed at most.
+	Sealings    int        `json:"sealings"`      // How often it has sealed at most.
 	RetiredAt   *time.Time `json:"retired_at"`    // When a rotation to another key ended.
 	FirstUsedAt *time.Time `json:"first_used_at"` // When a process first said that it seals with it; `null` when none has.
 }

@@ -94,11 +94,18 @@ func sampleCounts() object {
 	}}
 }
 
+// page is one of a list of tasks.
 func page(data ...object) object {
+	made := list(data...)
+	made["searched_to"] = nil
+	return made
+}
+
+func list(data ...object) object {
 	if data == nil {
 		data = []object{}
 	}
-	return object{"data": data, "next_cursor": nil, "searched_to": nil}
+	return object{"data": data, "next_cursor": nil}
 }
 
 // sampleAnswers has one for each call that a page makes.
@@ -116,24 +123,24 @@ func sampleAnswers() map[string]any {
 		"POST " + task + "/retry":      sampleTask(object{"id": nextTaskID}),
 		"POST " + task + "/resolve":    sampleTask(object{"status": "failed"}),
 		"POST /v1/tasks/bulk":          object{"matched": 4, "capped": false, "changed": 0, "refused": 0, "as_of": updatedAt, "more": true},
-		"GET /v1/merchants":            page(sampleMerchant()),
+		"GET /v1/merchants":            list(sampleMerchant()),
 		"GET " + merchant:              sampleMerchant(),
 		"POST " + merchant + "/pause":  sampleMerchant(object{"status": "paused"}),
 		"POST " + merchant + "/resume": sampleMerchant(),
-		"GET /v1/workers": page(object{
+		"GET /v1/workers": list(object{
 			"id": keyID, "host": "worker-1", "version": "v1.0.0", "slots": 32, "busy": 5, "started_at": updatedAt, "heartbeat_at": ago(time.Second),
 			"alive": true, "draining": false,
 		}),
-		"GET /v1/api_keys": page(object{
+		"GET /v1/api_keys": list(object{
 			"id": keyID, "name": "the night shift", "hint": "bo_live_0123", "scopes": []string{"tasks:read"}, "merchant_id": nil, "status": "active",
 			"created_at": updatedAt, "created_by": "ADMIN_API_KEY", "expires_at": nil, "last_used_at": nil, "revoked_at": nil, "replaced_by": nil,
 		}),
 		"GET /v1/encryption": object{
 			"write_key": "3f9c0a61d2b74e58", "tokens": 10, "unnamed": 0, "unbound": 1, "rotation": object{"total": 10, "left": 4}, "keys": []object{{
-				"id": "3f9c0a61d2b74e58", "tokens": 6, "unbound": 1, "writes": 256, "retired_at": nil, "first_used_at": updatedAt,
+				"id": "3f9c0a61d2b74e58", "tokens": 6, "unbound": 1, "sealings": 256, "retired_at": nil, "first_used_at": updatedAt,
 			}},
 		},
-		"GET /v1/audit": page(object{
+		"GET /v1/audit": list(object{
 			"id": nextTaskID, "at": updatedAt, "actor": object{"id": keyID, "name": "the night shift"}, "action": "task.cancel",
 			"object": object{"type": "task", "id": taskID}, "merchant_id": merchantID, "address": "192.0.2.7", "request_id": "req-1",
 			"detail": object{"reason": "asked for by the shop"},

@@ -153,7 +153,7 @@ type encryptionKeyAnswer struct {
 	ID          string     `json:"id"`
 	Tokens      int        `json:"tokens"`
 	Unbound     int        `json:"unbound"`
-	Writes      int64      `json:"writes"`
+	Sealings    int64      `json:"sealings"`
 	RetiredAt   *time.Time `json:"retired_at"`
 	FirstUsedAt *time.Time `json:"first_used_at"`
 }
@@ -186,7 +186,7 @@ func showEncryption(keys []billing.EncryptionKey) encryptionAnswer {
 			answer.Unnamed = key.Tokens
 			continue
 		}
-		shown := encryptionKeyAnswer{ID: key.ID, Tokens: key.Tokens, Unbound: key.Unbound, Writes: key.Sealings, RetiredAt: utc(key.RetiredAt)}
+		shown := encryptionKeyAnswer{ID: key.ID, Tokens: key.Tokens, Unbound: key.Unbound, Sealings: key.Sealings, RetiredAt: utc(key.RetiredAt)}
 		if key.Known {
 			shown.FirstUsedAt = utc(&key.CreatedAt)
 		}

@@ -63,9 +63,9 @@ func TestEncryptionIsShown(t *testing.T) {
 		{ID: "strange", Tokens: 1},
 	}
 	wantBody(t, b.call(t, "GET", "/v1/encryption", "").Body.Bytes(), `{"write_key": "new", "keys": [
-		{"id": "old", "tokens": 7, "unbound": 1, "writes": 512, "retired_at": "2026-03-01T12:00:00.123456Z", "first_used_at": "2026-03-01T12:00:00.123456Z"},
-		{"id": "new", "tokens": 11, "unbound": 2, "writes": 256, "retired_at": null, "first_used_at": "2026-03-01T12:00:00.123456Z"},
-		{"id": "strange", "tokens": 1, "unbound": 0, "writes": 0, "retired_at": null, "first_used_at": null}],
+		{"id": "old", "tokens": 7, "unbound": 1, "sealings": 512, "retired_at": "2026-03-01T12:00:00.123456Z", "first_used_at": "2026-03-01T12:00:00.123456Z"},
+		{"id": "new", "tokens": 11, "unbound": 2, "sealings": 256, "retired_at": null, "first_used_at": "2026-03-01T12:00:00.123456Z"},
+		{"id": "strange", "tokens": 1, "unbound": 0, "sealings": 0, "retired_at": null, "first_used_at": null}],
 		"tokens": 24, "unnamed": 5, "unbound": 8, "rotation": {"total": 24, "left": 15}}`)
 }
 

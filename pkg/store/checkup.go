@@ -195,7 +195,7 @@ func (c Checkup) Backlog(ctx context.Context, overdue time.Duration) (found Back
 
 const backlogQuery = `
 WITH due AS MATERIALIZED (
-	SELECT run_at, held_at IS NULL AND waiting_since IS NULL AS free
+	SELECT run_at, ` + unheld + ` AS free
 	FROM scheduled_tasks WHERE status = 'pending' AND run_at < now() - make_interval(secs => $1)
 	ORDER BY run_at LIMIT 10000
 ), running AS MATERIALIZED (

@@ -54,7 +54,7 @@ func countQuery(filter billing.TaskFilter) (query string, args []any) {
 	fits, of := conditions{}, spansOf(filter)
 	fits.narrowBeside(filter)
 	if filter.Attention { // the rest of it is in the span
-		fits.terms = append(fits.terms, `held_at IS NULL AND waiting_since IS NULL`)
+		fits.terms = append(fits.terms, unheld)
 	}
 	most := mostCounted
 	if len(fits.terms) > 0 {

@@ -25,9 +25,14 @@ const (
 // newest comes after every id of a task.
 const newest = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
-// attention is what [billing.TaskFilter.Attention] leaves.
-const attention = `(status = 'in_doubt' OR status = 'pending' AND run_at < now() - interval '5 minutes'
-	AND held_at IS NULL AND waiting_since IS NULL)`
+const (
+	// overdueSince is when a task was due that is overdue by now: [billing.OverdueAfter] ago.
+	overdueSince = `now() - interval '5 minutes'`
+	// unheld is of a task that nothing keeps from being carried out, neither its merchant nor another task.
+	unheld = `held_at IS NULL AND waiting_since IS NULL`
+	// attention is what [billing.TaskFilter.Attention] leaves.
+	attention = `(status = 'in_doubt' OR status = 'pending' AND run_at < ` + overdueSince + ` AND ` + unheld + `)`
+)
 
 // narrow adds the filter, but for Query.
 func (c *conditions) narrow(filter billing.TaskFilter) {
@@ -256,7 +261,7 @@ func (of spans) within(c *conditions) string {
 		until = c.arg(of.until) + `::timestamptz`
 	}
 	return `scheduled_tasks.status = span.of_status AND scheduled_tasks.run_at >= ` + since + `
-		AND scheduled_tasks.run_at < CASE WHEN span.overdue THEN least(` + until + `, now() - interval '5 minutes') ELSE ` + until + ` END`
+		AND scheduled_tasks.run_at < CASE WHEN span.overdue THEN least(` + until + `, ` + overdueSince + `) ELSE ` + until + ` END`
 }
 
 // areFew reports whether what the filter says of status and time leaves so few tasks that each of them can be looked at.

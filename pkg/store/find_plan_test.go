@@ -21,7 +21,7 @@ func hasTo(t *testing.T, what string, allowed map[string]string) func(plan) {
 	return func(p plan) {
 		t.Helper()
 		switch p.Relation {
-		case "scheduled_tasks", "archived_tasks", "task_attempts", "merchants", "outcome_minutes":
+		case "scheduled_tasks", "archived_tasks", "task_attempts", "task_keys", "merchants", "outcome_minutes":
 		default:
 			return
 		}
@@ -59,7 +59,7 @@ func checkFindPlans(t *testing.T, db *storetest.DB) {
 	beside := map[string]string{ // looks at what belongs to one task
 		"scheduled_tasks_pkey": "id", "idx_scheduled_tasks_retry_of": "retry_of = ", "scheduled_tasks_one_per_intent": "merchant_id = ",
 		"scheduled_tasks_one_per_object": "target = ", "idx_scheduled_tasks_status_run_at": "status = ", "task_attempts_pkey": "task_id = ",
-		"merchants_pkey": "id = ", "archived_tasks_retry_of": "retry_of = ",
+		"merchants_pkey": "id = ", "archived_tasks_retry_of": "retry_of = ", "task_keys_pkey": "key = ",
 		"merchants_paused": "", "outcome_minutes_pkey": "minute >= ",
 	}
 	for name, filter := range asks(t) {

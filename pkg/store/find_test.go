@@ -74,6 +74,7 @@ func TestATaskIsFoundByWhateverWasToldOfIt(t *testing.T) {
 	task.Kind, task.Target, task.Intent = billing.InvoicePay, "in_told", "renewal 100% of_2027"
 	task.Params = json.RawMessage(`{"customer":"cus_told","nested":{"customer":"cus_deep"},"expand":["pm_listed"]}`)
 	task.Metadata = map[string]string{"order": "4711 ünïcode", "uuid": "6f9619ff-8b86-4011-b42d-00c04fc964ff"}
+	task.Key, task.Fingerprint = "order 4711, first try", []byte{1}
 	schedule(t, db, task)
 	first := claim(t, db, worker, 10)[0]
 	settle(t, db, settlement(first, billing.Pending, billing.OutcomeUnknown, billing.ReasonServerError)) // req_2, in task_attempts
@@ -83,12 +84,14 @@ func TestATaskIsFoundByWhateverWasToldOfIt(t *testing.T) {
 	settle(t, db, second)
 	hidden := newTask(t, other.ID)
 	hidden.Params, hidden.Metadata = task.Params, task.Metadata
+	hidden.Key, hidden.Fingerprint = "order 4712, first try", []byte{1}
 	schedule(t, db, hidden)
 
 	own := billing.TaskFilter{MerchantID: mine.ID}
 	for _, told := range []string{
 		string(task.ID), "task_" + string(task.ID), strings.ToUpper(string(task.ID)), string(mine.ID), mine.StripeConnectID,
 		"in_told", "in_made", "req_2", "req_last", "cus_told", "pm_listed", "renewal 100% of_2027", "4711 ünïcode", "6f9619ff-8b86-4011-b42d-00c04fc964ff",
+		task.Key,
 	} {
 		filter := own
 		filter.Query = told
@@ -100,7 +103,7 @@ func TestATaskIsFoundByWhateverWasToldOfIt(t *testing.T) {
 	}
 	for _, told := range []string{
 		"in_tol", "in%", "in_t_ld", "%", "_", "renewal 100%%", "renewal", "RENEWAL 100% OF_2027", "cus_deep", "order", "4711", `{"order": "4711 ünïcode"}`, "'", `\`, `"`, "$.*",
-		string(other.ID), other.StripeConnectID, string(hidden.ID), hidden.Target, "task_" + string(hidden.ID), storetest.NewID(t), "acct_nobody", "req_", "",
+		string(other.ID), other.StripeConnectID, string(hidden.ID), hidden.Target, hidden.Key, "order 4711", "task_" + string(hidden.ID), storetest.NewID(t), "acct_nobody", "req_", "",
 	} {
 		filter := own
 		filter.Query = told

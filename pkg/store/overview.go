@@ -41,11 +41,15 @@ func (s *Store) Overview(ctx context.Context, merchant billing.MerchantID) (bill
 	if overview.Outcomes, err = s.outcomes(ctx); err != nil {
 		return billing.Overview{}, err
 	}
-	overview.Workers, overview.Keys, err = s.workerTotals(ctx)
-	if overview.Workers != nil {
-		overview.Workers.Busy = tasks[1].N // those that run
+	if overview.Workers, overview.Keys, err = s.workerTotals(ctx); err != nil {
+		return billing.Overview{}, err
 	}
-	return overview, err
+	for _, count := range tasks {
+		if count.Status == billing.Running {
+			overview.Workers.Busy = count.N
+		}
+	}
+	return overview, nil
 }
 
 // counted is a count that was cut off where it is higher than anybody counts.
@@ -70,8 +74,8 @@ func standingQuery(merchant billing.MerchantID) (query string, args []any) {
 			) AS looked
 		) AS due, (
 			SELECT count(*) AS seen, count(*) FILTER (WHERE fits) AS n FROM (
-				SELECT ` + mine + ` AND held_at IS NULL AND waiting_since IS NULL AS fits
-				FROM scheduled_tasks WHERE status = 'pending' AND run_at < now() - interval '5 minutes'
+				SELECT ` + mine + ` AND ` + unheld + ` AS fits
+				FROM scheduled_tasks WHERE status = 'pending' AND run_at < ` + overdueSince + `
 				ORDER BY run_at LIMIT ` + c.arg(mostLooked+1) + `
 			) AS looked
 		) AS late, (

@@ -88,6 +88,25 @@ func TestOverview(t *testing.T) {
 	}
 }
 
+// TestOverdueIsTheSameEverywhere: the lists, the counts, the overview and the doctor draw the line where the vocabulary does.
+func TestOverdueIsTheSameEverywhere(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := storetest.Open(t)
+	merchant := db.Merchant(t)
+	late, soon := schedule(t, db, newTask(t, merchant.ID))[0].Task.ID, schedule(t, db, newTask(t, merchant.ID))[0].Task.ID
+	for id, more := range map[billing.TaskID]time.Duration{late: 5 * time.Second, soon: -time.Minute} {
+		db.SQL.MustExec(`UPDATE scheduled_tasks SET run_at = now() - make_interval(secs => $2) WHERE id = $1`, id, (billing.OverdueAfter + more).Seconds())
+	}
+	wantFound(t, db, "attention", billing.TaskFilter{Attention: true}, late)
+	if n := overviewOf(t, db, "").Overdue.N; n != 1 {
+		t.Errorf("the overview has %d", n)
+	}
+	if found, err := db.DB.Checkup().Backlog(ctx, billing.OverdueAfter); err != nil || found.Overdue != 1 {
+		t.Errorf("the doctor has %d, %v", found.Overdue, err)
+	}
+}
+
 // TestOutcomesAreSummedUp by steps, over workers, and forgotten after two days.
 func TestOutcomesAreSummedUp(t *testing.T) {
 	t.Parallel()

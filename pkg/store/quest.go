@@ -165,7 +165,8 @@ func byIDQuery(q quest, id billing.TaskID) (query string, args []any) {
 	return query, where.args
 }
 
-// byIndex looks up what was told where an index has it: tasks at work at the object, and the one that holds a merchant's intent.
+// byIndex looks up what was told where an index has it: tasks at work at the object, the one that holds a merchant's intent, and the one
+// that was scheduled under the text as its Idempotency-Key.
 func (s *Store) byIndex(ctx context.Context, q quest, told string) ([]billing.Task, error) {
 	query, args := byIndexQuery(q, told)
 	return s.selectTasks(ctx, query, args...)
@@ -182,7 +183,8 @@ func byIndexQuery(q quest, told string) (query string, args []any) {
 	}
 	most := where.arg(mostIndexed)
 	query = `SELECT ` + taskColumns + ` FROM scheduled_tasks
-		WHERE id = ANY (ARRAY(SELECT id FROM (` + find + `) AS found LIMIT ` + most + `)) AND ` + where.all() + `
+		WHERE id = ANY (ARRAY(SELECT id FROM (` + find + `) AS found LIMIT ` + most + `)
+			|| ARRAY(SELECT task_id FROM task_keys WHERE key = ` + text + `)) AND ` + where.all() + `
 		ORDER BY id DESC`
 	return query, where.args
 }

@@ -22,6 +22,7 @@ func cancelConflict(s *scene) {
 	b.fill("reason", reason)
 	b.send()
 	b.refused()
+	b.accessible("an action that was refused")
 	s.status(task, "pending", 0)
 	if got := read[string](b, `document.querySelector('main [name=reason]')?.value ?? 'no form'`); got != reason {
 		s.t.Errorf("what was typed is lost: %q", got)
@@ -103,6 +104,22 @@ func pauseConflict(s *scene) {
 	b.sees("Renamed " + s.name)
 	if got := s.c.Must(200, "GET", "/v1"+merchant, nil)["status"]; got == "paused" {
 		s.t.Error("the merchant is paused")
+	}
+}
+
+func resumeConflict(s *scene) {
+	merchant := "/merchants/" + s.merchant
+	s.c.Must(200, "POST", "/v1"+merchant+"/pause", nil)
+	b := s.tab(adminKey)
+	b.forgive(http.StatusConflict)
+	b.act(merchant, "resume")
+	b.fill("reason", reason)
+	s.c.Must(200, "PATCH", "/v1"+merchant, object{"name": "Renamed " + s.name})
+	b.send()
+	b.refused()
+	b.sees("Renamed " + s.name)
+	if got := s.c.Must(200, "GET", "/v1"+merchant, nil)["status"]; got != "paused" {
+		s.t.Errorf("the merchant is %v, want paused", got)
 	}
 }
 

@@ -21,6 +21,7 @@ func TestConsole(t *testing.T) {
 		"ATaskIsFoundByWhatOneWasTold":             search,
 		"ATaskIsFollowedToItsEnd":                  followed,
 		"TheListFollows":                           listFollows,
+		"APageThatIsPausedRests":                   pausedPage,
 		"ATaskTellsItsStory":                       story,
 		"AReadOnlyKeySeesNoActions":                readOnly,
 		"AKeyOfOneMerchantSeesThatMerchant":        oneMerchant,
@@ -34,6 +35,7 @@ func TestConsole(t *testing.T) {
 		"ATaskIsRepeatedOnceByTwoPeople":           retryConflict,
 		"ADecisionIsNotOverruledByASecondOne":      resolveConflict,
 		"AMerchantThatChangedMeanwhileIsNotPaused": pauseConflict,
+		"NorIsItResumed":                           resumeConflict,
 		"ABulkChangeIsForWhatItsPreviewCounted":    bulkAsOf,
 		"ABulkChangeThatIsNotConfirmedIsNotMade":   bulkUnconfirmed,
 	} {

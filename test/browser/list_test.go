@@ -22,6 +22,13 @@ func (b *tab) rows() []string {
 	return ids
 }
 
+// counts are the numbers on the tabs, by status; "" is that of all.
+func (b *tab) counts() map[string]string {
+	b.t.Helper()
+	return read[map[string]string](b, `Object.fromEntries([...document.querySelectorAll('main nav a[href^="/tasks"] b')].map(e =>
+		[new URL(e.closest('a').href).searchParams.get('status') ?? '', e.textContent]))`)
+}
+
 func filtersAreTheAddress(s *scene) {
 	pending, other := s.pending(), s.pending()
 	failed := s.failed()
@@ -50,6 +57,10 @@ func filtersAreTheAddress(s *scene) {
 	b.open("/tasks?merchant_id=" + s.merchant)
 	if got := b.rows(); len(got) != 3 {
 		s.t.Errorf("all tasks of the merchant are %v", got)
+	}
+	want := map[string]string{"": "3", "pending": "2", "running": "0", "succeeded": "0", "failed": "1", "in_doubt": "0", "canceled": "0"}
+	if diff := cmp.Diff(want, b.counts()); diff != "" {
+		s.t.Errorf("the tabs count otherwise: %s", diff)
 	}
 	b.click(`main a[href*="status=failed"]`)
 	b.until("the address holds both", `location.search.includes('status=failed') && location.search.includes(`+quote(s.merchant)+`) && document.readyState === 'complete'`)

@@ -46,6 +46,31 @@ func listFollows(s *scene) {
 	b.stayed()
 }
 
+// pausedPage is read in peace, and brought up to date when it is to go on.
+func pausedPage(s *scene) {
+	task := s.pending()
+	b := s.tab(adminKey)
+	b.open("/tasks?merchant_id=" + s.merchant)
+	b.until("the page follows", following)
+	b.stays()
+	const pressed = `document.querySelector('#pause').getAttribute('aria-pressed') === 'true'`
+	b.click("#pause")
+	b.until("the page says that it rests", pressed+` && !(`+following+`)`)
+	began := time.Now()
+	s.c.Must(200, "POST", "/v1/tasks/"+task+"/cancel", nil)
+	b.wait("it would have asked by itself", func() bool { return time.Since(began) > 6*time.Second })
+	if n := b.requests(b.base, began); n > 0 {
+		s.t.Errorf("a page that rests has asked %d times", n)
+	}
+	if !read[bool](b, shows(task, "pending")) {
+		s.t.Error("a page that rests has changed")
+	}
+	b.click("#pause")
+	b.until("the task is canceled", shows(task, "canceled"))
+	b.until("the page follows again", following+` && !(`+pressed+`)`)
+	b.stayed()
+}
+
 // story is what is told of a task that was declined, repeated by its dunning and repeated by a person.
 func story(s *scene) {
 	s.fault(object{"kind": "decline", "code": "insufficient_funds"})

@@ -35,6 +35,7 @@ func TestTheDatabaseGoesAway(t *testing.T) {
 		going.answered(http.StatusServiceUnavailable)
 		going.sees("database")
 	}
+	going.accessible("a page without a database")
 	open.until("the open page says that it does not follow any more", `!(`+following+`)`)
 	if !read[bool](open, shows(task, "pending")) {
 		t.Error("the open page has lost what it had")

@@ -105,13 +105,18 @@ func (b *tab) look(one place) {
 // accessible fails the test for what axe-core finds that is serious or worse.
 func (b *tab) accessible(what string) {
 	b.t.Helper()
-	found := read[[]string](b, axe(b.t)+`;axe.run(document, {preload: false, resultTypes: ['violations']}).then(result =>
+	for _, one := range b.barriers() {
+		b.t.Errorf("%s: %s", what, one)
+	}
+}
+
+// barriers are what axe-core finds in the page that is serious or worse.
+func (b *tab) barriers() []string {
+	b.t.Helper()
+	return read[[]string](b, axe(b.t)+`;axe.run(document, {preload: false, resultTypes: ['violations']}).then(result =>
 		result.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v =>
 			v.impact + ': ' + v.id + ' (' + v.help + ') in ' + v.nodes.length + ' places, such as ' + v.nodes.slice(0, 3).map(n =>
 				n.target.join(' ') + ': ' + (n.any[0]?.message ?? n.html)).join('; ')))`)
-	for _, one := range found {
-		b.t.Errorf("%s: %s", what, one)
-	}
 }
 
 // axe is the source of axe-core, which npm has installed.

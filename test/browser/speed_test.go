@@ -104,8 +104,11 @@ func (s *scene) quickPlaces(v *visitor) []string {
 	}
 	paths = append(paths, "/merchants/"+merchant, "/merchants/"+merchant+"/pause", "/tasks?merchant_id="+merchant, "/tasks?merchant_id="+merchant+"&status=failed",
 		"/tasks?kind=subscription.create", "/tasks?target=in_quick1", "/tasks?from="+url.QueryEscape(time.Now().UTC().Format(time.RFC3339)),
+		"/tasks?attention=true", "/tasks?attention=true&status=pending", "/tasks?q="+merchant, "/tasks?q=cus_quick7", "/tasks?q=order-4711",
 		"/tasks?q=in_quick99998", "/tasks?q=in_quick2", "/tasks?q=req_quick4", "/tasks?q=cus_that_nobody_has", "/tasks?q=acct_quick7",
-		"/tasks/bulk?action=cancel&status=pending&merchant_id="+merchant, "/tasks/bulk?action=cancel&status=pending&kind=invoice.pay")
+		"/tasks/bulk?action=cancel&status=pending&merchant_id="+merchant, "/tasks/bulk?action=cancel&status=pending&kind=invoice.pay",
+		"/tasks/bulk?action=reschedule&status=pending", "/tasks/bulk?action=retry&status=failed", "/merchants?stripe_connect_id=acct_quick7",
+		"/audit?actor=ADMIN_API_KEY", "/audit?action=task.cancel", "/audit?action=task.create", "/audit?object="+merchant)
 	for status, action := range map[string]string{"pending": "/cancel", "failed": "/retry", "in_doubt": "/resolve", "succeeded": "", "canceled": "/retry"} {
 		var task string
 		if err := s.db.SQL.Get(&task, `SELECT id FROM scheduled_tasks WHERE status = $1 AND target LIKE 'in_quick%' ORDER BY id LIMIT 1`, status); err != nil {

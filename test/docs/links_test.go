@@ -34,6 +34,27 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+// TestEveryPictureIsShown by a page, or it would go stale unseen.
+func TestEveryPictureIsShown(t *testing.T) {
+	t.Parallel()
+	pictures, err := fs.Glob(tree, "docs/images/*")
+	if err != nil || len(pictures) < 3 {
+		t.Fatalf("%v, %v", pictures, err)
+	}
+	all := pages(t)
+	for _, picture := range pictures {
+		shown := false
+		for name, one := range all {
+			for _, match := range link.FindAllStringSubmatch(one.prose, -1) {
+				shown = shown || path.Join(path.Dir(name), match[1]) == picture
+			}
+		}
+		if !shown {
+			t.Errorf("no page shows %s", picture)
+		}
+	}
+}
+
 // follow says what is wrong with a link, or nothing.
 func follow(all map[string]page, from, to string) string {
 	address, err := url.Parse(to)

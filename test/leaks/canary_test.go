@@ -67,6 +67,11 @@ func newCanaries(t *testing.T) *canaries {
 	c.secret("intent", inIntent, "renewal:")
 	c.secret("name of an unknown field", inPointer, "sk_live_")
 	c.secret("reason", inReason, `asked for by "Ann" <`)
+	for name, group := range map[string]string{
+		foreignName: inName, foreignParams: inParams, foreignMetadata: inMetadata, foreignIntent: inIntent,
+	} {
+		c.secret(name, group, "")
+	}
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,47 +19,59 @@ type tale struct {
 	lines []piece
 }
 
-// follow listens to the stream of events from here on, until [world.unfollow].
-func (w *world) follow() {
+// listen follows the stream of events as a caller, from here on until [tale.end].
+func (w *world) listen(as *caller) *tale {
 	w.t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	w.t.Cleanup(stop)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.api.base+"/v1/events", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, as.base+"/v1/events", nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+w.api.key)
+	request.Header.Set("Authorization", "Bearer "+as.key)
 	answer, err := (&http.Client{Transport: openapitest.Transport{}}).Do(request)
 	if err != nil || answer.StatusCode != http.StatusOK {
 		w.t.Fatalf("the stream does not begin: %v, %v", answer, err)
 	}
-	w.tale = &tale{stop: stop, ended: make(chan struct{})}
+	told := &tale{stop: stop, ended: make(chan struct{})}
 	go func() {
-		defer close(w.tale.ended)
+		defer close(told.ended)
 		defer func() { _ = answer.Body.Close() }()
 		for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
-			w.tale.mu.Lock()
-			w.tale.lines = append(w.tale.lines, piece{"event", lines.Text()})
-			w.tale.mu.Unlock()
+			told.add(piece{"event", lines.Text()})
 		}
 	}()
+	w.eventually("the stream has begun", func() bool { return told.has("event: reset") })
+	return told
 }
+
+func (told *tale) add(lines ...piece) {
+	told.mu.Lock()
+	defer told.mu.Unlock()
+	told.lines = append(told.lines, lines...)
+}
+
+// has reports whether a line that has been told has the text.
+func (told *tale) has(text string) bool {
+	told.mu.Lock()
+	defer told.mu.Unlock()
+	return slices.ContainsFunc(told.lines, func(line piece) bool { return strings.Contains(line.text, text) })
+}
+
+// end stops listening; from then on the lines are the caller's.
+func (told *tale) end() {
+	told.stop()
+	<-told.ended
+}
+
+// follow listens to the stream of events from here on, until [world.unfollow].
+func (w *world) follow() { w.tale = w.listen(w.api) }
 
 // unfollow ends that once the stream has told of tasks in every way.
 func (w *world) unfollow() {
 	w.t.Helper()
 	for _, status := range []string{"pending", "running", "succeeded", "failed", "in_doubt"} {
-		w.eventually("the stream tells of a task that is "+status, func() bool {
-			w.tale.mu.Lock()
-			defer w.tale.mu.Unlock()
-			for _, line := range w.tale.lines {
-				if strings.Contains(line.text, `"status":"`+status+`"`) {
-					return true
-				}
-			}
-			return false
-		})
+		w.eventually("the stream tells of a task that is "+status, func() bool { return w.tale.has(`"status":"` + status + `"`) })
 	}
-	w.tale.stop()
-	<-w.tale.ended
+	w.tale.end()
 }

@@ -24,6 +24,7 @@ func TestNothingLeaks(t *testing.T) {
 		{"refuse", w.refuse},
 		{"decide", w.decide},
 		{"look at the console", w.console},
+		{"look with a key for one merchant", w.within},
 		{"ask", w.ask},
 		{"unfollow", w.unfollow},
 		{"panic", w.panicInside},

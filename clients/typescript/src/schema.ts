@@ -1269,7 +1269,7 @@ export interface components {
             /** @description Of these, those that are bound to no place. */
             unbound: number;
             /** @description How often it has sealed at most. */
-            writes: number;
+            sealings: number;
             /** @description When a rotation to another key ended. */
             retired_at: components["schemas"]["Time"] | null;
             /** @description When a process first said that it seals with it; `null` when none has. */
@@ -1489,7 +1489,7 @@ export interface components {
         /** @description Only the task that repeats this one. */
         TaskRetryOf: components["schemas"]["Id"];
         /**
-         * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, Stripe's request id, a customer, a value in metadata.
+         * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, the request's `Idempotency-Key`, Stripe's request id, a customer, a value in metadata.
          * @example in_2035_01
          */
         TaskQ: string;
@@ -1951,7 +1951,7 @@ export interface operations {
                 /** @description Only the task that repeats this one. */
                 retry_of?: components["parameters"]["TaskRetryOf"];
                 /**
-                 * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, Stripe's request id, a customer, a value in metadata.
+                 * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, the request's `Idempotency-Key`, Stripe's request id, a customer, a value in metadata.
                  * @example in_2035_01
                  */
                 q?: components["parameters"]["TaskQ"];
@@ -2057,7 +2057,7 @@ export interface operations {
                 /** @description Only the task that repeats this one. */
                 retry_of?: components["parameters"]["TaskRetryOf"];
                 /**
-                 * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, Stripe's request id, a customer, a value in metadata.
+                 * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, the request's `Idempotency-Key`, Stripe's request id, a customer, a value in metadata.
                  * @example in_2035_01
                  */
                 q?: components["parameters"]["TaskQ"];

@@ -3,20 +3,14 @@ package cli
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"billonce/pkg/client"
 )
-
-// largestPage is the largest that the API serves.
-const largestPage = 200
 
 // listFlags are the flags of every list.
 type listFlags struct {
@@ -71,7 +65,7 @@ func (p *program) list(command *cobra.Command, path string, query func() (url.Va
 		}
 		flags.news = path == tasksPath
 		return p.look(command.Context(), flags.apiFlags, flags.watchFlags, func(look *look) (snapshot, error) {
-			found, err := fetchList(look, path, narrowed, limit)
+			found, err := look.api.List(look.ctx, path, narrowed, limit)
 			if err != nil {
 				return snapshot{}, err
 			}
@@ -82,42 +76,7 @@ func (p *program) list(command *cobra.Command, path string, query func() (url.Va
 }
 
 // listing is a list as the API serves it, here perhaps of several pages.
-type listing struct {
-	client.List
-	SearchedTo *time.Time `json:"searched_to,omitempty"` // how far back a search has come
-}
-
-// fetchList follows the pages of a list until it has limit items; 0 means all. A page may be empty although there are more: a search
-// that takes long answers what it has found.
-func fetchList(look *look, path string, query url.Values, limit int) (listing, error) {
-	whole := listing{List: client.List{Data: []json.RawMessage{}}}
-	for {
-		size := largestPage
-		if limit > 0 {
-			size = min(size, limit-len(whole.Data))
-		}
-		page := url.Values{}
-		for name, values := range query {
-			page[name] = values
-		}
-		page.Set("limit", strconv.Itoa(size))
-		if whole.NextCursor != nil {
-			page.Set("cursor", *whole.NextCursor)
-		}
-		var answer listing
-		if err := look.api.Get(look.ctx, path, page, &answer); err != nil {
-			return whole, err
-		}
-		stuck := answer.NextCursor != nil && whole.NextCursor != nil && *answer.NextCursor == *whole.NextCursor
-		whole.Data, whole.NextCursor, whole.SearchedTo = append(whole.Data, answer.Data...), answer.NextCursor, answer.SearchedTo
-		if answer.NextCursor == nil || limit > 0 && len(whole.Data) >= limit {
-			return whole, nil
-		}
-		if stuck {
-			return whole, fmt.Errorf("GET %s: the server says that there are more, and does not get on", path)
-		}
-	}
-}
+type listing = client.List
 
 // listed is the picture of a list.
 func (p *program) listed(found listing, show columns) (snapshot, error) {

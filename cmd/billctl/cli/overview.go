@@ -228,7 +228,7 @@ func (p *program) drawEncryption(seen client.Encryption) {
 			state = "retired"
 		}
 		rows = append(rows, []string{
-			dash(key.ID), state, fmt.Sprint(key.Tokens), fmt.Sprint(key.Unbound), fmt.Sprint(key.Writes), p.whenSet(key.FirstUsedAt),
+			dash(key.ID), state, fmt.Sprint(key.Tokens), fmt.Sprint(key.Unbound), fmt.Sprint(key.Sealings), p.whenSet(key.FirstUsedAt),
 		})
 	}
 	p.table(rows)

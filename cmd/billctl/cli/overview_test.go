@@ -17,8 +17,8 @@ const (
 		"workers":{"alive":2,"silent":1,"slots":200,"busy":7},"encryption":{"state":"ok","write_key":"3f9c0a61d2b74e58"}}`
 	workersJSON = `{"data":[{"id":"w1","host":"worker-1","version":"v1","slots":32,"busy":3,"started_at":"2026-03-01T11:00:00Z",
 		"heartbeat_at":"2026-03-01T11:59:58Z","alive":true,"draining":true}],"next_cursor":null}`
-	encryptionJSON = `{"write_key":"new","keys":[{"id":"old","tokens":3,"unbound":1,"writes":9,"retired_at":null,"first_used_at":"2026-02-01T12:00:00Z"},
-		{"id":"new","tokens":5,"unbound":0,"writes":5,"retired_at":null,"first_used_at":null}],"tokens":9,"unnamed":1,"unbound":2,"rotation":{"total":9,"left":4}}`
+	encryptionJSON = `{"write_key":"new","keys":[{"id":"old","tokens":3,"unbound":1,"sealings":9,"retired_at":null,"first_used_at":"2026-02-01T12:00:00Z"},
+		{"id":"new","tokens":5,"unbound":0,"sealings":5,"retired_at":null,"first_used_at":null}],"tokens":9,"unnamed":1,"unbound":2,"rotation":{"total":9,"left":4}}`
 	meJSON = `{"id":null,"name":"ADMIN_API_KEY","scopes":["admin"],"merchant_id":null,"expires_at":null}`
 )
 

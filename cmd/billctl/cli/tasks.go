@@ -44,7 +44,7 @@ func (f *taskFilter) addStatus(command *cobra.Command) {
 
 func (f *taskFilter) addRest(command *cobra.Command) {
 	f.addBulk(command)
-	command.Flags().StringVar(&f.q, "q", "", "what you were told: an id of a task or merchant, acct_…, a Stripe object, req_…, cus_…, an intent, a value of metadata")
+	command.Flags().StringVar(&f.q, "q", "", "what you were told: an id of a task or merchant, acct_…, a Stripe object, req_…, cus_…, an intent, an Idempotency-Key, a value of metadata")
 	command.Flags().StringVar(&f.retryOf, "retry-of", "", "only the one that repeats the task with this id")
 	command.Flags().BoolVar(&f.attention, "attention", false, "only those that need a person: in doubt, or overdue without a reason")
 }
@@ -186,7 +186,7 @@ func (p *program) tasksShow() *cobra.Command {
 			if err != nil {
 				return snapshot{}, err
 			}
-			attempts, err := fetchList(look, path+"/attempts", nil, 0)
+			attempts, err := look.api.List(look.ctx, path+"/attempts", nil, 0)
 			if err != nil {
 				return snapshot{}, err
 			}
@@ -241,7 +241,7 @@ func (p *program) tasksAttempts() *cobra.Command {
 	}
 	return p.watched(command, told, func(args []string) source {
 		return func(look *look) (snapshot, error) {
-			found, err := fetchList(look, tasksPath+"/"+url.PathEscape(args[0])+"/attempts", nil, 0)
+			found, err := look.api.List(look.ctx, tasksPath+"/"+url.PathEscape(args[0])+"/attempts", nil, 0)
 			if err != nil {
 				return snapshot{}, err
 			}

@@ -239,21 +239,6 @@ func alive(pid int) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-// page returns the status of a page for people, which openapi.yaml does not describe.
-func page(t *testing.T, url string) int {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := (&http.Client{Timeout: patience}).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = answer.Body.Close()
-	return answer.StatusCode
-}
-
 // The lives of one stack, one after the other, because they share its folder.
 func TestRun(t *testing.T) {
 	t.Parallel()
@@ -270,9 +255,7 @@ func TestRun(t *testing.T) {
 		if got := request(t, http.MethodGet, r.api+"/v1/tasks?status=failed", r.key, ""); got != http.StatusOK {
 			t.Errorf("GET /v1/tasks with the printed key: %d", got)
 		}
-		if got := page(t, r.console+"sign-in"); got != http.StatusOK {
-			t.Errorf("the printed console: %d", got)
-		}
+		visit(t, r.console, r.key).follow(5, 1)
 		children := r.children()
 		if len(children) != 5 {
 			t.Errorf("the stack is %v", children)
