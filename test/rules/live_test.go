@@ -121,7 +121,7 @@ func (f *fleet) read(address string) (content []byte, kind string) {
 	}
 	// As Prometheus asks.
 	request.Header.Set("Accept", "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1")
-	response, err := http.DefaultClient.Do(request)
+	response, err := (&http.Client{Timeout: programtest.Patience}).Do(request)
 	if err != nil {
 		f.t.Fatal(err)
 	}
