@@ -60,7 +60,7 @@ compose-up: ## Build the images and run them with docker-compose
 ## Working on it
 
 .PHONY: test
-test: needs-go needs-cc needs-curl build vet fmt-check tidy-check lint openapi-check clients-check bench-check rules-check browser-check test-race test-browser ## Everything that CI runs
+test: needs-go needs-cc needs-curl build vet fmt-check tidy-check lint openapi-check clients-check bench-check rules-check spans-check browser-check test-race test-browser ## Everything that CI runs
 
 # -count=1: go does not see that the programs which a test starts have changed, and would call an old result valid.
 .PHONY: test-race
@@ -164,8 +164,12 @@ bench-check: needs-go
 	cd bench && $(GO) vet ./... && $(GO) test ./...
 
 .PHONY: rules-check
-rules-check: needs-go ## Check the alert rules and the dashboard with Prometheus's own parsers, and let each alert fire and be silent
-	cd test/rules && $(GO) vet ./... && $(GO) test -count=1 ./...
+rules-check: needs-go build ## Check the alert rules and the dashboard with Prometheus's own parsers, let each alert fire and be silent, and ask the real programs
+	cd test/rules && $(GO) vet ./... && CGO_ENABLED=0 ../../bin/billctl dev exec -- go test -count=1 ./...
+
+.PHONY: spans-check
+spans-check: needs-go ## Send spans of every sort to OpenTelemetry's own collector, and look at what it has read
+	cd test/otlp && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 .PHONY: interop
 interop: needs-go ## Compare the encryption with Node's, both ways

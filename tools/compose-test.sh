@@ -99,6 +99,17 @@ say "the operator's command"
 compose build billctl >/dev/null 2>&1
 compose run --rm -T billctl merchants list </dev/null 2>/dev/null | grep -q "Merchant 0" || fail "billctl does not list the merchants"
 
+compose run --rm -T billctl doctor </dev/null >/tmp/"$COMPOSE_PROJECT_NAME".log 2>&1 ||
+  { cat /tmp/"$COMPOSE_PROJECT_NAME".log; fail "billctl doctor finds something in an installation that is well"; }
+
+say "its keys"
+compose build rotate >/dev/null 2>&1
+for command in status verify rotate; do
+  compose run --rm -T rotate keys "$command" </dev/null >/tmp/"$COMPOSE_PROJECT_NAME".log 2>&1 ||
+    { cat /tmp/"$COMPOSE_PROJECT_NAME".log; fail "billctl keys $command does not end well"; }
+done
+rm -f /tmp/"$COMPOSE_PROJECT_NAME".log
+
 say "a role for each"
 users=$(sql "SELECT string_agg(DISTINCT usename, ' ' ORDER BY usename) FROM pg_stat_activity WHERE application_name IN ('billonce-api', 'billonce-worker')")
 [[ $users == "billonce_api billonce_worker" ]] || fail "the services are in the database as $users"

@@ -100,7 +100,7 @@ var homes = []home{
 	{technology: echo, dirs: []string{"pkg/httpapi"}, testsOf: []string{"pkg/httpapi"}},
 	{technology: sqlx, dirs: []string{"pkg/store", "test"}},
 	{technology: pq, dirs: []string{"pkg/store", "cmd/billctl", "test"}},
-	{technology: otel, dirs: []string{"pkg/telemetry", "internal/otlptest"}, testsOf: []string{"nowhere"}},
+	{technology: otel, dirs: []string{"pkg/telemetry", "internal/otlptest", "test/otlp"}, testsOf: []string{"nowhere"}},
 	{technology: proto, dirs: []string{"pkg/telemetry", "internal/otlptest"}, testsOf: []string{"nowhere"}},
 	{technology: yaml, dirs: []string{"internal/openapi"}, testsOf: []string{"nowhere"}},
 	{technology: "github.com/chromedp/", dirs: []string{"test/browser"}, testsOf: []string{"nowhere"}},

@@ -16,6 +16,7 @@ const (
 	streamPatience = 10 * time.Second // with one write: who reads nothing for so long is cut off
 	keyPatience    = 5 * time.Second  // with the question whether the key is still good
 	mostKeyChecks  = time.Second      // between two such questions at most
+	eventStream    = "text/event-stream"
 	streamOpening  = ": billonce\nretry: 2000\n\n"
 )
 
@@ -28,7 +29,7 @@ func (s *Server) streamEvents(c echo.Context) error {
 	}
 	header := c.Response().Header()
 	if c.Request().Method == http.MethodHead {
-		header.Set(echo.HeaderContentType, "text/event-stream")
+		header.Set(echo.HeaderContentType, eventStream)
 		return c.NoContent(http.StatusOK)
 	}
 	stream := newStream(callerOf(c), filter, after)
@@ -36,7 +37,7 @@ func (s *Server) streamEvents(c echo.Context) error {
 		return err
 	}
 	defer s.hub.leave(stream)
-	header.Set(echo.HeaderContentType, "text/event-stream")
+	header.Set(echo.HeaderContentType, eventStream)
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no") // nginx would collect
 	c.Response().WriteHeader(http.StatusOK)

@@ -158,6 +158,7 @@ func (f *fakeHealth) Ready(ctx context.Context) error {
 type fakeMetrics struct {
 	mu        sync.Mutex
 	requests  []string
+	took      []time.Duration
 	scheduled map[billing.Kind]int
 	refused   []string
 	streams   int
@@ -182,9 +183,10 @@ func (f *fakeMetrics) EventStreamEnded(why string) {
 	f.ended = append(f.ended, why)
 }
 
-func (f *fakeMetrics) RequestDone(method, route string, status int, _ time.Duration) {
+func (f *fakeMetrics) RequestDone(method, route string, status int, took time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.took = append(f.took, took)
 	f.requests = append(f.requests, fmt.Sprintf("%s %s %d", method, route, status))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -64,6 +65,11 @@ func (s *Server) addConsole() {
 	}
 	serve := func(c echo.Context) error { //nolint:unparam // echo's form of a handler
 		from := billing.Actor{Address: c.RealIP(), RequestID: requestID(c)}
+		c.Response().Before(func() {
+			if strings.HasPrefix(c.Response().Header().Get(echo.HeaderContentType), eventStream) {
+				c.Set(answeredAt, time.Now()) // it ends when somebody closes a page
+			}
+		})
 		s.deps.Console.ServeHTTP(c.Response(), c.Request().WithContext(billing.WithActor(c.Request().Context(), from)))
 		return nil
 	}

@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"billonce/pkg/billing"
 	"billonce/pkg/httpapi"
@@ -99,6 +101,37 @@ func TestCallsOfPages(t *testing.T) {
 	without := within(none, true, "/v1/tasks", func(deps *httpapi.Deps, _ *httpapi.Config) { deps.AdminKey = secret.Text{} })
 	if got := without.visit(t, "GET", "/pages/1", "text/html"); got.Code != 401 {
 		t.Errorf("without an admin key there is an admin: %d", got.Code)
+	}
+}
+
+// lasting is a console with one stream, which goes on for at least as long again as it took to begin.
+type lasting struct {
+	asked  time.Time
+	answer time.Duration // until it began
+}
+
+func (*lasting) Paths() []string { return []string{"/pages/events"} }
+
+func (l *lasting) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.WriteHeader(http.StatusOK)
+	began := time.Now()
+	l.answer = began.Sub(l.asked)
+	for time.Since(began) <= l.answer {
+		runtime.Gosched()
+	}
+}
+
+// TestAPageThatGoesOnIsNoSlowAnswer: what is measured of a stream ends when it begins, or each page that somebody looks at for a while
+// would be a request that took as long.
+func TestAPageThatGoesOnIsNoSlowAnswer(t *testing.T) {
+	t.Parallel()
+	console := &lasting{}
+	a := newAPI(func(deps *httpapi.Deps, _ *httpapi.Config) { deps.Console = console })
+	console.asked = time.Now()
+	a.visit(t, "GET", "/pages/events", "text/event-stream")
+	if took := a.metrics.took; len(took) != 1 || took[0] > console.answer || took[0] <= 0 {
+		t.Errorf("measured are %v, and it began within %v", took, console.answer)
 	}
 }
 

@@ -172,11 +172,19 @@ type counted struct {
 
 // ExportSpans implements sdktrace.SpanExporter.
 func (c *counted) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	if err := c.SpanExporter.ExportSpans(ctx, spans); err != nil {
-		c.metrics.exported.WithLabelValues("failed").Add(float64(len(spans)))
-		c.log.WarnContext(ctx, "spans are lost", slog.Int("spans", len(spans)), slog.Any("error", err))
-		return nil
+	err := c.SpanExporter.ExportSpans(ctx, spans)
+	lost := 0
+	var refused *rejectedError
+	switch {
+	case errors.As(err, &refused):
+		lost = min(refused.spans, len(spans))
+	case err != nil:
+		lost = len(spans)
 	}
-	c.metrics.exported.WithLabelValues("sent").Add(float64(len(spans)))
+	c.metrics.exported.WithLabelValues("sent").Add(float64(len(spans) - lost))
+	c.metrics.exported.WithLabelValues("failed").Add(float64(lost))
+	if err != nil {
+		c.log.WarnContext(ctx, "spans are lost", slog.Int("spans", lost), slog.Any("error", err))
+	}
 	return nil
 }

@@ -54,6 +54,10 @@ var cases = []sample{
 		`billonce_tasks_finished_total{kind="invoice.pay",status="failed",reason="invalid"} 0+10x40`,
 		`billonce_tasks_finished_total{kind="invoice.pay",status="succeeded",reason="done"} 0+90x40`,
 	}},
+	{alert: "BillonceTasksFailFast", name: "TheOneOfANight", at: 20 * minute, silent: true, series: []string{
+		`billonce_tasks_finished_total{kind="invoice.pay",status="failed",reason="invalid"} 0x10 1x40`,
+		`billonce_tasks_finished_total{kind="invoice.pay",status="succeeded",reason="done"} 3x50`,
+	}},
 	{alert: "BillonceTasksFailSlowly", name: "ATwelfth", at: 20 * minute, series: []string{
 		`billonce_tasks_finished_total{kind="invoice.pay",status="failed",reason="invalid"} 0+8x60`,
 		`billonce_tasks_finished_total{kind="invoice.pay",status="succeeded",reason="done"} 0+92x60`,
@@ -87,7 +91,7 @@ var cases = []sample{
 	{alert: "BillonceStripeRateLimits", name: "OneInAWhile", at: 14 * minute, silent: true, series: []string{`billonce_stripe_rate_limited_total{instance="w"} 0+15x30`}},
 	{alert: "BillonceNoApi", name: "OnlyAWorker", at: 3 * minute, series: []string{`billonce_build_info{service="worker"} 1x20`}},
 	{alert: "BillonceNoApi", name: "ThereIsOne", at: 9 * minute, silent: true, series: []string{`billonce_build_info{service="api"} 1x20`}},
-	{alert: "BillonceApiErrorsFast", name: "TwoInAHundred", at: 4 * minute, series: []string{
+	{alert: "BillonceApiErrorsFast", name: "TwoInAHundred", at: 8 * minute, series: []string{
 		`billonce_http_requests_total{method="POST",route="/v1/tasks",code="503"} 0+2x20`, `billonce_http_requests_total{method="POST",route="/v1/tasks",code="201"} 0+98x20`,
 	}},
 	{alert: "BillonceApiErrorsFast", name: "TheClientsOwn", at: 9 * minute, silent: true, series: []string{
@@ -95,6 +99,9 @@ var cases = []sample{
 	}},
 	{alert: "BillonceApiErrorsFast", name: "OneInAHundred", at: 9 * minute, silent: true, series: []string{
 		`billonce_http_requests_total{method="POST",route="/v1/tasks",code="500"} 0+1x20`, `billonce_http_requests_total{method="POST",route="/v1/tasks",code="201"} 0+99x20`,
+	}},
+	{alert: "BillonceApiErrorsFast", name: "TheOneOfANight", at: 20 * minute, silent: true, series: []string{
+		`billonce_http_requests_total{method="POST",route="/v1/tasks",code="500"} 0x10 1x40`, `billonce_http_requests_total{method="POST",route="/v1/tasks",code="201"} 3x50`,
 	}},
 	{alert: "BillonceApiErrorsSlowly", name: "SevenInAThousand", at: 20 * minute, series: []string{
 		`billonce_http_requests_total{method="POST",route="/v1/tasks",code="500"} 0+7x50`, `billonce_http_requests_total{method="POST",route="/v1/tasks",code="201"} 0+993x50`,
@@ -106,14 +113,6 @@ var cases = []sample{
 		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="1"} 0+90x30`,
 		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="2.5"} 0+100x30`,
 		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="+Inf"} 0+100x30`,
-	}},
-	{alert: "BillonceApiSlow", name: "OnlyListeners", at: 14 * minute, silent: true, series: []string{
-		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="1"} 0+100x30`,
-		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="60"} 0+100x30`,
-		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="+Inf"} 0+100x30`,
-		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/events",le="1"} 0x30`,
-		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/events",le="60"} 0+100x30`,
-		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/events",le="+Inf"} 0+100x30`,
 	}},
 	{alert: "BillonceApiSlow", name: "OnlyBatches", at: 14 * minute, silent: true, series: []string{
 		`billonce_http_request_duration_seconds_bucket{method="GET",route="/v1/tasks",le="1"} 0+100x30`,
