@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"billonce/pkg/billing"
 )
@@ -71,3 +72,9 @@ func Trust(t *testing.T, gate *Gateway, certificate *x509.Certificate) {
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	}
 }
+
+// Patiently makes calls wait for others that look for a connection, however slow the machine is.
+func Patiently(gate *Gateway) { gate.keyed.patience = time.Hour }
+
+// Lanes says how many there are.
+func Lanes(gate *Gateway) int { return len(gate.keyed.lanes) }

@@ -29,6 +29,8 @@ type wire struct {
 	host    string // where they go
 	calls   int    // in a lane, as long as another one is free
 
+	patience time.Duration // with others that look for a connection
+
 	mu    sync.Mutex
 	lanes []*lane // never empty
 }
@@ -80,18 +82,18 @@ func (w *wire) enter(ctx context.Context, call *probe) *lane {
 	case chosen.doors <- struct{}{}:
 		call.door.Store(chosen)
 	default:
-		chosen.queue(ctx, call)
+		chosen.queue(ctx, call, w.patience)
 	}
 	return chosen
 }
 
-func (l *lane) queue(ctx context.Context, call *probe) {
-	patience := time.NewTimer(doorPatience)
-	defer patience.Stop()
+func (l *lane) queue(ctx context.Context, call *probe, patience time.Duration) {
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
 	select {
 	case l.doors <- struct{}{}:
 		call.door.Store(l)
-	case <-patience.C:
+	case <-enough.C:
 	case <-ctx.Done():
 	}
 }
