@@ -26,9 +26,8 @@ const (
 	manySlots        = 4000
 	manySlotsLimit   = 120 << 20 // bytes resident
 	streamsPerServer = 100       // that the answerer takes on one connection
-	// A connection from each call that waits would be thousands. How many there are beyond one for each lane of 80 calls depends on the
-	// machine: where dialing takes longer than a second, the others of the lane stop waiting for it. TestStreamsThatRunOut of
-	// pkg/gateway counts without that.
+	// A connection from each call that waits would be thousands. One for each lane of 80 calls is enough, but a lane tries another for
+	// each second that dialing takes on this machine. TestStreamsThatRunOut of pkg/gateway counts without that.
 	connectionsAtMost = manySlots / 4
 )
 

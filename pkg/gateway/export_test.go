@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -73,8 +75,20 @@ func Trust(t *testing.T, gate *Gateway, certificate *x509.Certificate) {
 	}
 }
 
-// Patiently makes calls wait for others that look for a connection, however slow the machine is.
-func Patiently(gate *Gateway) { gate.keyed.patience = time.Hour }
+// Patience is how long calls are to wait for others that look for a connection.
+func Patience(gate *Gateway, patience time.Duration) { gate.keyed.patience = patience }
+
+// Dialing makes a gateway that has not called yet dial by other means.
+func Dialing(t *testing.T, gate *Gateway, dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	t.Helper()
+	for _, each := range gate.keyed.lanes {
+		transport, ok := each.RoundTripper.(*http.Transport)
+		if !ok {
+			t.Fatalf("a transport of type %T", each.RoundTripper)
+		}
+		transport.DialContext = dial
+	}
+}
 
 // Lanes says how many there are.
 func Lanes(gate *Gateway) int { return len(gate.keyed.lanes) }

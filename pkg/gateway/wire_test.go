@@ -2,6 +2,8 @@ package gateway_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	stripe "github.com/stripe/stripe-go/v76"
@@ -141,7 +144,7 @@ func TestStreamsThatRunOut(t *testing.T) {
 	t.Cleanup(server.Close)
 	gate := open(t, gateway.Config{BaseURL: server.URL, MaxConns: calls})
 	gateway.Trust(t, gate, server.Certificate())
-	gateway.Patiently(gate)
+	gateway.Patience(gate, time.Hour) // however slow the machine is
 	claim := pay(t)
 	answers := make(chan billing.Answer, calls)
 	for range calls {
@@ -157,5 +160,41 @@ func TestStreamsThatRunOut(t *testing.T) {
 	// One for each lane, and in some lanes another: net/http hands a new connection to the call that has dialed before it shows it to the next.
 	if used, lanes := int(connections.Load()), gateway.Lanes(gate); used < calls/streams || used > 3*lanes {
 		t.Errorf("%d calls at once over %d connections of %d streams, in %d lanes", calls, used, streams, lanes)
+	}
+}
+
+// TestADialThatHangsIsNotWaitedFor: the next call looks in its place, and the others wait for that one instead of dialing all at once.
+func TestADialThatHangsIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	const calls = 60
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, paid)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	gate := open(t, gateway.Config{BaseURL: server.URL, MaxConns: calls})
+	gateway.Trust(t, gate, server.Certificate())
+	gateway.Patience(gate, 100*time.Millisecond)
+	var dials atomic.Int32
+	over := make(chan struct{})
+	gateway.Dialing(t, gate, func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dials.Add(1) == 1 {
+			<-over
+			return nil, errors.New("it has hung")
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	})
+	claim := pay(t)
+	answers := make(chan billing.Answer, calls)
+	for range calls {
+		go func() { answers <- gate.Execute(t.Context(), claim, tokenCredential()) }()
+	}
+	for range calls { // the one that dialed as well: it gets the connection that another has made
+		check(t, <-answers, billing.OutcomeSucceeded, billing.ReasonDone)
+	}
+	close(over)
+	if n := dials.Load(); n < 2 || n > calls/2 {
+		t.Errorf("%d calls dialed %d times", calls, n)
 	}
 }
