@@ -103,58 +103,56 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 // TestWrongKeysMakeTheirAddressWait runs in a bubble: no time passes but where the test says so, however slow the machine is.
 func TestWrongKeysMakeTheirAddressWait(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, wrongKeysWait)
-}
-
-func wrongKeysWait(t *testing.T) {
-	const burst, every, guesses = 5, time.Minute, 60
-	a := newAPI(func(_ *httpapi.Deps, config *httpapi.Config) {
-		config.WrongKeys, config.WrongEvery, config.KeyFresh = burst, every, time.Second
-	})
-	known, late := a.keyFor(nil, billing.ScopeTasksRead), a.keyFor(nil, billing.ScopeTasksRead)
-	wantStatus(t, a.with(t, known, "GET", "/v1/tasks", ""), 200)
-	a.keys.finds.Store(0)
-	guess := func() *httptest.ResponseRecorder {
-		stranger, _ := httpapi.MakeKey()
-		return a.with(t, stranger, "GET", "/v1/tasks", "")
-	}
-	for n := range guesses {
-		got := guess()
-		if n < burst {
-			wantProblem(t, got, 401)
-			continue
-		}
-		if p := wantProblem(t, got, 429); got.Header().Get("Retry-After") != "60" || p.Code != "rate_limited" {
-			t.Fatalf("Retry-After %q, %+v", got.Header().Get("Retry-After"), p)
-		}
-	}
-	if n := a.keys.finds.Load(); n != burst {
-		t.Errorf("%d of %d guesses cost a read, want %d", n, guesses, burst)
-	}
-	// Who was let in before still is, from the same address; who was not waits, and so does the admin.
-	wait := func(forHowLong time.Duration) {
-		time.Sleep(forHowLong) //nolint:forbidigo // in the bubble it takes no time
-	}
-	for range 2 {
+	synctest.Test(t, func(t *testing.T) {
+		const burst, every, guesses = 5, time.Minute, 60
+		a := newAPI(func(_ *httpapi.Deps, config *httpapi.Config) {
+			config.WrongKeys, config.WrongEvery, config.KeyFresh = burst, every, time.Second
+		})
+		known, late := a.keyFor(nil, billing.ScopeTasksRead), a.keyFor(nil, billing.ScopeTasksRead)
 		wantStatus(t, a.with(t, known, "GET", "/v1/tasks", ""), 200)
-		wantProblem(t, a.with(t, late, "GET", "/v1/tasks", ""), 429)
-		wantProblem(t, a.call(t, "GET", "/v1/tasks", ""), 429)
-		wait(every/2 - time.Second) // what was read of the known key is not fresh any more
-	}
-	// From elsewhere everybody gets in.
-	request := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/tasks", nil)
-	request.RemoteAddr = "198.51.100.7:1000"
-	request.Header.Set("Authorization", "Bearer "+adminKey)
-	got := httptest.NewRecorder()
-	a.Handler().ServeHTTP(got, request)
-	wantStatus(t, got, 200)
-	// It wears off, by one try each time.
-	wait(2 * time.Second)
-	wantProblem(t, guess(), 401)
-	wantProblem(t, guess(), 429)
-	wait(every)
-	wantStatus(t, a.call(t, "GET", "/v1/tasks", ""), 200)
-	wantStatus(t, a.with(t, late, "GET", "/v1/tasks", ""), 200)
+		a.keys.finds.Store(0)
+		guess := func() *httptest.ResponseRecorder {
+			stranger, _ := httpapi.MakeKey()
+			return a.with(t, stranger, "GET", "/v1/tasks", "")
+		}
+		for n := range guesses {
+			got := guess()
+			if n < burst {
+				wantProblem(t, got, 401)
+				continue
+			}
+			if p := wantProblem(t, got, 429); got.Header().Get("Retry-After") != "60" || p.Code != "rate_limited" {
+				t.Fatalf("Retry-After %q, %+v", got.Header().Get("Retry-After"), p)
+			}
+		}
+		if n := a.keys.finds.Load(); n != burst {
+			t.Errorf("%d of %d guesses cost a read, want %d", n, guesses, burst)
+		}
+		// Who was let in before still is, from the same address; who was not waits, and so does the admin.
+		wait := func(forHowLong time.Duration) {
+			time.Sleep(forHowLong) //nolint:forbidigo // in the bubble it takes no time
+		}
+		for range 2 {
+			wantStatus(t, a.with(t, known, "GET", "/v1/tasks", ""), 200)
+			wantProblem(t, a.with(t, late, "GET", "/v1/tasks", ""), 429)
+			wantProblem(t, a.call(t, "GET", "/v1/tasks", ""), 429)
+			wait(every/2 - time.Second) // what was read of the known key is not fresh any more
+		}
+		// From elsewhere everybody gets in.
+		request := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/tasks", nil)
+		request.RemoteAddr = "198.51.100.7:1000"
+		request.Header.Set("Authorization", "Bearer "+adminKey)
+		got := httptest.NewRecorder()
+		a.Handler().ServeHTTP(got, request)
+		wantStatus(t, got, 200)
+		// It wears off, by one try each time.
+		wait(2 * time.Second)
+		wantProblem(t, guess(), 401)
+		wantProblem(t, guess(), 429)
+		wait(every)
+		wantStatus(t, a.call(t, "GET", "/v1/tasks", ""), 200)
+		wantStatus(t, a.with(t, late, "GET", "/v1/tasks", ""), 200)
+	})
 }
 
 func TestOnlyATrustedProxyNamesItsClient(t *testing.T) {
