@@ -30,7 +30,7 @@ func TestEventsAcrossCrashesOfPostgreSQL(t *testing.T) {
 	const each = 40 // tasks
 	w := newWorld(t, newServer(t), 1)
 	w.ready()
-	w.stock(each*len(crashes), 0)
+	w.stock(each*len(crashes), 0, 0)
 	w.control("POST", "latency", object{"fixed": "300ms"})
 	defer w.follow()()
 	ctx, stop := context.WithCancel(context.Background())
@@ -69,6 +69,8 @@ func TestEventsAcrossCrashesOfPostgreSQL(t *testing.T) {
 		})
 	}
 	posting.Wait()
+	w.settle()
+	w.compare("after the crashes")
 	w.pass()
 	w.judge()
 	w.settle()

@@ -48,7 +48,7 @@ type world struct {
 	doubts []doubt       // that a person had to decide
 
 	followers  []*follower
-	calmResets map[string]int // how many each had been told when all was compared; empty: not yet
+	calmResets map[string]int // how often each had been told that something is forgotten when all was compared; empty: not yet
 
 	mu     sync.Mutex     // guards what follows, and what is known of orders and merchants
 	output []string       // of processes that have ended
