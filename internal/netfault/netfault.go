@@ -18,7 +18,6 @@ import (
 // Proxy passes connections on to a target.
 type Proxy struct {
 	listener net.Listener
-	done     chan struct{}
 	crew     sync.WaitGroup
 
 	mu      sync.Mutex
@@ -53,7 +52,7 @@ func Start(ctx context.Context, target string) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	p := &Proxy{listener: listener, target: target, done: make(chan struct{}), changed: make(chan struct{})}
+	p := &Proxy{listener: listener, target: target, changed: make(chan struct{})}
 	p.crew.Go(p.accept)
 	return p, nil
 }
@@ -75,13 +74,10 @@ func (p *Proxy) Conns() int {
 	return len(p.links)
 }
 
-// Close ends every connection and waits for all goroutines.
+// Close ends every connection with RST and waits for all goroutines.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
-	if !p.closed {
-		p.closed = true
-		close(p.done)
-	}
+	p.closed = true // whoever is about to add a connection ends it
 	p.mu.Unlock()
 	err := p.listener.Close()
 	p.each(func(l *link) { l.end(true) })
@@ -243,8 +239,6 @@ func (p *Proxy) hold(l *link, isAnswer bool) bool {
 		case <-over:
 			return true
 		case <-l.ended:
-			return false
-		case <-p.done:
 			return false
 		}
 	}

@@ -73,14 +73,18 @@ func (k *killing) killOnAnswer(victim *programtest.Process, status string) {
 	})
 }
 
-func (k *killing) hold() {
-	k.t.Helper()
-	k.simulator().Must(200, "POST", "/_sim/faults", map[string]any{"faults": []any{
+// holdStripe lets the next payment of an invoice wait in the simulator until it is released.
+func (s *stack) holdStripe() {
+	s.t.Helper()
+	s.simulator().Must(200, "POST", "/_sim/faults", map[string]any{"faults": []any{
 		map[string]any{"kind": "stall", "op": "invoice.pay", "hold": true},
 	}})
 }
 
-func (k *killing) release() { k.simulator().Must(200, "POST", "/_sim/release", nil) }
+func (s *stack) releaseStripe() {
+	s.t.Helper()
+	s.simulator().Must(200, "POST", "/_sim/release", nil)
+}
 
 func (k *killing) requests(id string) int {
 	k.t.Helper()
@@ -157,28 +161,28 @@ func TestKillPoints(t *testing.T) {
 	t.Run("WhileStripeWorksOnIt", func(t *testing.T) {
 		t.Parallel()
 		k := newKilling(t)
-		k.hold()
+		k.holdStripe()
 		victim := k.victim()
 		id := k.order()
 		k.awaitSent(id)
 		victim.Kill()
 		k.worker()
 		eventually(t, "another worker has sent it again", func() bool { return k.requests(id) >= 2 })
-		k.release()
+		k.releaseStripe()
 		k.c.Await(id, "succeeded")
 		k.wantOnce(id, k.requests(id))
 	})
 	t.Run("AfterTheAnswerBeforeTheCommit", func(t *testing.T) {
 		t.Parallel()
 		k := newKilling(t)
-		k.hold()
+		k.holdStripe()
 		victim := k.victim()
 		id := k.order()
 		k.awaitSent(id)
 		tx := k.db.MustBegin()
 		defer func() { _ = tx.Rollback() }()
 		tx.MustExec(`SELECT 1 FROM scheduled_tasks WHERE id = $1 FOR UPDATE`, id)
-		k.release()
+		k.releaseStripe()
 		eventually(t, "the settlement waits for the row", func() bool {
 			var n int
 			return k.db.Get(&n, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == nil && n > 0
@@ -233,7 +237,7 @@ func TestADeadWorkersTasksAreWorkedAgain(t *testing.T) {
 	t.Parallel()
 	const lease = 6 * time.Second
 	k := newKilling(t)
-	k.hold()
+	k.holdStripe()
 	victim := k.victim("WORKER_LEASE", lease.String())
 	id := k.order()
 	k.awaitSent(id)
@@ -242,7 +246,7 @@ func TestADeadWorkersTasksAreWorkedAgain(t *testing.T) {
 	dead := time.Now()
 	within(t, lease+2*time.Second, "another worker sends it again", func() bool { return k.requests(id) >= 2 })
 	t.Logf("sent again %s after the death, the lease being %s", time.Since(dead), lease)
-	k.release()
+	k.releaseStripe()
 	k.c.Await(id, "succeeded")
 	k.wantOnce(id, k.requests(id))
 }
@@ -252,7 +256,7 @@ func TestADrainedWorkersTasksAreWorkedAtOnce(t *testing.T) {
 	t.Parallel()
 	const lease = 10 * time.Minute
 	k := newKilling(t)
-	k.hold()
+	k.holdStripe()
 	drained := k.victim("WORKER_LEASE", lease.String(), "SHUTDOWN_TIMEOUT", "1s")
 	id := k.order()
 	k.awaitSent(id)
@@ -260,7 +264,7 @@ func TestADrainedWorkersTasksAreWorkedAtOnce(t *testing.T) {
 	drained.Signal(syscall.SIGTERM)
 	drained.Exit()
 	eventually(t, "another worker sends it again", func() bool { return k.requests(id) >= 2 })
-	k.release()
+	k.releaseStripe()
 	k.c.Await(id, "succeeded")
 	k.wantOnce(id, k.requests(id))
 }
@@ -269,7 +273,7 @@ func TestADrainedWorkersTasksAreWorkedAtOnce(t *testing.T) {
 func TestASilentDatabaseDoesNotFreezeAShutdown(t *testing.T) {
 	t.Parallel()
 	k := newKilling(t)
-	k.hold()
+	k.holdStripe()
 	victim := k.victim("SHUTDOWN_TIMEOUT", "2s")
 	id := k.order()
 	k.awaitSent(id)
@@ -278,7 +282,7 @@ func TestASilentDatabaseDoesNotFreezeAShutdown(t *testing.T) {
 	if code := victim.Exit(); code != 1 {
 		t.Errorf("exit code %d, want 1: what was under way is not on record", code)
 	}
-	k.release()
+	k.releaseStripe()
 	k.worker()
 	k.c.Await(id, "succeeded")
 	k.wantOnce(id, k.requests(id))

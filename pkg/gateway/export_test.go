@@ -1,14 +1,17 @@
 package gateway
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"billonce/pkg/billing"
 )
@@ -71,3 +74,21 @@ func Trust(t *testing.T, gate *Gateway, certificate *x509.Certificate) {
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	}
 }
+
+// Patience is how long calls are to wait for others that look for a connection.
+func Patience(gate *Gateway, patience time.Duration) { gate.keyed.patience = patience }
+
+// Dialing makes a gateway that has not called yet dial by other means.
+func Dialing(t *testing.T, gate *Gateway, dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	t.Helper()
+	for _, each := range gate.keyed.lanes {
+		transport, ok := each.RoundTripper.(*http.Transport)
+		if !ok {
+			t.Fatalf("a transport of type %T", each.RoundTripper)
+		}
+		transport.DialContext = dial
+	}
+}
+
+// Lanes says how many there are.
+func Lanes(gate *Gateway) int { return len(gate.keyed.lanes) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	stripe "github.com/stripe/stripe-go/v76"
@@ -18,8 +19,8 @@ const (
 	laneDoors = 1
 	// plainDoors is the same where each call has a connection to itself. Dialing takes more stack than waiting does.
 	plainDoors = 64
-	// doorPatience bounds what a dial that hangs, or a server that speaks no HTTP/2, can cost the others. After it they look for
-	// themselves.
+	// doorPatience bounds what a dial that hangs can cost the others. After it one of them looks in place of the one that dials, and after
+	// as long the next: on a slow machine, where dialing takes that long, all at once would make it slower still.
 	doorPatience = time.Second
 )
 
@@ -29,6 +30,8 @@ type wire struct {
 	host    string // where they go
 	calls   int    // in a lane, as long as another one is free
 
+	patience time.Duration // with others that look for a connection
+
 	mu    sync.Mutex
 	lanes []*lane // never empty
 }
@@ -36,14 +39,16 @@ type wire struct {
 // lane is a transport with a few connections.
 type lane struct {
 	http.RoundTripper
-	doors  chan struct{} // has an element for each call that looks for a connection; nil: any number may
-	inside int           // guarded by wire.mu
+	doors   chan struct{}         // has an element for each call that looks for a connection; nil: any number may
+	looking atomic.Pointer[probe] // the last call that was let in, while it looks
+	eldest  chan struct{}         // has an element for the one call whose patience counts
+	inside  int                   // guarded by wire.mu
 }
 
 func (w *wire) add(transport http.RoundTripper, doors int) {
 	made := &lane{RoundTripper: transport}
 	if doors > 0 {
-		made.doors = make(chan struct{}, doors)
+		made.doors, made.eldest = make(chan struct{}, doors), make(chan struct{}, 1)
 	}
 	w.lanes = append(w.lanes, made)
 }
@@ -78,22 +83,41 @@ func (w *wire) enter(ctx context.Context, call *probe) *lane {
 	}
 	select {
 	case chosen.doors <- struct{}{}:
-		call.door.Store(chosen)
+		chosen.letIn(call)
 	default:
-		chosen.queue(ctx, call)
+		chosen.queue(ctx, call, w.patience)
 	}
 	return chosen
 }
 
-func (l *lane) queue(ctx context.Context, call *probe) {
-	patience := time.NewTimer(doorPatience)
-	defer patience.Stop()
+// queue waits until the call may look for a connection.
+func (l *lane) queue(ctx context.Context, call *probe, patience time.Duration) {
 	select {
 	case l.doors <- struct{}{}:
-		call.door.Store(l)
-	case <-patience.C:
+		l.letIn(call)
+		return
+	case l.eldest <- struct{}{}:
+		defer func() { <-l.eldest }()
+	case <-ctx.Done():
+		return
+	}
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
+	select {
+	case l.doors <- struct{}{}:
+		l.letIn(call)
+	case <-enough.C:
+		if slow := l.looking.Load(); slow != nil && slow.door.CompareAndSwap(l, nil) { // which goes on looking, and nobody waits for it
+			l.letIn(call)
+		}
 	case <-ctx.Done():
 	}
+}
+
+// letIn notes that a door is the call's.
+func (l *lane) letIn(call *probe) {
+	call.door.Store(l)
+	l.looking.Store(call)
 }
 
 func (w *wire) leave(left *lane, call *probe) {
@@ -106,6 +130,7 @@ func (w *wire) leave(left *lane, call *probe) {
 // through lets the next one look for a connection. It is called when the call has got one, and again at its end.
 func (p *probe) through() {
 	if passed := p.door.Swap(nil); passed != nil {
+		passed.looking.CompareAndSwap(p, nil)
 		<-passed.doors
 	}
 }

@@ -2,14 +2,17 @@ package gateway_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	stripe "github.com/stripe/stripe-go/v76"
@@ -118,24 +121,30 @@ func TestTheWireCarriesWhatStripeGoSends(t *testing.T) {
 	}
 }
 
-// TestStreamsThatRunOut begins many calls at once against a server that takes few on one connection.
+// TestStreamsThatRunOut begins many calls at once against a server that takes few on one connection. Without lanes, and a door in each,
+// most of them would dial.
 func TestStreamsThatRunOut(t *testing.T) {
 	t.Parallel()
-	const calls, streams = 400, 100
-	var connections sync.Map
+	const calls, streams = 1000, 100
+	var connections atomic.Int32
 	arrived, release := make(chan struct{}, calls), make(chan struct{})
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		connections.Store(r.RemoteAddr, true)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		arrived <- struct{}{}
 		<-release
 		_, _ = io.WriteString(w, paid)
 	}))
 	server.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: streams}
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew { // those count as well that net/http makes and throws away
+			connections.Add(1)
+		}
+	}
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	gate := open(t, gateway.Config{BaseURL: server.URL, MaxConns: calls})
 	gateway.Trust(t, gate, server.Certificate())
+	gateway.Patience(gate, time.Hour) // however slow the machine is
 	claim := pay(t)
 	answers := make(chan billing.Answer, calls)
 	for range calls {
@@ -148,9 +157,44 @@ func TestStreamsThatRunOut(t *testing.T) {
 	for range calls {
 		check(t, <-answers, billing.OutcomeSucceeded, billing.ReasonDone)
 	}
-	used := 0
-	connections.Range(func(any, any) bool { used++; return true })
-	if used < calls/streams || used > 2*calls/streams {
-		t.Errorf("%d calls at once over %d connections of %d streams", calls, used, streams)
+	// One for each lane, and in some lanes another: net/http hands a new connection to the call that has dialed before it shows it to the next.
+	if used, lanes := int(connections.Load()), gateway.Lanes(gate); used < calls/streams || used > 3*lanes {
+		t.Errorf("%d calls at once over %d connections of %d streams, in %d lanes", calls, used, streams, lanes)
+	}
+}
+
+// TestADialThatHangsIsNotWaitedFor: the next call looks in its place, and the others wait for that one instead of dialing all at once.
+func TestADialThatHangsIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	const calls = 60
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, paid)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	gate := open(t, gateway.Config{BaseURL: server.URL, MaxConns: calls})
+	gateway.Trust(t, gate, server.Certificate())
+	gateway.Patience(gate, 100*time.Millisecond)
+	var dials atomic.Int32
+	over := make(chan struct{})
+	gateway.Dialing(t, gate, func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dials.Add(1) == 1 {
+			<-over
+			return nil, errors.New("it has hung")
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	})
+	claim := pay(t)
+	answers := make(chan billing.Answer, calls)
+	for range calls {
+		go func() { answers <- gate.Execute(t.Context(), claim, tokenCredential()) }()
+	}
+	for range calls { // the one that dialed as well: it gets the connection that another has made
+		check(t, <-answers, billing.OutcomeSucceeded, billing.ReasonDone)
+	}
+	close(over)
+	if n := dials.Load(); n < 2 || n > calls/2 {
+		t.Errorf("%d calls dialed %d times", calls, n)
 	}
 }

@@ -306,7 +306,7 @@ func TestARequestHasATimeLimit(t *testing.T) {
 func TestBatchesWaitForASlot(t *testing.T) {
 	t.Parallel()
 	a := newAPI(func(_ *httpapi.Deps, config *httpapi.Config) {
-		config.BatchSlots, config.BatchTimeout = 1, 100*time.Millisecond
+		config.BatchSlots, config.BatchTimeout = 1, time.Second
 	})
 	inside, leave := make(chan struct{}), make(chan struct{})
 	a.tasks.CreateFunc = func(_ context.Context, tasks []billing.NewTask) ([]billing.CreatedTask, error) {

@@ -127,13 +127,13 @@ func refused(t *testing.T, address string) {
 
 func TestDuringTheDelayRequestsAreServedAndReadinessIsOff(t *testing.T) {
 	t.Parallel()
-	a := newAPI(func(_ *httpapi.Deps, config *httpapi.Config) { config.Delay = 3 * time.Second })
+	a := newAPI(func(_ *httpapi.Deps, config *httpapi.Config) { config.Delay = 6 * time.Second })
 	r := start(t, a)
 	if got := r.get("/readyz"); got.status != 200 {
 		t.Fatalf("%+v", got)
 	}
 	r.stop()
-	for deadline := time.Now().Add(2 * time.Second); r.get("/readyz").status != 503; {
+	for deadline := time.Now().Add(patience); r.get("/readyz").status != 503; {
 		if time.Now().After(deadline) {
 			t.Fatal("readiness stays on")
 		}
@@ -191,7 +191,7 @@ func TestAServerThatCannotServeSaysSo(t *testing.T) {
 func TestSlowClientsAreCutOff(t *testing.T) {
 	t.Parallel()
 	a := newAPI(func(_ *httpapi.Deps, config *httpapi.Config) {
-		config.ReadHeaderTimeout, config.ReadTimeout = 100*time.Millisecond, 300*time.Millisecond
+		config.ReadHeaderTimeout, config.ReadTimeout = time.Second, 2*time.Second
 	})
 	r := start(t, a)
 	dial := func(text string) *bufio.Reader {

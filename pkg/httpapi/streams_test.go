@@ -252,13 +252,14 @@ func TestAShutdownEndsStreams(t *testing.T) {
 // TestAStreamOutlivesTheTimeLimits of every other answer.
 func TestAStreamOutlivesTheTimeLimits(t *testing.T) {
 	t.Parallel()
+	const limit = 500 * time.Millisecond
 	_, events, r := watched(t, func(_ *httpapi.Deps, config *httpapi.Config) {
-		config.RequestTimeout, config.ReadTimeout, config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
+		config.RequestTimeout, config.ReadTimeout, config.WriteTimeout = limit, limit, limit
 	})
 	l := r.listen(t, "")
 	l.reset(billing.ResetBegun)
 	began := time.Now()
-	eventually(t, "some time has passed", func() bool { return time.Since(began) > time.Second })
+	eventually(t, "some time has passed", func() bool { return time.Since(began) > 3*limit })
 	events.add(eventOf(1, billing.Pending))
 	if got, _ := l.tasks(1); got[0] != 1 {
 		t.Error(got)

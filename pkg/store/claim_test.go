@@ -311,10 +311,22 @@ func TestHalfASettlementSaysWhatIsDone(t *testing.T) {
 	other := settlement(claims[1], billing.Pending, billing.OutcomeUnknown, billing.ReasonNoAnswer)
 	tx := db.SQL.MustBegin()
 	tx.MustExec(`LOCK TABLE task_attempts IN ACCESS EXCLUSIVE MODE`)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	done, err := db.Store.Settle(ctx, []billing.Settlement{other, good})
-	if err == nil || len(done) != 1 || done[0] != good.ID {
+	var done []billing.TaskID
+	failed := make(chan error, 1)
+	go func() {
+		var err error
+		done, err = db.Store.Settle(ctx, []billing.Settlement{other, good})
+		failed <- err
+	}()
+	eventually(t, "the second statement waits for the table", func() bool {
+		var waiting int
+		err := db.SQL.Get(&waiting, `SELECT count(*) FROM pg_locks WHERE relation = 'task_attempts'::regclass AND NOT granted`)
+		return err == nil && waiting > 0
+	})
+	cancel()
+	if err := <-failed; err == nil || len(done) != 1 || done[0] != good.ID {
 		t.Errorf("done are %v, %v", done, err)
 	}
 	if err := tx.Rollback(); err != nil {

@@ -56,6 +56,29 @@ func TestAClockThatIsSteppedBackMakesNoKeyYounger(t *testing.T) {
 	}
 }
 
+// TestAStepCountsForWhatWasSentSinceTheLastHeartbeat: that has noted an earlier time than the send's.
+func TestAStepCountsForWhatWasSentSinceTheLastHeartbeat(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := storetest.Open(t)
+	merchant, worker := db.Merchant(t), register(t, db, time.Minute)
+	schedule(t, db, newTask(t, merchant.ID))
+	if err := db.Store.Heartbeat(ctx, worker); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, db, settlement(claim(t, db, worker, 1)[0], billing.Pending, billing.OutcomeUnknown, billing.ReasonNoAnswer))
+	// The clock goes back by two hours: all that was written is from the future.
+	db.SQL.MustExec(`UPDATE scheduled_tasks SET first_sent_at = first_sent_at + interval '2 hours', run_at = now() - interval '1 second'`)
+	db.SQL.MustExec(`UPDATE clock SET high_water = high_water + interval '2 hours'`)
+	if err := db.Store.Heartbeat(ctx, worker); err != nil {
+		t.Fatal(err)
+	}
+	claims := claim(t, db, worker, 1)
+	if len(claims) != 1 || !claims[0].Resend || claims[0].SinceSent < -time.Minute || claims[0].SinceSent > time.Minute {
+		t.Errorf("what was sent a moment ago, before the step: %+v", claims)
+	}
+}
+
 // TestALookGoesBackAsFarAsTheSend: what was sent 26 hours ago is looked for from then on, whatever the clock has shown since.
 func TestALookGoesBackAsFarAsTheSend(t *testing.T) {
 	t.Parallel()

@@ -44,6 +44,7 @@ func TestALaneKeepsNobodyBelowTheLimitWaiting(t *testing.T) {
 		return rests
 	}
 	var waits []time.Duration
+	var claims []int // that it took
 	for range 9 {
 		for began := time.Now(); !rests(); {
 			if time.Since(began) > 10*time.Second {
@@ -51,21 +52,23 @@ func TestALaneKeepsNobodyBelowTheLimitWaiting(t *testing.T) {
 			}
 		}
 		schedule(t, db, many(t, merchant, 1)...)
-		for began := time.Now(); ; {
+		for began, n := time.Now(), 1; ; n++ {
 			batch, err := db.Store.Claim(ctx, worker, 100)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if len(batch.Claims) > 0 {
-				waits = append(waits, time.Since(began))
+				waits, claims = append(waits, time.Since(began)), append(claims, n)
 				finish(batch.Claims)
 				break
 			}
 		}
 	}
 	slices.Sort(waits)
-	if median := waits[len(waits)/2]; median > 125*time.Millisecond { // half of the rest of an empty lane
-		t.Errorf("tasks waited for %s", waits)
+	slices.Sort(claims)
+	// Half of the rest of an empty lane, and more than a slow machine's next claim or two.
+	if waits[len(waits)/2] > 125*time.Millisecond && claims[len(claims)/2] > 3 {
+		t.Errorf("tasks waited for %s, and for %d claims", waits, claims)
 	}
 }
 

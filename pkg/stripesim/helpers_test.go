@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,6 +147,12 @@ func (b *bench) effects(key string) []string {
 		}
 	}
 	return ops
+}
+
+// met reports whether the fault has struck some request, and holds it if it is one that holds.
+func (b *bench) met(kind stripesim.FaultKind) bool {
+	return slices.ContainsFunc(b.Requests(""), func(r stripesim.Request) bool { return r.Fault == kind }) &&
+		(kind != stripesim.Stall || b.Held() > 0)
 }
 
 func openInvoice(id string) stripesim.Object {

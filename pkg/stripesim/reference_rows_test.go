@@ -29,9 +29,9 @@ func faultsOfRequests() []referenceRow {
 		{name: "F1 reset after a byte", steps: twice(stripesim.Fault{Kind: stripesim.Refuse, FirstByte: true}), want: lost},
 		{name: "F1 hung", steps: func(p *play) {
 			p.fault(stripesim.Fault{Kind: stripesim.Hang})
-			p.payWithin(50 * time.Millisecond)
+			p.payUntilStruck(stripesim.Hang)
 			p.pay()
-		}, want: []string{"timeout | 0", "200 ok | 1"}},
+		}, want: []string{"given up | 0", "200 ok | 1"}},
 		{name: "F2 dropped", steps: twice(stripesim.Fault{Kind: stripesim.DropBefore}), want: lost, alive: masked},
 		{name: "F2 dropped after a byte", steps: twice(stripesim.Fault{Kind: stripesim.DropBefore, FirstByte: true}), want: lost},
 		{name: "F3 401", steps: twice(stripesim.Fault{Kind: stripesim.Reject, Status: 401}), want: []string{"401 | 0", "200 ok | 1"}},
@@ -39,12 +39,12 @@ func faultsOfRequests() []referenceRow {
 		{name: "F3 429", steps: twice(stripesim.Fault{Kind: stripesim.Reject}), want: []string{"429 rate_limit | 0", "200 ok | 1"}},
 		{name: "F4 committed late", steps: func(p *play) {
 			p.fault(stripesim.Fault{Kind: stripesim.Stall, Hold: true})
-			p.payWithin(50 * time.Millisecond)
+			p.payUntilStruck(stripesim.Stall)
 			p.pay()
 			p.b.Release()
 			eventually(p.t, "the late commit", func() bool { return p.b.Active() == 0 })
 			p.pay()
-		}, want: []string{"timeout | 0", "409 idempotency_key_in_use | 0", "200 ok replayed | 1"}},
+		}, want: []string{"given up | 0", "409 idempotency_key_in_use | 0", "200 ok replayed | 1"}},
 		{name: "F5 dropped", steps: twice(stripesim.Fault{Kind: stripesim.DropAfter}), want: stands, alive: hidden},
 		{name: "F5 dropped after a byte", steps: twice(stripesim.Fault{Kind: stripesim.DropAfter, FirstByte: true}), want: stands},
 		{name: "F6 half a body", steps: twice(stripesim.Fault{Kind: stripesim.HalfBody}), want: stands},
@@ -126,10 +126,10 @@ func faultsOfStateAndEvents() []referenceRow {
 		{name: "F15 disconnected after", steps: func(p *play) {
 			p.authenticate(stripesim.DefaultPlatformKey)
 			p.fault(stripesim.Fault{Kind: stripesim.RevokeAfter, FirstByte: true})
-			p.payAs(patience, acct)
-			p.payAs(patience, acct)
+			p.payAs(acct)
+			p.payAs(acct)
 			p.b.Restore(acct)
-			p.payAs(patience, acct)
+			p.payAs(acct)
 		}, want: []string{"broken off | 1", "403 account_invalid | 1", "200 ok replayed | 1"}},
 		{name: "F16 paid by another at once", steps: func(p *play) {
 			twice(stripesim.Fault{Kind: stripesim.External, Code: "invoice.pay"})(p)
@@ -154,9 +154,9 @@ func faultsOfStateAndEvents() []referenceRow {
 		{name: "F17 redirected", steps: twice(stripesim.Fault{Kind: stripesim.Redirect}), want: []string{"redirected | 0", "200 ok | 1"}},
 		{name: "F17 slow headers", steps: func(p *play) {
 			p.fault(stripesim.Fault{Kind: stripesim.SlowHeaders, Delay: time.Minute})
-			p.payWithin(50 * time.Millisecond)
+			p.payUntilStruck(stripesim.SlowHeaders)
 			p.pay()
-		}, want: []string{"timeout | 1", "200 ok replayed | 1"}},
+		}, want: []string{"given up | 1", "200 ok replayed | 1"}},
 		{name: "F17 idle connection closed", steps: twice(stripesim.Fault{Kind: stripesim.CloseIdle}), want: []string{"200 ok | 1", "200 ok replayed | 1"}},
 		{name: "F17 connections not kept", cfg: stripesim.Config{NoKeepAlive: true}, steps: surfaced, want: []string{"broken off | 1", "200 ok replayed | 1"}},
 		{name: "F18 delayed", cfg: stripesim.Config{EventLag: time.Hour}, steps: func(p *play) {

@@ -112,15 +112,31 @@ const patience = 10 * time.Second
 
 func (p *play) fault(f stripesim.Fault) { p.b.script(p.t, f) }
 
-func (p *play) pay() { p.payWithin(patience) }
-
-// payWithin pays in_1 under the key k.
-func (p *play) payWithin(limit time.Duration) { p.payAs(limit, "") }
+// pay pays in_1 under the key k.
+func (p *play) pay() { p.payAs("") }
 
 // payAs speaks for the account that on names; "": for the token's own.
-func (p *play) payAs(limit time.Duration, on string) {
-	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
+func (p *play) payAs(on string) {
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
+	p.payIn(ctx, on)
+}
+
+// payUntilStruck pays as a client does that gives up, here as soon as a fault has met the request.
+func (p *play) payUntilStruck(kind stripesim.FaultKind) {
+	ctx, cancel := context.WithCancel(p.t.Context())
+	defer cancel()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		p.payIn(ctx, "")
+	}()
+	eventually(p.t, "the fault strikes", func() bool { return p.b.met(kind) })
+	cancel()
+	<-gone
+}
+
+func (p *play) payIn(ctx context.Context, on string) {
 	params := &stripe.InvoicePayParams{}
 	keyed(&params.Params, "k")
 	params.Context = ctx
@@ -161,6 +177,8 @@ func (p *play) tell(answer *stripe.APIResponse, err error) {
 		seen = "redirected"
 	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		seen = "timeout"
+	case errors.Is(err, context.Canceled):
+		seen = "given up"
 	case strings.Contains(err.Error(), "deserialize JSON"):
 		seen = fmt.Sprint(p.last, " undecodable")
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET),

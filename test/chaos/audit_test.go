@@ -49,8 +49,8 @@ type reply struct{ requestID, fault string }
 
 // summary counts what one or more seeds had.
 type summary struct {
-	tasks, requests, effects, doubts int
-	statuses, struck                 map[string]int
+	tasks, requests, effects, doubts, events int
+	statuses, struck                         map[string]int
 }
 
 func (s *summary) add(other summary) {
@@ -58,6 +58,7 @@ func (s *summary) add(other summary) {
 	s.requests += other.requests
 	s.effects += other.effects
 	s.doubts += other.doubts
+	s.events += other.events
 	for _, pair := range []struct{ into, from *map[string]int }{{&s.statuses, &other.statuses}, {&s.struck, &other.struck}} {
 		if *pair.into == nil {
 			*pair.into = map[string]int{}
@@ -70,8 +71,8 @@ func (s *summary) add(other summary) {
 
 // String is one line for a person.
 func (s summary) String() string {
-	return fmt.Sprintf("%d tasks %v, %d sends, %d effects, %d decided by a person; %v",
-		s.tasks, s.statuses, s.requests, s.effects, s.doubts, s.struck)
+	return fmt.Sprintf("%d tasks %v, %d sends, %d effects, %d decided by a person, %d events; %v",
+		s.tasks, s.statuses, s.requests, s.effects, s.doubts, s.events, s.struck)
 }
 
 func (w *world) rows() []row {
@@ -155,7 +156,7 @@ func (w *world) mayDoubt(one doubt) bool {
 func (w *world) audit() summary {
 	w.t.Helper()
 	rows, uses, effects := w.rows(), w.uses(), w.effects()
-	report := summary{tasks: len(rows), doubts: len(w.doubts), statuses: map[string]int{}, struck: w.struck}
+	report := summary{tasks: len(rows), doubts: len(w.doubts), events: w.told(), statuses: map[string]int{}, struck: w.struck}
 	known := map[string]row{}
 	for _, r := range rows {
 		known[r.ID] = r

@@ -11,12 +11,13 @@ import (
 )
 
 const (
-	posters   = 6
-	postPause = 50 * time.Millisecond
+	posters        = 6
+	postPause      = 50 * time.Millisecond
+	clientPatience = 4 * time.Second // with one answer
 )
 
-// post sends every order, many at a time, until each has been answered. It returns when all are, or ctx ends.
-func (w *world) post(ctx context.Context) {
+// post sends orders, many at a time, until each has been answered. It returns when all are, or ctx ends.
+func (w *world) post(ctx context.Context, orders []*order) {
 	queue := make(chan *order)
 	var crew sync.WaitGroup
 	for i := range posters {
@@ -27,7 +28,7 @@ func (w *world) post(ctx context.Context) {
 			}
 		})
 	}
-	for _, one := range w.wares.orders {
+	for _, one := range orders {
 		queue <- one
 	}
 	close(queue)

@@ -21,6 +21,9 @@ func (a aged) shift(by time.Duration) string {
 	return "UPDATE " + a.name + " SET " + strings.Join(sets, ", ")
 }
 
+// ofEvents tells the tables by which followers are told.
+func (a aged) ofEvents() bool { return a.name == "event_watch" || a.name == "task_events" }
+
 func (w *world) tables() []string {
 	w.t.Helper()
 	var names []string

@@ -35,8 +35,8 @@ type wares struct {
 // leaver is the merchant that is disconnected on the way.
 const leaver = 3
 
-// stock makes the merchants, their objects at Stripe, and the orders.
-func (w *world) stock(tasks int, over time.Duration) {
+// stock makes the merchants, their objects at Stripe, and the orders: tasks that are due over a while, and later ones, due at once.
+func (w *world) stock(tasks, later int, over time.Duration) {
 	w.t.Helper()
 	g := &wares{}
 	for i, served := range []string{"token", "token", "platform", "token"} {
@@ -51,8 +51,11 @@ func (w *world) stock(tasks int, over time.Duration) {
 		g.merchants = append(g.merchants, m)
 	}
 	fixtures := make([][]object, len(g.merchants))
-	for i := range tasks {
+	for i := range tasks + later {
 		one, needs := w.order(i, tasks, over)
+		if i >= tasks {
+			delete(one.body, "run_at")
+		}
 		one.body["merchant_id"] = g.merchants[one.merchant].id
 		fixtures[one.merchant] = append(fixtures[one.merchant], needs...)
 		g.orders = append(g.orders, one)

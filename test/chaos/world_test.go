@@ -47,6 +47,9 @@ type world struct {
 	timers []*time.Timer // of what is to be put right again
 	doubts []doubt       // that a person had to decide
 
+	followers  []*follower
+	calmResets map[string]int // how often each had been told that something is forgotten when all was compared; empty: not yet
+
 	mu     sync.Mutex     // guards what follows, and what is known of orders and merchants
 	output []string       // of processes that have ended
 	extra  []*order       // asked for again under another key
@@ -66,7 +69,7 @@ func newWorld(t *testing.T, s *server, seed uint64) *world {
 	t.Helper()
 	w := &world{
 		t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 0)), server: s, name: fmt.Sprintf("chaos_%d", seed),
-		struck: map[string]int{}, began: time.Now(),
+		struck: map[string]int{}, calmResets: map[string]int{}, began: time.Now(),
 	}
 	s.create(w.name, template)
 	w.db = sqlx.MustOpen("postgres", s.url(w.name))
@@ -153,7 +156,7 @@ func (w *world) workers() []*node { return w.nodes[apis:] }
 func (w *world) clients() []*programtest.Client {
 	list := make([]*programtest.Client, apis)
 	for i, n := range w.nodes[:apis] {
-		list[i] = &programtest.Client{T: w.t, Base: n.base, Key: adminKey, Patience: 4 * time.Second}
+		list[i] = &programtest.Client{T: w.t, Base: n.base, Key: adminKey, Patience: clientPatience}
 	}
 	return list
 }
