@@ -103,9 +103,9 @@ func lasting(d time.Duration) string {
 		of   time.Duration
 		name string
 	}{{time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}} {
-		if n := d / unit.of; n > 0 {
-			text += " " + number(int(n)) + " " + unit.name
-			d -= n * unit.of
+		if n := int(d / unit.of); n > 0 {
+			text += " " + number(n) + " " + unit.name
+			d %= unit.of
 		}
 	}
 	if text == "" {
