@@ -166,11 +166,13 @@ func TestWhatOnlyTimeMovesIsNoChange(t *testing.T) {
 		want       []string
 	}{
 		"Overview": {
-			"GET /v1/overview", "overview", []string{overviewJSON, later(overviewJSON), later(counted(overviewJSON)), overviewJSON, charted(overviewJSON)},
+			"GET /v1/overview", "overview",
+			[]string{overviewJSON, later(overviewJSON), later(counted(overviewJSON)), overviewJSON, charted(overviewJSON)},
 			[]string{"2026-03-01T12:00:00Z  due 10000 or more  pending 12", "2026-03-01T12:00:02Z  due 10000 or more  pending 11", "2026-03-01T12:00:00Z  due 10000 or more  pending 12"},
 		},
 		"OverviewInJSON": {
-			"GET /v1/overview", "overview --json", []string{overviewJSON, later(overviewJSON), later(counted(overviewJSON)), charted(overviewJSON)},
+			"GET /v1/overview", "overview --json",
+			[]string{overviewJSON, later(overviewJSON), later(counted(overviewJSON)), charted(overviewJSON)},
 			[]string{`{"now":"2026-03-01T12:00:00Z"`, `{"now":"2026-03-01T12:00:02Z"`, `{"now":"2026-03-01T12:00:00Z"`},
 		},
 		"Workers": {"GET /v1/workers", "workers", []string{workersJSON, later(workersJSON), drained(workersJSON)}, []string{"w1  worker-1  v1  draining", "w1  worker-1  v1  alive"}},
