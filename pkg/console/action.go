@@ -51,11 +51,11 @@ func actions() []action {
 		},
 		{
 			object: "task", verb: "retry", name: "Retry", scopes: tasks, grave: true, refusal: onlyEnded, do: retryTask,
-			effect: "A new task does the same once more, now, under a key of its own: to Stripe it is another operation. The present one had no effect.",
+			effect: "A new task does the same once more, now, or at its time if that lies ahead, under a key of its own: to Stripe it is another operation. The present one had no effect.",
 		},
 		{
 			object: "task", verb: "resolve", name: "Resolve", scopes: tasks, grave: true, refusal: onlyInDoubt, do: resolveTask,
-			effect: "You decide what became of the task. Look at Stripe first: who calls failed what has taken effect, and retries it, bills twice.",
+			effect: "You decide what became of the task, for good. Look at Stripe first: if it took effect and you say that it did not, whoever retries it bills twice.",
 		},
 		{
 			object: "merchant", verb: "pause", name: "Pause", scopes: merchants, refusal: onlyActive, do: pauseMerchant,
@@ -169,6 +169,9 @@ func readActionForm(values url.Values) actionForm {
 	}
 	return actionForm{Reason: get("reason"), RunAt: asMoment(get("run_at")), Outcome: get("outcome"), Note: get("note")}
 }
+
+// RunAtLabel says what the task's run_at is, as the task stands.
+func (a actionView) RunAtLabel() string { return runAtLabel(*a.Task, time.Now().After(a.Task.RunAt)) }
 
 // RunAtField is for the form.
 func (f actionForm) RunAtField() string { return inForm(f.RunAt) }

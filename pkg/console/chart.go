@@ -7,28 +7,28 @@ import (
 	"billonce/pkg/client"
 )
 
-// Measures of the chart, in its own units.
+// Measures of the chart: across in per cent of its width, so that it fits every window with letters of the same size, and down in pixels.
 const (
-	chartWidth  = 720
 	chartHeight = 140
-	chartLeft   = 44 // for the numbers
-	chartBottom = 18 // for the hours
-	tableSteps  = 6  // of the chart make one row of the table
+	chartTop    = 12  // above the highest line, for its number
+	barShare    = 0.8 // of a step's width is its bar
+	tableSteps  = 6   // of the chart make one row of the table
 )
 
 // chart is what attempts came to over time, ready to be drawn: bars of parts, from the bottom up.
 type chart struct {
-	Width, Height, Left, Right, Base int
-	Bars                             []bar
-	Lines                            []mark // across, with a number
-	Hours                            []mark // below
-	Rows                             []outcomeRow
-	Sum                              outcomeRow
-	Summary                          string
+	Height  int
+	Bars    []bar
+	Lines   []mark // across, with a number
+	Hours   []mark // below
+	Rows    []outcomeRow
+	Sum     outcomeRow
+	Summary string
 }
 
 type bar struct{ Parts []part }
 
+// part is a rectangle: X and Width are per cent, Y and Height pixels.
 type part struct {
 	Kind                string
 	X, Y, Width, Height float64
@@ -57,7 +57,7 @@ func sumOf(step client.OutcomeStep) int {
 
 // chartOf draws steps, the oldest first.
 func chartOf(steps []client.OutcomeStep) chart {
-	c := chart{Width: chartWidth, Height: chartHeight + chartBottom, Left: chartLeft, Right: chartWidth, Base: chartHeight}
+	c := chart{Height: chartHeight}
 	if len(steps) == 0 {
 		return c
 	}
@@ -67,14 +67,14 @@ func chartOf(steps []client.OutcomeStep) chart {
 		c.Sum.add(step)
 	}
 	top := roundUp(most)
-	width := float64(chartWidth-chartLeft) / float64(len(steps))
-	unit := float64(chartHeight-8) / float64(top)
+	width := 100 / float64(len(steps))
+	unit := float64(chartHeight-chartTop) / float64(top)
 	for i, step := range steps {
-		x := chartLeft + float64(i)*width
+		x := float64(i) * width
 		if step.At.Minute() == 0 {
 			c.Hours = append(c.Hours, mark{x, step.At.UTC().Format("15:04")})
 		}
-		c.Bars = append(c.Bars, barOf(step, x, width*0.8, unit))
+		c.Bars = append(c.Bars, barOf(step, x, width*barShare, unit))
 	}
 	for _, n := range []int{top / 2, top} {
 		if n > 0 {

@@ -314,11 +314,12 @@ func (a answer) tags(name string) []*html.Node {
 	return a.all(func(n *html.Node) bool { return n.Data == name })
 }
 
-// links are the targets of all links, and of all forms that only ask.
+// links are the targets of all links, without a place on the page, and of all forms that only ask.
 func (a answer) links() []string {
 	var found []string
 	for _, node := range a.all(func(n *html.Node) bool { return n.Data == "a" || n.Data == "form" && attr(n, "method") == "get" }) {
-		if target := attr(node, "href") + attr(node, "action"); target != "" {
+		target, _, _ := strings.Cut(attr(node, "href")+attr(node, "action"), "#")
+		if target != "" {
 			found = append(found, target)
 		}
 	}

@@ -174,7 +174,7 @@ func TestChart(t *testing.T) {
 	c := chartOf(steps)
 	for _, one := range c.Bars {
 		for _, p := range one.Parts {
-			if p.X < chartLeft || p.X+p.Width > chartWidth || p.Y < 0 || p.Height <= 0 || p.Y+p.Height > chartHeight+0.001 {
+			if p.X < 0 || p.X+p.Width > 100 || p.Y < 0 || p.Height <= 0 || p.Y+p.Height > chartHeight+0.001 {
 				t.Errorf("outside: %+v", p)
 			}
 		}
@@ -206,7 +206,9 @@ func TestWords(t *testing.T) {
 	for got, want := range map[string]string{
 		ago(now.Add(-30*time.Second), now): "30 s ago", ago(&later, now): "in 90 min", ago(now.Add(-72*time.Hour), now): "3 days ago", ago((*time.Time)(nil), now): "",
 		number(1234567): "1,234,567", number(-1234): "-1,234", number(999): "999", capped(10000, true): "10,000+", words(billing.InDoubt): "in doubt",
-		span(now, later): "1h30m0s", span(now, now.Add(1500*time.Millisecond)): "1.5 s", span(now, (*time.Time)(nil)): "", last("0123456789abcdef"): "456789abcdef",
+		span(now, later): "1 h 30 min", span(now, now.Add(1500*time.Millisecond)): "1.5 s", span(now, (*time.Time)(nil)): "", last("0123456789abcdef"): "456789abcdef",
+		words(24 * time.Hour): "24 h", words(72 * time.Hour): "3 days", words(36 * time.Hour): "36 h", words(90 * time.Second): "1 min 30 s", words(time.Duration(0)): "0 s",
+		words((*billing.PauseReason)(nil)): "", words(new(billing.PauseNeedsReauth)): "its credentials do not work", words(new(billing.PauseRequested)): "somebody asked for it",
 		string(at(now)): `<time datetime="2026-03-01T12:00:00Z">2026-03-01 12:00:00</time>`, age(0): "none", age(7200): "2 h",
 		detailOf(json.RawMessage(`{}`)): "", detailOf(json.RawMessage(`{"a": "sk_live_aaaaaaaaaaaa"}`)): `{"a":"[redacted]"}`,
 	} {

@@ -9,6 +9,7 @@ import (
 
 type overviewView struct {
 	client.Overview
+	Verdict   verdict
 	Chart     chart
 	Encrypted bool // the visitor may see which keys seal
 	Merchants bool // and merchants
@@ -43,7 +44,7 @@ func (c *Console) home(v *visit) error {
 		found.Workers, found.Encryption = nil, nil
 	}
 	c.showLive(v, http.StatusOK, "overview", "Overview", overviewView{
-		Overview: found, Chart: chartOf(found.Outcomes), Encrypted: v.may(billing.ScopeAdmin) && v.seesAll(),
+		Overview: found, Verdict: verdictOf(found), Chart: chartOf(found.Outcomes), Encrypted: v.may(billing.ScopeAdmin) && v.seesAll(),
 		Merchants: v.may(billing.ScopeMerchantsRead),
 	}, true)
 	return nil

@@ -65,7 +65,8 @@ func TestTheTaskPage(t *testing.T) {
 	w.api.set("GET /v1/tasks/"+taskID+"/chain", page(state, sampleTask(object{"id": nextTaskID})))
 	got := w.signIn(adminKey).get("/tasks/" + taskID)
 	got.says(t, "failed", "insufficient_funds", "task_"+taskID, "250 ms", "2.5 s", "another request paid it", "order-4711", "2000", "eur", "4711", "asked for by the shop",
-		"this one", "renewal [redacted]", "Attempt 1: refused, declined", "Look at Stripe: unknown, no trace")
+		"this one", "renewal [redacted]", "Attempt 1: Stripe declined the payment; nothing was done", "refused , declined",
+		"Look at Stripe: No trace of it was found; it is still in doubt", "known to have had no effect", "Was due", "took 250 ms")
 	for _, never := range []string{"canary", "4242", "123<"} {
 		if strings.Contains(got.body, never) {
 			t.Errorf("the page has %q", never)
@@ -95,7 +96,8 @@ func TestTheOtherPages(t *testing.T) {
 	w := newWorld(t)
 	v := w.signIn(adminKey)
 	overview := v.get("/")
-	overview.says(t, "Due now 1,234", "Oldest has been due for 7 min", "In doubt 3", "Workers alive 2 1 silent", "7 of 64", "3f9c0a61d2b74e58", "succeeded 720", "ADMIN_API_KEY: admin")
+	overview.says(t, "Tasks due now 1,234 the oldest for 7 min", "Tasks in doubt 3", "Workers alive 2 1 silent", "7 of 64 at once", "Encryption key ok 3f9c0a61d2b74e58",
+		"Money is late: 2 tasks that could run are overdue", "A person has to look at 3 tasks in doubt , 2 tasks overdue , 1 merchant paused , 1 worker silent .", "succeeded 720", "ADMIN_API_KEY: admin")
 	if bars := overview.tags("rect"); len(bars) < 72 {
 		t.Errorf("the chart has %d bars", len(bars))
 	}
@@ -105,7 +107,7 @@ func TestTheOtherPages(t *testing.T) {
 	v.get("/audit").says(t, "task.cancel", "the night shift", "192.0.2.7", `{"reason":"asked for by the shop"}`)
 	v.get("/merchants/"+merchantID).says(t, "acct_1Alma", "test", "its own access token", "pending 12")
 	w.api.set("GET /v1/merchants", page(sampleMerchant(object{"status": "paused", "pause_reason": "needs_reauth", "pause_detail": "connect it anew"})))
-	v.get("/attention").says(t, "In doubt", "Overdue", "Alma's Bakery", "needs reauth", "connect it anew")
+	v.get("/attention").says(t, "In doubt", "Overdue", "Alma's Bakery", "its credentials do not work", "connect it anew")
 	if status := w.api.asked("GET /v1/tasks"); len(status) != 2 {
 		t.Errorf("%d lists were asked for", len(status))
 	}

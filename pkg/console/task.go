@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"billonce/pkg/billing"
 	"billonce/pkg/client"
@@ -22,6 +23,7 @@ type taskView struct {
 	Audit    []client.AuditEntry
 	SeesLog  bool
 	Actions  []pair // what may be done now: name and address
+	Now      time.Time
 }
 
 // Intent is the caller's word for what is to happen once.
@@ -45,7 +47,7 @@ func (c *Console) showTask(v *visit) error {
 	}
 	view := taskView{
 		Task: task, Params: paramsOf(task.Params), Metadata: metadataOf(task.Metadata),
-		SeesLog: v.may(billing.ScopeAdmin) && v.seesAll(), Actions: actionsFor(v, task),
+		SeesLog: v.may(billing.ScopeAdmin) && v.seesAll(), Actions: actionsFor(v, task), Now: time.Now(),
 	}
 	query := client.ListAttemptsQuery{Limit: mostAttempts, Cursor: v.r.URL.Query().Get("cursor")}
 	var attempts client.AttemptPage

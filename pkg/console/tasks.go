@@ -24,6 +24,7 @@ type tasksView struct {
 	Newest   string // the address of the first page, "" on it
 	MayWrite bool
 	Bulk     []pair // what may be done to all that fit: name and address
+	Empty    string // said where no task fits
 }
 
 type tab struct {
@@ -53,14 +54,30 @@ func (c *Console) listTasks(v *visit) error {
 		view.Newest = view.Filter.List()
 	}
 	if view.MayWrite && view.Filter.Narrow() {
-		view.Bulk = []pair{
-			{"Cancel", view.Filter.Bulk("cancel")}, {"Reschedule", view.Filter.Bulk("reschedule")}, {"Retry", view.Filter.Bulk("retry")},
-		}
+		view.Bulk = bulkFor(view.Filter)
+	}
+	view.Empty = "No task fits."
+	if view.Filter.Empty() {
+		view.Empty = "No task has been scheduled so far."
 	}
 	view.Names = c.namesOf(v, view.Page.Data)
 	// What is further back does not change by itself.
 	c.showLive(v, status, "tasks", "Tasks", view, cursor == "" && status == http.StatusOK)
 	return nil
+}
+
+// bulkFor are the changes that a task with the status of the filter may allow.
+func bulkFor(of filter) []pair {
+	cancel, reschedule, retry := pair{"Cancel", of.Bulk("cancel")}, pair{"Reschedule", of.Bulk("reschedule")}, pair{"Retry", of.Bulk("retry")}
+	switch billing.Status(of.Status) {
+	case billing.Pending:
+		return []pair{cancel, reschedule}
+	case billing.Failed, billing.Canceled:
+		return []pair{retry}
+	case billing.Running, billing.Succeeded, billing.InDoubt:
+		return nil
+	}
+	return []pair{cancel, reschedule, retry}
 }
 
 // readTasks asks for a page of tasks, and for the counts of all statuses at the same time.

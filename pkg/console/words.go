@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"billonce/pkg/billing"
+	"billonce/pkg/client"
 	"billonce/pkg/secret"
 )
 
@@ -83,7 +85,7 @@ func span(from, to any) string {
 	case d < time.Minute:
 		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
 	default:
-		return d.Round(time.Second).String()
+		return lasting(d.Round(time.Second))
 	}
 }
 
@@ -108,8 +110,20 @@ func capped(n int, stopped bool) string {
 	return number(n)
 }
 
-// words writes in_doubt as people say it.
-func words(value any) string { return strings.ReplaceAll(text(value), "_", " ") }
+// words writes in_doubt as people say it, and says in words what an attempt, a reason or a duration is.
+func words(value any) string {
+	switch given := value.(type) {
+	case client.Attempt:
+		return told(given)
+	case *billing.PauseReason:
+		if given != nil {
+			return whyPaused(*given)
+		}
+	case time.Duration:
+		return lasting(given)
+	}
+	return strings.ReplaceAll(text(value), "_", " ")
+}
 
 // text is what a pointer leads to, and "" for none.
 func text(value any) string {

@@ -43,11 +43,11 @@ func oneThing[T any](raw json.RawMessage, in columns, show func(T)) (snapshot, e
 	if err != nil {
 		return snapshot{}, err
 	}
-	row, err := in.row(raw)
+	only, err := in.line(raw)
 	if err != nil {
 		return snapshot{}, err
 	}
-	return snapshot{document: raw, draw: func() { show(value) }, lines: []line{{document: raw, cells: row}}}, nil
+	return snapshot{document: raw, draw: func() { show(value) }, lines: []line{only}}, nil
 }
 
 // change is a command that posts to objects by their ids.

@@ -43,8 +43,15 @@ func TestTasksList(t *testing.T) {
 	t.Run("a table of what the filters let through", func(t *testing.T) {
 		t.Parallel()
 		api := newAPI(t, map[string]http.HandlerFunc{"GET /v1/tasks": answerJSON(page("", taskJSON))})
-		got := run(t, api.env(), "tasks", "list", "--status", "failed", "--merchant", "m", "--kind", "invoice.pay", "--target", "in_1", "--limit", "7")
-		want := "ID                                    STATUS  KIND         TARGET  MERCHANT                              RUN AT                            ATTEMPT  RESULT\n" +
+		args := []string{"tasks", "list", "--status", "failed", "--merchant", "m", "--kind", "invoice.pay", "--target", "in_1", "--limit", "7"}
+		got := run(t, api.env(), args...)
+		want := "ID                                    STATUS  KIND         OBJECT  DUE        ERROR\n" +
+			taskID + "  failed  invoice.pay  in_1    1m30s ago  generic_decline\n"
+		if diff := cmp.Diff(result{out: want}, got, cmp.AllowUnexported(result{})); diff != "" {
+			t.Error(diff)
+		}
+		got = run(t, api.env(), append(args, "--wide")...)
+		want = "ID                                    STATUS  KIND         TARGET  MERCHANT                              RUN AT                            ATTEMPT  RESULT\n" +
 			taskID + "  failed  invoice.pay  in_1    019c0000-0000-7000-8000-0000000000aa  1m30s ago (2026-03-01 11:58:30Z)  2/100    402 card_declined generic_decline\n"
 		if diff := cmp.Diff(result{out: want}, got, cmp.AllowUnexported(result{})); diff != "" {
 			t.Error(diff)
@@ -160,7 +167,7 @@ func TestADoubtIsShownWithAllThatIsKnown(t *testing.T) {
 	for _, want := range []string{
 		"waits since    1m0s ago (2026-03-01 11:59:00Z), for another task at the same object",
 		"next look      never again by itself: a person decides, with billctl tasks resolve",
-		"intent         renewal:1", "retried by     t-2", "on decline     again after 1d0h, 3d0h; 1 declines so far; not after lost",
+		"intent         renewal:1", "retried by     t-2", "on decline     again after 1d0h, 3d0h; declines before this task: 1; not after lost",
 		"resolved       failed, now (2026-03-01 12:00:00Z): saw it", "2        look  29s ago (2026-03-01 11:59:31Z)  1s    unknown  no_trace",
 		"2        object  invoice in_1 open  –     req_r       The object is not as the task asks for.",
 	} {

@@ -20,7 +20,8 @@ func (p *program) contexts() *cobra.Command {
 		"~/.config), a file for you alone.\n\n" +
 		"Which installation a command speaks to: --url or --context; else BILLONCE_URL; else the context that BILLONCE_CONTEXT names, or\n" +
 		"that context use chose; else " + defaultURL + ". With which key: that of a context named by --context; else BILLONCE_API_KEY\n" +
-		"or ADMIN_API_KEY, or their _FILE forms; else the context's. A context's key is sent to the context's URL and nowhere else.\n\n" +
+		"or ADMIN_API_KEY, or their _FILE forms; else the context's. A context's key is sent to the context's URL and nowhere else. Of a\n" +
+		"context's key file that others than its owner may use, each command warns on standard error, and goes on.\n\n" +
 		"Where a context is marked --production, every command that changes something asks first, and takes --yes where nobody can answer."
 	return command
 }
@@ -225,6 +226,7 @@ func (p *program) contextSet() *cobra.Command {
 		if err := contexts.CheckName(args[0]); err != nil {
 			return usageError{err}
 		}
+		var kept contexts.Context
 		changed, err := p.contextChange(command.Context(), command.Flags().Changed, flags)
 		if err != nil {
 			return err
@@ -238,7 +240,7 @@ func (p *program) contextSet() *cobra.Command {
 			if !one.AllowPlaintext && !staysHere(one.URL) {
 				return usageError{errors.New("the key would go to another machine without TLS: name an https URL, or say --allow-plaintext")}
 			}
-			file.Contexts[args[0]] = one
+			file.Contexts[args[0]], kept = one, one
 			if flags.makeUse {
 				file.Current = args[0]
 			}
@@ -246,6 +248,7 @@ func (p *program) contextSet() *cobra.Command {
 		})
 		if err == nil {
 			p.notef("context %s is kept\n", args[0])
+			p.warnOfKeyFile(kept)
 		}
 		return err
 	}

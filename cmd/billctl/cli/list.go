@@ -31,11 +31,34 @@ func (f *listFlags) add(command *cobra.Command) {
 type columns struct {
 	heading []string
 	row     func(item json.RawMessage) ([]string, error)
+	narrow  []narrowing // what gives way, in this order, where a table would be wider than [tableWidth]
+	whole   *columns    // of a line that is appended; nil: the same
+	moving  []string    // members of an item that move without anything happening, by their paths
+	stamp   func(item json.RawMessage) string
+}
+
+// line is an item as it is appended.
+func (c columns) line(item json.RawMessage) (line, error) {
+	if c.whole != nil {
+		c = *c.whole
+	}
+	cells, err := c.row(item)
+	if err != nil {
+		return line{}, err
+	}
+	made := line{document: item, cells: cells}
+	if c.moving != nil {
+		made.essence = without(item, c.moving...)
+	}
+	if c.stamp != nil {
+		made.stamp = c.stamp(item)
+	}
+	return made, nil
 }
 
 // column reads items as T and shows them through row.
 func column[T any](heading []string, row func(T) []string) columns {
-	return columns{heading, func(item json.RawMessage) ([]string, error) {
+	return columns{heading: heading, row: func(item json.RawMessage) ([]string, error) {
 		value, err := decode[T](item)
 		if err != nil {
 			return nil, err
@@ -46,6 +69,11 @@ func column[T any](heading []string, row func(T) []string) columns {
 
 // list makes command show the list under path that query narrows.
 func (p *program) list(command *cobra.Command, path string, query func() (url.Values, error), show columns) *cobra.Command {
+	return p.listBy(command, path, query, func() columns { return show })
+}
+
+// listBy is list with columns that depend on flags.
+func (p *program) listBy(command *cobra.Command, path string, query func() (url.Values, error), show func() columns) *cobra.Command {
 	var flags listFlags
 	flags.add(command)
 	command.RunE = func(command *cobra.Command, _ []string) error {
@@ -69,7 +97,7 @@ func (p *program) list(command *cobra.Command, path string, query func() (url.Va
 			if err != nil {
 				return snapshot{}, err
 			}
-			return p.listed(found, show)
+			return p.listed(found, show())
 		})
 	}
 	return command
@@ -87,12 +115,16 @@ func (p *program) listed(found listing, show columns) (snapshot, error) {
 		if err != nil {
 			return snapshot{}, err
 		}
-		rows = append(rows, row)
-		lines = append(lines, line{key: keyOf(item, row), document: item, cells: row})
+		one, err := show.line(item)
+		if err != nil {
+			return snapshot{}, err
+		}
+		one.key = keyOf(item, row)
+		rows, lines = append(rows, row), append(lines, one)
 	}
 	slices.Reverse(lines) // the newest comes first in a list, and last in what is appended to
 	return snapshot{document: found, lines: lines, draw: func() {
-		p.table(clone(rows))
+		p.table(fit(clone(rows), show.narrow))
 		switch {
 		case found.NextCursor != nil && found.SearchedTo != nil:
 			p.notef("Searched back to %s; --all searches on.\n", p.when(*found.SearchedTo))

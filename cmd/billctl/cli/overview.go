@@ -28,10 +28,10 @@ func (p *program) overview() *cobra.Command {
 	})
 }
 
-// overviewColumns are one line, for what is appended to.
+// overviewColumns are one line, for what is appended to. That time passes is no change.
 func (p *program) overviewColumns() columns {
-	return column(nil, func(seen client.Overview) []string {
-		line := []string{seen.Now.UTC().Format(time.RFC3339), "due " + counted(seen.Due.Count, seen.Due.Capped)}
+	in := column(nil, func(seen client.Overview) []string {
+		line := []string{"due " + counted(seen.Due.Count, seen.Due.Capped)}
 		for _, one := range seen.Tasks {
 			line = append(line, string(one.Status)+" "+counted(one.Count, one.Capped))
 		}
@@ -41,6 +41,15 @@ func (p *program) overviewColumns() columns {
 		}
 		return line
 	})
+	in.moving = []string{"now", "due.oldest_age_seconds"}
+	in.stamp = func(item json.RawMessage) string {
+		seen, err := decode[client.Overview](item)
+		if err != nil {
+			return ""
+		}
+		return seen.Now.UTC().Format(time.RFC3339)
+	}
+	return in
 }
 
 func (p *program) drawOverview(seen client.Overview) {
@@ -145,7 +154,7 @@ func (p *program) workers() *cobra.Command {
 }
 
 func (p *program) workerColumns() columns {
-	return column([]string{"ID", "HOST", "VERSION", "STATE", "BUSY", "STARTED", "HEARD OF"}, func(worker client.Worker) []string {
+	in := column([]string{"ID", "HOST", "VERSION", "STATE", "BUSY", "STARTED", "HEARD OF"}, func(worker client.Worker) []string {
 		state := "alive"
 		switch {
 		case !worker.Alive:
@@ -158,6 +167,8 @@ func (p *program) workerColumns() columns {
 			p.when(worker.HeartbeatAt),
 		}
 	})
+	in.moving = []string{"heartbeat_at"} // a worker that falls silent changes its state
+	return in
 }
 
 func (p *program) me() *cobra.Command {

@@ -26,9 +26,14 @@ The operator's command. This page is made from the command itself (` + "`billctl
 
 - Results go to standard output, everything else to standard error; ` + "`--quiet`" + ` leaves out what is neither result nor error.
 - ` + "`--json`" + ` prints the API's own documents. With ` + "`--watch`" + `, and from ` + "`tasks batch`" + ` and ` + "`tasks export`" + `, it is one document to a line.
-- ` + "`--watch`" + ` looks every two seconds: a terminal is redrawn, elsewhere what is new or has changed is appended. Ctrl-C ends it, with code 0.
+- ` + "`--watch`" + ` looks every two seconds, and soon after a task changes: a terminal is redrawn, elsewhere what is new or has changed is
+  appended, one line for each thing, as it is then. That time passes is no change: ` + "`overview --watch`" + ` in a pipe is a line with
+  all its numbers whenever one of them has changed, and silent while none does. Ctrl-C ends it, with code 0.
+- ` + "`tasks list` and `tasks chain`" + ` fit 120 columns, and cut ids in the middle (` + "`in_1Pq…x7Zk`" + `) only where they must; ` + "`--wide`" + ` shows every
+  column in full. Scripts take ` + "`--json`" + `.
 - Secrets are read from files, standard input, the terminal or the environment, never from arguments, and are never printed, but for
   a key that is made, once.
+- A context's key file that others than its owner may use is warned of, once for each command, on standard error.
 - Completion: ` + "`source <(billctl completion bash)`" + `, or ` + "`zsh`, `fish`" + `.
 
 | variable | meaning |

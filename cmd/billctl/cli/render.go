@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"billonce/pkg/billing"
 	"billonce/pkg/client"
@@ -15,7 +16,7 @@ import (
 // table prints rows in aligned columns; the first one is the heading.
 func (p *program) table(rows [][]string) {
 	var aligned strings.Builder
-	writer := tabwriter.NewWriter(&aligned, 0, 8, 2, ' ', 0)
+	writer := tabwriter.NewWriter(&aligned, 0, 8, columnGap, ' ', 0)
 	for _, row := range rows {
 		for i, cell := range row {
 			row[i] = plain(cell)
@@ -27,6 +28,68 @@ func (p *program) table(rows [][]string) {
 		p.printf("%s\n", strings.TrimRight(line, " \n"))
 	}
 }
+
+// tableWidth is what tables that can be narrowed keep to.
+const tableWidth = 120
+
+// narrowing says how a column gives way.
+type narrowing struct {
+	column int
+	least  int  // characters that stay
+	inside bool // the end stays too, as ids are told apart by it
+}
+
+// fit shortens the cells of columns, one column after the other, until the table is no wider than [tableWidth].
+func fit(rows [][]string, by []narrowing) [][]string {
+	for _, one := range by {
+		over := widthOf(rows) - tableWidth
+		if over <= 0 {
+			break
+		}
+		most := max(one.least, columnWidth(rows, one.column)-over)
+		for _, row := range rows[1:] { // the heading stays
+			row[one.column] = shorten(row[one.column], most, one.inside)
+		}
+	}
+	return rows
+}
+
+// widthOf is how wide a table becomes: what ends a line is not filled up, but some line may reach as far.
+func widthOf(rows [][]string) int {
+	if len(rows) == 0 {
+		return 0
+	}
+	width := -columnGap
+	for i := range rows[0] {
+		width += columnWidth(rows, i) + columnGap
+	}
+	return width
+}
+
+func columnWidth(rows [][]string, column int) int {
+	width := 0
+	for _, row := range rows {
+		width = max(width, utf8.RuneCountInString(row[column]))
+	}
+	return width
+}
+
+// shorten leaves most characters of a text, and says that there were more.
+func shorten(text string, most int, inside bool) string {
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	kept := most - 1
+	tail := 0
+	if inside {
+		tail = kept / 2
+	}
+	return string(runes[:kept-tail]) + "…" + string(runes[len(runes)-tail:])
+}
+
+// columnGap is the space between two columns.
+const columnGap = 2
 
 // plain drops what could move a terminal's cursor or change its colours: the text comes over the network.
 func plain(text string) string {

@@ -41,6 +41,8 @@ type program struct {
 	quiet bool          // say nothing beside results and errors
 	at    target        // the installation that the command speaks to, once it is connected
 	lines *bufio.Reader // what a person types
+
+	warned bool // of a key's file that others may use
 }
 
 // Main runs billctl with the given arguments, those after the program's name, and returns its exit code.

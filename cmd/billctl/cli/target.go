@@ -118,11 +118,23 @@ func (p *program) target(ctx context.Context, flags apiFlags) (target, error) {
 
 func (p *program) withContextKey(ctx context.Context, to target, chosen contexts.Context) (target, error) {
 	var err error
+	p.warnOfKeyFile(chosen)
 	to.key, err = chosen.ResolveKey(ctx, contexts.Terminal{In: p.In, Err: p.Err})
 	if err != nil {
 		return target{}, configError{fmt.Errorf("context %s: %w", to.context, err)}
 	}
 	return to, nil
+}
+
+// warnOfKeyFile says once that others than its owner may read the file of a key, or put another key in its place. It is no failure: who
+// has the key works on, and what is wrong is put right meanwhile.
+func (p *program) warnOfKeyFile(of contexts.Context) {
+	mode := of.Exposed()
+	if mode == 0 || p.warned {
+		return
+	}
+	p.warned = true
+	p.notef("warning: others may use the key's file, whose mode is %#o: chmod 600 %s\n", mode, of.KeyFile)
 }
 
 // chosenContext returns the context of the given name, or of BILLONCE_CONTEXT, or the current one; none is no error.

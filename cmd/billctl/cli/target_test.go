@@ -185,3 +185,36 @@ func TestALeaveToGoWithoutTLSIsForOneURL(t *testing.T) {
 		t.Error(got.out)
 	}
 }
+
+// TestAnOpenKeyFileIsWarnedOf once, without a word of the key, and works all the same.
+func TestAnOpenKeyFileIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	api := newAPI(t, map[string]http.HandlerFunc{"GET /v1/tasks": answerJSON(page("")), "POST /v1/tasks/a/cancel": answerJSON(taskJSON), "POST /v1/tasks/b/cancel": answerJSON(taskJSON)})
+	env, _ := home(t, nil)
+	path := keyFile(t, contextKey)
+	if got := must(t, env, "context", "set", "one", "--url", api.URL, "--key-file", path, "--use"); strings.Contains(got.err, "warning") {
+		t.Errorf("of a file for its owner alone: %s", got.err)
+	}
+	if got := must(t, env, "tasks", "list"); got.err != "" {
+		t.Errorf("of a file for its owner alone: %s", got.err)
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := "warning: others may use the key's file, whose mode is 0644: chmod 600 " + path + "\n"
+	for _, line := range []string{"tasks list", "tasks list --json", "tasks cancel a b"} {
+		got := must(t, env, strings.Fields(line)...)
+		if got.err != want || strings.Contains(got.out, "warning") || strings.Contains(got.out+got.err, contextKey) {
+			t.Errorf("%s: %+v", line, got)
+		}
+	}
+	if got := must(t, env, "context", "set", "two", "--url", api.URL, "--key-file", path); !strings.HasSuffix(got.err, want) {
+		t.Errorf("keeping it: %+v", got)
+	}
+	if got := must(t, env, "tasks", "list", "--quiet"); got.err != "" {
+		t.Errorf("quietly: %+v", got)
+	}
+	if sent := api.asked()[1].Header.Get("Authorization"); sent != "Bearer "+contextKey {
+		t.Error("the key is not used")
+	}
+}

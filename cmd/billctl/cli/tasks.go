@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -119,7 +120,7 @@ func (p *program) tasksList() *cobra.Command {
 	}
 	var filter taskFilter
 	filter.add(command)
-	return p.list(command, tasksPath, func() (url.Values, error) { return filter.query(p) }, p.taskColumns())
+	return p.listBy(command, tasksPath, func() (url.Values, error) { return filter.query(p) }, p.taskTable(command))
 }
 
 func (p *program) tasksCounts() *cobra.Command {
@@ -164,6 +165,36 @@ func counted(n int, capped bool) string {
 	return fmt.Sprint(n)
 }
 
+// taskTable adds the flag that chooses between the columns that fit a terminal and all of them.
+func (p *program) taskTable(command *cobra.Command) func() columns {
+	wide := command.Flags().Bool("wide", false, "show every column, in full: the merchant, the exact time, attempts and result too")
+	return func() columns {
+		if *wide {
+			return p.taskColumns()
+		}
+		return p.taskColumnsThatFit()
+	}
+}
+
+// taskColumnsThatFit are those that a person looks for first. Ids are whole, to be copied, where there is room for them.
+func (p *program) taskColumnsThatFit() columns {
+	show := column([]string{"ID", "STATUS", "KIND", "OBJECT", "DUE", "ERROR"}, func(task client.Task) []string {
+		object, failure := dereference(task.Target), ""
+		if object == "" && task.Result != nil {
+			object = task.Result.ID
+		}
+		if e := task.LastError; e != nil {
+			failure = cmp.Or(e.DeclineCode, e.Code, e.Type, e.Message)
+		}
+		return []string{task.ID, string(task.Status), string(task.Kind), dash(object), relative(task.RunAt.Sub(p.Now())), failure}
+	})
+	whole := p.taskColumns()
+	show.whole = &whole
+	show.narrow = []narrowing{{column: 3, least: 14, inside: true}, {column: 5, least: 8}}
+	return show
+}
+
+// taskColumns are all that a line has room for.
 func (p *program) taskColumns() columns {
 	heading := []string{"ID", "STATUS", "KIND", "TARGET", "MERCHANT", "RUN AT", "ATTEMPT", "RESULT"}
 	return column(heading, func(task client.Task) []string {
@@ -205,10 +236,11 @@ func (p *program) taskSeen(raw json.RawMessage, attempts []json.RawMessage) (sna
 	if err != nil {
 		return snapshot{}, err
 	}
-	row, err := p.taskColumns().row(raw)
+	only, err := p.taskColumns().line(raw)
 	if err != nil {
 		return snapshot{}, err
 	}
+	only.key = task.ID
 	return snapshot{
 		document: struct {
 			Task     json.RawMessage   `json:"task"`
@@ -218,7 +250,7 @@ func (p *program) taskSeen(raw json.RawMessage, attempts []json.RawMessage) (sna
 			p.showTask(task)
 			p.attemptTable(shown)
 		},
-		lines: []line{{key: task.ID, document: raw, cells: row}},
+		lines: []line{only},
 		over:  task.Status.Terminal(),
 	}, nil
 }

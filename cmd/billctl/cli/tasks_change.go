@@ -16,13 +16,14 @@ func (p *program) tasksChain() *cobra.Command {
 	command := &cobra.Command{
 		Use: "chain ID", Short: "List a task with those it repeats and that repeat it, first to last", Args: exactly(1, "the id of one task"),
 	}
+	columns := p.taskTable(command)
 	return p.watched(command, told, func(args []string) source {
 		return func(look *look) (snapshot, error) {
 			var chain listing
 			if err := look.api.Get(look.ctx, tasksPath+"/"+url.PathEscape(args[0])+"/chain", nil, &chain); err != nil {
 				return snapshot{}, err
 			}
-			return p.listed(chain, p.taskColumns())
+			return p.listed(chain, columns())
 		}
 	})
 }

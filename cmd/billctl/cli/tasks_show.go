@@ -72,7 +72,7 @@ func (p *program) taskStanding(task client.Task) (rows [][]string) {
 		for i, pause := range plan.RetryAfter {
 			after[i] = span(pause)
 		}
-		text := fmt.Sprintf("again after %s; %d declines so far", strings.Join(after, ", "), task.Declines)
+		text := fmt.Sprintf("again after %s; declines before this task: %d", strings.Join(after, ", "), task.Declines)
 		if len(plan.StopCodes) > 0 {
 			text += "; not after " + strings.Join(plan.StopCodes, ", ")
 		}

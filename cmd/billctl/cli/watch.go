@@ -39,7 +39,7 @@ type watchFlags struct {
 }
 
 func (f *watchFlags) add(command *cobra.Command) {
-	command.Flags().BoolVarP(&f.watch, "watch", "w", false, "look again and again, until Ctrl-C: a terminal is redrawn, elsewhere what is new or has changed is appended")
+	command.Flags().BoolVarP(&f.watch, "watch", "w", false, "look again and again, until Ctrl-C: a terminal is redrawn, elsewhere what is new or has changed is appended, a line for each thing")
 	command.Flags().DurationVar(&f.every, "every", 2*time.Second, "how often to look with --watch")
 }
 
@@ -57,11 +57,22 @@ type snapshot struct {
 	over     bool   // nothing of it will change any more
 }
 
-// line is one thing of a snapshot.
+// line is one thing of a snapshot. It is appended when its essence has changed, and what is printed of it besides the stamp.
 type line struct {
 	key      string // tells it from the others
 	document json.RawMessage
+	essence  string // the document without what moves by itself; "": all of it
+	stamp    string // when it was so; "" where the cells say it
 	cells    []string
+}
+
+// text is what is printed beside the stamp where it is no JSON.
+func (l line) text() string {
+	cells := make([]string, len(l.cells))
+	for i, cell := range l.cells {
+		cells[i] = plain(cell)
+	}
+	return strings.TrimRight(strings.Join(cells, "  "), " ")
 }
 
 // source takes a snapshot.
@@ -192,12 +203,18 @@ func passes(err error) bool {
 
 // appender returns what prints the lines of snapshots that are new or have changed since the snapshot before.
 func (p *program) appender(asJSON bool) func(snapshot) {
-	before := map[string]string{}
+	type printed struct{ essence, text string }
+	before := map[string]printed{}
 	return func(seen snapshot) {
-		now := make(map[string]string, len(seen.lines))
+		now := make(map[string]printed, len(seen.lines))
 		for _, one := range seen.lines {
-			now[one.key] = string(one.document)
-			if before[one.key] == string(one.document) {
+			last, known := before[one.key]
+			this := printed{one.essence, one.text()}
+			if this.essence == "" {
+				this.essence = string(one.document)
+			}
+			now[one.key] = this
+			if known && (last.essence == this.essence || !asJSON && last.text == this.text) {
 				continue
 			}
 			var compact bytes.Buffer
@@ -205,14 +222,34 @@ func (p *program) appender(asJSON bool) func(snapshot) {
 				p.printf("%s\n", compact.Bytes())
 				continue
 			}
-			cells := make([]string, len(one.cells))
-			for i, cell := range one.cells {
-				cells[i] = plain(cell)
-			}
-			p.printf("%s\n", strings.TrimRight(strings.Join(cells, "  "), " "))
+			p.printf("%s\n", strings.TrimLeft(plain(one.stamp)+"  "+this.text, " "))
 		}
 		before = now
 	}
+}
+
+// without returns a document without the members that move by themselves, each named by its path, in a form that tells two apart. A
+// document that cannot be read stands for itself.
+func without(document json.RawMessage, moving ...string) string {
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.UseNumber()
+	var whole map[string]any
+	if err := decoder.Decode(&whole); err != nil {
+		return string(document)
+	}
+	for _, path := range moving {
+		at := whole
+		names := strings.Split(path, ".")
+		for _, name := range names[:len(names)-1] {
+			at, _ = at[name].(map[string]any)
+		}
+		delete(at, names[len(names)-1])
+	}
+	rest, err := json.Marshal(whole)
+	if err != nil {
+		return string(document)
+	}
+	return string(rest)
 }
 
 // Sequences that terminals understand (ECMA-48).

@@ -152,3 +152,49 @@ func TestEventsSayWhenToLookAgain(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestWhatOnlyTimeMovesIsNoChange: of an overview and of workers, a line is appended when something has happened.
+func TestWhatOnlyTimeMovesIsNoChange(t *testing.T) {
+	t.Parallel()
+	later := strings.NewReplacer("2026-03-01T12:00:00Z", "2026-03-01T12:00:02Z", `"oldest_age_seconds":600`, `"oldest_age_seconds":602`, "11:59:58Z", "12:00:01Z").Replace
+	counted := strings.NewReplacer(`"status":"pending","count":12`, `"status":"pending","count":11`).Replace
+	charted := strings.NewReplacer(`"succeeded":8`, `"succeeded":9`).Replace
+	drained := strings.NewReplacer(`"draining":true`, `"draining":false`).Replace
+	for name, test := range map[string]struct {
+		path, line string
+		answers    []string
+		want       []string
+	}{
+		"Overview": {
+			"GET /v1/overview", "overview",
+			[]string{overviewJSON, later(overviewJSON), later(counted(overviewJSON)), overviewJSON, charted(overviewJSON)},
+			[]string{"2026-03-01T12:00:00Z  due 10000 or more  pending 12", "2026-03-01T12:00:02Z  due 10000 or more  pending 11", "2026-03-01T12:00:00Z  due 10000 or more  pending 12"},
+		},
+		"OverviewInJSON": {
+			"GET /v1/overview", "overview --json",
+			[]string{overviewJSON, later(overviewJSON), later(counted(overviewJSON)), charted(overviewJSON)},
+			[]string{`{"now":"2026-03-01T12:00:00Z"`, `{"now":"2026-03-01T12:00:02Z"`, `{"now":"2026-03-01T12:00:00Z"`},
+		},
+		"Workers": {"GET /v1/workers", "workers", []string{workersJSON, later(workersJSON), drained(workersJSON)}, []string{"w1  worker-1  v1  draining", "w1  worker-1  v1  alive"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := contextOf(t)
+			show := &scenes{over: cancel, after: len(test.answers) + 2}
+			for _, one := range test.answers {
+				show.answer = append(show.answer, answerJSON(one))
+			}
+			api := newAPI(t, map[string]http.HandlerFunc{test.path: show.serve})
+			got := runIn(ctx, t, api.env(), func(*cli.Streams) {}, append(strings.Fields(test.line), "--watch", "--every", "100ms")...)
+			lines := strings.Split(strings.TrimSpace(got.out), "\n")
+			if got.code != 0 || len(lines) != len(test.want) {
+				t.Fatalf("%+v", got)
+			}
+			for i, want := range test.want {
+				if !strings.HasPrefix(lines[i], want) {
+					t.Errorf("%q, want %q", lines[i], want)
+				}
+			}
+		})
+	}
+}

@@ -92,7 +92,7 @@ func Load(path string) (File, error) {
 	if err != nil {
 		return File{}, fmt.Errorf("read the contexts: %w", err)
 	}
-	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
+	if !info.Mode().IsRegular() || info.Mode().Perm()&forOthers != 0 {
 		return File{}, fmt.Errorf("read the contexts: %s may hold keys and must be a file for its owner alone: chmod 600 %[1]s", path)
 	}
 	content, err := io.ReadAll(file)

@@ -163,6 +163,19 @@ func TestHowTheKeyIsComeBy(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for mode, want := range map[os.FileMode]os.FileMode{0o600: 0, 0o400: 0, 0o640: 0o640, 0o604: 0o604, 0o620: 0o620, 0o666: 0o666} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if got := (contexts.Context{KeyFile: path}).Exposed(); got != want {
+			t.Errorf("a file of mode %#o is said to be open by %#o", mode, got)
+		}
+	}
+	for name, one := range map[string]contexts.Context{"Kept": {Key: secret.New(canary)}, "NotThere": {KeyFile: path + "x"}, "NoFile": {KeyFile: os.DevNull}} {
+		if got := one.Exposed(); got != 0 {
+			t.Errorf("%s: %#o", name, got)
+		}
+	}
 	for name, one := range map[string]contexts.Context{
 		"NoFile": {KeyFile: path + "x"}, "CommandFails": {KeyCommand: "cat '" + path + "'; exit 3"}, "TwoLines": {KeyCommand: "cat '" + path + "' '" + path + "'"},
 		"Nothing": {KeyCommand: "true"}, "TooMuch": {KeyCommand: "yes " + canary}, "None": {},

@@ -17,6 +17,7 @@ import (
 const (
 	commandPatience = 2 * time.Minute // a person may have to type a passphrase
 	maxKey          = 4 << 10
+	forOthers       = 0o077 // of a file's mode
 )
 
 // Terminal is what a command that prints a key may use to ask for a passphrase.
@@ -52,6 +53,19 @@ func (c Context) ResolveKey(ctx context.Context, terminal Terminal) (secret.Text
 		return runForKey(ctx, c.KeyCommand, terminal)
 	}
 	return secret.Text{}, errors.New("the context names no key")
+}
+
+// Exposed returns how the file of the key may be used by others than its owner; 0 when there is no such file, or nobody else may.
+// What is no regular file, such as the end of a pipe, is nobody else's.
+func (c Context) Exposed() os.FileMode {
+	if c.KeyFile == "" {
+		return 0
+	}
+	info, err := os.Stat(c.KeyFile)
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&forOthers == 0 {
+		return 0
+	}
+	return info.Mode().Perm()
 }
 
 func readKey(path string) (secret.Text, error) {
