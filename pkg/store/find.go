@@ -66,7 +66,7 @@ func (c *conditions) narrowBeside(filter billing.TaskFilter) {
 }
 
 // FindTasks returns up to limit tasks, newest first, beginning after the given one; with a Query, the ones that an index finds come
-// first. A page may end early: see [billing.TaskPage].
+// first, and may come once more in their place on a later page. A page may end early: see [billing.TaskPage].
 func (s *Store) FindTasks(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) (billing.TaskPage, error) {
 	quest, err := s.quest(ctx, filter, after == "")
 	if err != nil {
