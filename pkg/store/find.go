@@ -153,7 +153,8 @@ type finds struct {
 	ended bool             // all there are were looked at
 }
 
-// search looks for up to want tasks before the given one, newest first, for about as long as the budget allows; 0 is without end.
+// search looks for up to want tasks before the given one, newest first, for about as long as the budget allows, and at a window of them
+// at least.
 func (s *Store) search(ctx context.Context, quest quest, want int, after billing.TaskID, budget time.Duration) (finds, error) {
 	began := time.Now() //nolint:forbidigo // how long the search takes; no task is judged by it
 	all := finds{last: after}
@@ -184,7 +185,7 @@ func (s *Store) search(ctx context.Context, quest quest, want int, after billing
 			return all, nil
 		}
 		took := time.Since(step)
-		if budget > 0 && time.Since(began)+took > budget {
+		if time.Since(began)+took > budget {
 			return all, nil
 		}
 		if window < mostWindow && took < searchBudget/8 {

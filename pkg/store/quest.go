@@ -19,6 +19,7 @@ type quest struct {
 	terms     []string           // more conditions, constant ones
 	but       time.Time          // not those that are scheduled for this time, unless it is zero
 	merchants []string           // those of an account; none: it is about none
+	possible  []billing.Status   // in which what is to be done can be done; none: nothing is
 	told      string             // what is to be compared with the tasks' fields; "" when the rest says everything
 
 	tasks []billing.Task // what an index has found, newest first
