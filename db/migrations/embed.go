@@ -10,4 +10,4 @@ import "embed"
 var Files embed.FS
 
 // Required is the schema version that this build's services need. They are not ready on an older one.
-const Required = 15
+const Required = 16

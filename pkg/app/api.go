@@ -92,7 +92,7 @@ func runAPI(ctx context.Context, conf config.API, base *foundation) error {
 func serveWithConsole(deps httpapi.Deps, sessions console.Sessions, conf httpapi.Config) *httpapi.Server {
 	within := &inside{}
 	deps.Console = console.New(console.Deps{
-		API: within, As: asSession, Sessions: sessions, Log: deps.Log, AdminKey: deps.AdminKey, Version: Version,
+		API: within, As: asSession, Sessions: sessions, Guesses: httpapi.NewGuesses(conf), Log: deps.Log, AdminKey: deps.AdminKey, Version: Version,
 		Events: true,
 	})
 	server := httpapi.New(deps, conf)

@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -229,6 +231,65 @@ func TestSessionsAreNoLongerThanTheirKeys(t *testing.T) {
 	if err := s.db.SQL.Get(&left, `SELECT count(*) FROM console_sessions WHERE api_key_id IS NOT NULL`); err != nil || left != 0 {
 		t.Errorf("%d sessions are left, %v", left, err)
 	}
+}
+
+// TestAnOpenPageEndsWithItsSession: it keeps itself fresh, and the session of somebody who has gone ends all the same.
+func TestAnOpenPageEndsWithItsSession(t *testing.T) {
+	t.Parallel()
+	s := serveAPI(t, storetest.Open(t), 0)
+	p := newPerson(t, s.Base).signIn(adminKey)
+	age := func(minutes int) {
+		t.Helper()
+		s.db.SQL.MustExec(`UPDATE console_sessions SET last_seen_at = now() - $1 * interval '1 minute'`, minutes)
+	}
+	idle := func() (minutes float64) {
+		t.Helper()
+		if err := s.db.SQL.Get(&minutes, `SELECT extract(epoch FROM now() - last_seen_at) / 60 FROM console_sessions`); err != nil {
+			t.Fatal(err)
+		}
+		return minutes
+	}
+	age(59)
+	if got := p.get("/tasks", "HX-Request", "true"); got.StatusCode != http.StatusOK || idle() < 59 {
+		t.Errorf("a part of a page: %d, and the session is idle for %.1f minutes", got.StatusCode, idle())
+	}
+	if !p.isIn() || idle() > 1 {
+		t.Errorf("a page: the session is idle for %.1f minutes", idle())
+	}
+	age(61)
+	if got := p.get("/tasks", "HX-Request", "true"); got.StatusCode != http.StatusUnauthorized || got.Header.Get("HX-Redirect") != "/sign-in" {
+		t.Errorf("after an hour: %d", got.StatusCode)
+	}
+}
+
+// TestWhoMakesSessionsUpHasToWait, and nobody else at the same address.
+func TestWhoMakesSessionsUpHasToWait(t *testing.T) {
+	t.Parallel()
+	s := serveAPI(t, storetest.Open(t), 0)
+	friend, stranger := newPerson(t, s.Base).signIn(adminKey), newPerson(t, s.Base)
+	sent, waits, began := 0, 0, time.Now()
+	for range 80 {
+		token := make([]byte, 32)
+		_, _ = rand.Read(token)
+		stranger.cookie = base64.RawURLEncoding.EncodeToString(token)
+		switch got := stranger.get("/tasks"); got.StatusCode {
+		case http.StatusSeeOther:
+			sent++
+		case http.StatusTooManyRequests:
+			if waits++; got.Header.Get("Retry-After") == "" || !strings.Contains(got.body, "Wait a minute") {
+				t.Errorf("it is told %q, %s", got.Header.Get("Retry-After"), got.body)
+			}
+		default:
+			t.Fatalf("%d %s", got.StatusCode, got.body)
+		}
+	}
+	if most := 21 + int(time.Since(began).Seconds()); waits == 0 || sent > most {
+		t.Errorf("%d of 80 were asked for, want at most %d", sent, most)
+	}
+	if !friend.isIn() || !newPerson(t, s.Base).signIn(adminKey).isIn() {
+		t.Error("others have to wait as well")
+	}
+	s.Must(200, "GET", "/v1/tasks", nil) // keys are counted by themselves
 }
 
 // TestTheConsoleKeepsNothingSecret: neither a key nor what the browser has is in the database, a page or the log.

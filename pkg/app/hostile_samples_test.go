@@ -27,7 +27,7 @@ const (
 	// It moves nothing that another request is about: no task has this target.
 	sampleBulk = `{"action":"reschedule","filter":{"status":"pending,running","merchant_id":"MERCHANT","kind":"subscription.update","target":"sub_none_0000",` +
 		`"from":"2029-01-01T00:00:00Z","to":"2032-01-01T00:00:00Z","created_before":"2036-01-01T00:00:00Z"},"run_at":"2031-01-31T09:00:00Z",` +
-		`"reason":"asked for","dry_run":false,"limit":7}`
+		`"reason":"asked for","dry_run":false,"limit":7,"cursor":null}`
 	sampleReason   = `{"reason":"asked for"}`
 	sampleMerchant = `{"name":"Acme","stripe_connect_id":"acct_0000","access_token":"sk_test_0000","refresh_token":"rt_0000","livemode":false}`
 )
@@ -39,7 +39,7 @@ var (
 	// samples has a line for every route; TestHostileRequests fails for a route that has none.
 	samples = map[string]sample{
 		"POST /v1/merchants":             {status: 201, body: sampleMerchant},
-		"GET /v1/merchants":              {status: 200, query: append([]string{"stripe_connect_id"}, listQuery...)},
+		"GET /v1/merchants":              {status: 200, query: append([]string{"stripe_connect_id", "status"}, listQuery...)},
 		"GET /v1/merchants/{id}":         {status: 200},
 		"PATCH /v1/merchants/{id}":       {status: 200, body: `{"name":"New name","access_token":"sk_test_0000","refresh_token":"rt_0000"}`},
 		"DELETE /v1/merchants/{id}":      {status: 200},

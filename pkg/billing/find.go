@@ -61,4 +61,7 @@ type StatusCount struct {
 type Matching struct {
 	IDs  []TaskID
 	AsOf time.Time // those scheduled later are not among them
+	Next TaskID    // there may be more, and they come after it; "": all were looked at
+	// SearchedTo is how far back was searched when the time for one search was over, zero when it was not.
+	SearchedTo time.Time
 }

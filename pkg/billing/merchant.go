@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"slices"
 	"time"
 
 	"billonce/pkg/secret"
@@ -18,6 +19,14 @@ const (
 	// MerchantDisconnected: the tokens are erased; tasks are held, history is kept.
 	MerchantDisconnected MerchantStatus = "disconnected"
 )
+
+// MerchantStatuses returns every status of a merchant. The caller owns the slice.
+func MerchantStatuses() []MerchantStatus {
+	return []MerchantStatus{MerchantActive, MerchantPaused, MerchantDisconnected}
+}
+
+// Known reports whether s is one of [MerchantStatuses].
+func (s MerchantStatus) Known() bool { return slices.Contains(MerchantStatuses(), s) }
 
 // PauseReason says who or what paused a merchant.
 type PauseReason string
@@ -77,4 +86,5 @@ func (m Merchant) Auth() AuthMode {
 type MerchantFilter struct {
 	ID              MerchantID
 	StripeConnectID string
+	Status          MerchantStatus
 }

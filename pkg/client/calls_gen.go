@@ -52,9 +52,10 @@ func (c *Client) CreateMerchant(ctx context.Context, body NewMerchant) (Merchant
 
 // ListMerchantsQuery narrows ListMerchants; what is zero is left out.
 type ListMerchantsQuery struct {
-	Limit           int    // How many entries a page has.
-	Cursor          string // The `next_cursor` of the page before, with the same filters.
-	StripeConnectID string // Only the merchant with this Stripe account.
+	Limit           int                    // How many entries a page has.
+	Cursor          string                 // The `next_cursor` of the page before, with the same filters.
+	StripeConnectID string                 // Only the merchant with this Stripe account.
+	Status          billing.MerchantStatus // Only merchants in this status.
 }
 
 func (q ListMerchantsQuery) values() url.Values {
@@ -67,6 +68,9 @@ func (q ListMerchantsQuery) values() url.Values {
 	}
 	if q.StripeConnectID != "" {
 		values.Set("stripe_connect_id", q.StripeConnectID)
+	}
+	if q.Status != "" {
+		values.Set("status", string(q.Status))
 	}
 	return values
 }
@@ -249,8 +253,11 @@ func (c *Client) CountTasks(ctx context.Context, query CountTasksQuery) (TaskCou
 // tasks:write.
 //
 // Each task is changed as by itself, under the same conditions and with its own entry in the audit log; those scheduled after
-// `as_of` are not. One call changes up to `limit` tasks: repeat it with the same filter and `created_before` while there is
-// `more`. When a call is cut off, what it has changed stays, and repeating it is safe.
+// `as_of` are not. One call changes up to `limit` tasks. While there is `more`, repeat it with the same action and filter,
+// `as_of` as the filter's `created_before` and `next_cursor` as `cursor`: it goes on behind what was looked at, and so comes to
+// an end. What a filter does not narrow to 10,000 tasks by status and time is looked for from the newest task back, for two
+// seconds a call: a call may have found nothing and still say that there is `more`, further back than `searched_to`. When a
+// call is cut off, what it has changed stays, and repeating it is safe.
 func (c *Client) ChangeTasks(ctx context.Context, body BulkRequest) (BulkResult, error) {
 	var answer BulkResult
 	err := c.into(ctx, Call{Method: "POST", Path: "/v1/tasks/bulk", Body: body}, &answer, "matched")

@@ -103,6 +103,7 @@ type BulkRequest struct {
 	Reason string     `json:"reason"`
 	DryRun *bool      `json:"dry_run,omitempty"` // Only count what would be changed.
 	Limit  *int       `json:"limit,omitempty"`   // How many tasks to change at most.
+	Cursor *string    `json:"cursor,omitempty"`  // The `next_cursor` of the call before, with the same action and filter.
 }
 
 // BulkFilter is what a request holds; fields that are nil or zero are left out. Which tasks; a field besides created_before
@@ -119,12 +120,14 @@ type BulkFilter struct {
 
 // BulkResult is what the API answers with.
 type BulkResult struct {
-	Matched int       `json:"matched"` // Tasks that the action was possible for when the call began.
-	Capped  bool      `json:"capped"`  // Whether there may be more than matched, which is counted up to 10,000.
-	Changed int       `json:"changed"` // Tasks that this call has changed.
-	Refused int       `json:"refused"` // Tasks whose state did not allow it any more when it was their turn.
-	AsOf    time.Time `json:"as_of"`   // The created_before that held; give it with the next call, so that it is about the same tasks.
-	More    bool      `json:"more"`    // Whether tasks are left, and the call should be made again with the same filter.
+	Matched    int        `json:"matched"`     // Tasks that the action was possible for when the call began, behind the cursor.
+	Capped     bool       `json:"capped"`      // Whether there may be more than matched, which is counted up to 10,000 and for two seconds.
+	Changed    int        `json:"changed"`     // Tasks that this call has changed.
+	Refused    int        `json:"refused"`     // Tasks whose state did not allow it any more when it was their turn.
+	AsOf       time.Time  `json:"as_of"`       // The created_before that held; give it with the next call, so that it is about the same tasks.
+	More       bool       `json:"more"`        // Whether tasks are left, or not all were looked at, and the call should be made again.
+	NextCursor *string    `json:"next_cursor"` // Where the next call goes on, behind all that this one has counted or tried to change; `null` when there is nothing.
+	SearchedTo *time.Time `json:"searched_to"` // Set when the time for one search was over. Tasks scheduled since have been looked at.
 }
 
 // Resolve is what a request holds; fields that are nil or zero are left out.

@@ -14,8 +14,14 @@ import (
 	"billonce/pkg/client"
 )
 
-// bulkPatience is how long one form goes on changing tasks. What is left then takes another form.
-const bulkPatience = 8 * time.Second
+const (
+	// bulkPatience is how long one form goes on counting and changing tasks. What is left then takes another form.
+	bulkPatience = 8 * time.Second
+	// countPatience is how long tasks are counted before a page says how far that came.
+	countPatience = 3 * time.Second
+	// mostMatched is where the API stops counting.
+	mostMatched = 10_000
+)
 
 // bulkStep is how many tasks one call changes: it must end before the page's own time does, and retries are made one by one.
 const bulkStep = 250
@@ -24,8 +30,12 @@ type bulkView struct {
 	Action, Effect string
 	Filter         filter
 	Hidden         []pair // the filter as the form sends it
+	Cursor         string // where counting and changing begin; "" with the newest task
 	Count          int
 	Capped         bool
+	Counted        string     // as how many a form has shown that stopped counting
+	SearchedTo     *time.Time // nothing was found, and time was over when this far back was looked
+	Further        string     // the address that goes on from there
 	AsOf           string
 	Confirm        string
 	Form           actionForm
@@ -43,6 +53,7 @@ var bulkEffects = map[string]string{
 func readBulk(values url.Values) (bulkView, error) {
 	view := bulkView{
 		Action: values.Get("action"), Filter: readFilter(values), AsOf: strings.TrimSpace(values.Get("as_of")),
+		Cursor: values.Get("cursor"), Counted: values.Get("counted"),
 		Confirm: strings.ReplaceAll(strings.TrimSpace(values.Get("confirm")), ",", ""), Form: readActionForm(values),
 	}
 	view.Effect = bulkEffects[view.Action]
@@ -84,11 +95,16 @@ func (c *Console) countBulk(v *visit, status int, view bulkView) error {
 	}
 	view.Count, view.Capped, view.AsOf = counted.Matched, counted.Capped, counted.AsOf.UTC().Format(time.RFC3339Nano)
 	view.Refused = view.Count == 0
+	if view.Refused && counted.NextCursor != nil {
+		view.SearchedTo = counted.SearchedTo
+		view.Further = view.Filter.Bulk(view.Action) + "&cursor=" + url.QueryEscape(*counted.NextCursor)
+	}
 	c.show(v, status, "bulk", "Change many tasks", view)
 	return nil
 }
 
-// tryBulk asks what a change would come to.
+// tryBulk asks what a change would come to: again and again where the time for one search is over before that is known, but no longer
+// than a page may take.
 func (c *Console) tryBulk(v *visit, view bulkView) (client.BulkResult, error) {
 	request := requestOf(view)
 	dry := true
@@ -98,11 +114,22 @@ func (c *Console) tryBulk(v *visit, view bulkView) (client.BulkResult, error) {
 		soon := time.Now().UTC().Add(time.Hour)
 		request.RunAt = &soon
 	}
-	return c.api.ChangeTasks(v.ctx, request)
+	began := time.Now()
+	sum, err := c.api.ChangeTasks(v.ctx, request)
+	for err == nil && sum.SearchedTo != nil && sum.NextCursor != nil && sum.Matched < mostMatched && time.Since(began) < countPatience {
+		request.Cursor, request.Filter.CreatedBefore = sum.NextCursor, &sum.AsOf
+		before := sum.Matched
+		sum, err = c.api.ChangeTasks(v.ctx, request)
+		sum.Matched += before
+	}
+	return sum, err
 }
 
 func requestOf(view bulkView) client.BulkRequest {
 	request := client.BulkRequest{Action: view.Action, Filter: view.Filter.bulk(momentOf(view.AsOf)), Reason: view.Form.Reason}
+	if view.Cursor != "" {
+		request.Cursor = &view.Cursor
+	}
 	if view.Action == "reschedule" {
 		request.RunAt = momentOf(view.Form.RunAt)
 	}
@@ -111,6 +138,7 @@ func requestOf(view bulkView) client.BulkRequest {
 
 // doBulk changes the tasks that were counted, if the count still holds and was typed.
 func (c *Console) doBulk(v *visit) error {
+	began := time.Now()
 	v.section = "tasks"
 	form, err := formOf(v.r)
 	if err != nil {
@@ -136,20 +164,21 @@ func (c *Console) doBulk(v *visit) error {
 	if err != nil {
 		return c.refuseBulk(v, view, err)
 	}
-	if view.Confirm != strconv.Itoa(counted.Matched) {
+	// Where counting takes longer than a page may, it never comes twice to the same number.
+	agreed := view.Confirm == strconv.Itoa(counted.Matched) || counted.Capped && view.Confirm == view.Counted
+	if !agreed {
 		view.Troubles = []string{fmt.Sprintf("Nothing was changed: you typed another number than the %s tasks that fit now.", capped(counted.Matched, counted.Capped))}
 		return c.countBulk(v, http.StatusConflict, view)
 	}
-	return c.changeAll(v, view, counted)
+	return c.changeAll(v, view, counted, began)
 }
 
 // changeAll makes call after call until as many are changed as were confirmed, or it has taken too long. Where counting stopped, all
-// that fit were confirmed.
-func (c *Console) changeAll(v *visit, view bulkView, counted client.BulkResult) error {
-	began := time.Now()
+// that fit were confirmed. Each call goes on where the one before has ended.
+func (c *Console) changeAll(v *visit, view bulkView, counted client.BulkResult, began time.Time) error {
 	request := requestOf(view)
 	changed, refused, more := 0, 0, true
-	for more && time.Since(began) < bulkPatience {
+	for first := true; more && (first || time.Since(began) < bulkPatience); first = false {
 		limit := bulkStep
 		if !counted.Capped {
 			limit = min(limit, counted.Matched-changed)
@@ -172,7 +201,7 @@ func (c *Console) changeAll(v *visit, view bulkView, counted client.BulkResult) 
 			break
 		}
 		changed, refused, more = changed+result.Changed, refused+result.Refused, result.More
-		if result.Changed == 0 {
+		if request.Cursor = result.NextCursor; request.Cursor == nil && result.Changed == 0 {
 			break
 		}
 	}

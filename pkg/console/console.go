@@ -23,6 +23,8 @@ type Sessions interface {
 	OpenSession(ctx context.Context, hash [billing.SessionHashBytes]byte, session billing.Session) error
 	// FindSession returns a session that has not ended. The error has code [billing.CodeNotFound] when there is none.
 	FindSession(ctx context.Context, hash [billing.SessionHashBytes]byte) (billing.Session, error)
+	// UseSession is FindSession for somebody who does something: a session that nobody uses comes to its end.
+	UseSession(ctx context.Context, hash [billing.SessionHashBytes]byte) (billing.Session, error)
 	CloseSession(ctx context.Context, hash [billing.SessionHashBytes]byte) error
 }
 
@@ -33,6 +35,7 @@ type Deps struct {
 	// As returns a context under which calls through API are made as the session's key.
 	As       func(ctx context.Context, session billing.Session) context.Context
 	Sessions Sessions
+	Guesses  Guesses      // nil: nobody who makes up sessions is slowed down
 	Log      *slog.Logger // nil: nothing is logged
 	AdminKey secret.Text  // sessions of another admin key than this have ended
 	Version  string       // shown at the foot of each page
@@ -51,6 +54,8 @@ type Console struct {
 	counts counts
 	parts  parts
 	names  names
+	known  recent // sessions that were there
+	gone   recent // sessions that were not
 }
 
 // New makes a console. It panics when something that it cannot do without is missing, or when a template does not parse: both are
@@ -62,6 +67,10 @@ func New(deps Deps) *Console {
 	c := &Console{
 		deps: deps, log: deps.Log, assets: loadAssets(), counts: counts{now: time.Now, known: map[string]*count{}},
 		parts: parts{known: map[string]*partTurns{}}, names: names{now: time.Now, known: map[string]name{}},
+	}
+	c.known.lasts, c.gone.lasts = knownLasts, goneLasts
+	if c.deps.Guesses == nil {
+		c.deps.Guesses = trusting{}
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

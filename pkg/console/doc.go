@@ -4,7 +4,8 @@
 // It promises:
 //   - It is a client of the API, called within the same process. What a key may see and do there, it may see and do here; what it does
 //     is in the audit log as what a program does.
-//   - Nothing is shown to whoever is not signed in but the sign-in page and what that page is made of. A session ends with its key.
+//   - Nothing is shown to whoever is not signed in but the sign-in page and what that page is made of. A session ends with its key, and when
+//     nobody has used it for an hour; an open page does not use it. Who makes sessions up soon costs no read of the database.
 //   - Each action shows first what will happen and what is so now, asks for a reason, and is refused if things have changed since.
 //   - Everything works without JavaScript, from the keyboard, and for who cannot see it. No page runs a script, or loads anything,
 //     that is not embedded here.

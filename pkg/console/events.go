@@ -13,6 +13,7 @@ import (
 )
 
 const (
+	eventsPath    = "/console/events"
 	eventPatience = 10 * time.Second // with a browser that does not read
 	eventBuffer   = 4 << 10
 	eventRecheck  = 5 * time.Second // of whether the visitor is still signed in

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,6 +71,8 @@ type fakeSessions struct {
 	down error
 	hang bool     // until whoever asks gives up
 	told []string // who has signed in and out
+
+	reads, uses atomic.Int64
 }
 
 func (f *fakeSessions) OpenSession(ctx context.Context, hash [32]byte, session billing.Session) error {
@@ -81,6 +84,7 @@ func (f *fakeSessions) OpenSession(ctx context.Context, hash [32]byte, session b
 }
 
 func (f *fakeSessions) FindSession(ctx context.Context, hash [32]byte) (billing.Session, error) {
+	f.reads.Add(1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.hang {
@@ -97,6 +101,12 @@ func (f *fakeSessions) FindSession(ctx context.Context, hash [32]byte) (billing.
 		return session, &billing.Error{Code: billing.CodeNotFound}
 	}
 	return session, nil
+}
+
+// UseSession finds a session, and counts that.
+func (f *fakeSessions) UseSession(ctx context.Context, hash [32]byte) (billing.Session, error) {
+	f.uses.Add(1)
+	return f.FindSession(ctx, hash)
 }
 
 func (f *fakeSessions) CloseSession(ctx context.Context, hash [32]byte) error {
@@ -123,7 +133,7 @@ func (f *fakeSessions) fail(err error) {
 // fakeAPI answers calls by their method and path. What a test changes, it changes before it asks.
 type fakeAPI struct {
 	mu      sync.Mutex
-	answers map[string]any // a document, or a problem
+	answers map[string]any // a document, a problem, or what makes one of a call
 	calls   []call
 	keys    map[string]object // bearer keys, by their text, and sessions, by their actor
 	stream  io.ReadCloser     // of events
@@ -195,6 +205,7 @@ func (f *fakeAPI) RoundTrip(request *http.Request) (*http.Response, error) {
 		return respond(request, problem{Status: 401, Code: billing.CodeUnauthenticated}), nil
 	}
 	if name == "GET /v1/events" && f.stream != nil {
+		context.AfterFunc(request.Context(), func() { _ = f.stream.Close() }) // as the API ends when its caller has gone
 		return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: f.stream, Request: request}, nil
 	}
 	if name == "GET /v1/me" {
@@ -206,6 +217,9 @@ func (f *fakeAPI) RoundTrip(request *http.Request) (*http.Response, error) {
 	answer, ok := f.answers[name]
 	if !ok {
 		answer = problem{Status: 404, Code: billing.CodeNotFound, Detail: "nothing here"}
+	}
+	if made, ok := answer.(func(call) any); ok {
+		answer = made(f.calls[len(f.calls)-1])
 	}
 	return respond(request, answer), nil
 }

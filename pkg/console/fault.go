@@ -60,6 +60,10 @@ func (c *Console) showFault(v *visit, err error) {
 		c.show(v, own.status, "fault", own.title, faultView{Text: own.text})
 		return
 	}
+	if waits := (*waitError)(nil); errors.As(err, &waits) {
+		c.haveWait(v, waits.wait)
+		return
+	}
 	view := faultView{RequestID: v.w.Header().Get("X-Request-Id")}
 	switch code := codeOf(err); {
 	case code == billing.CodeUnauthenticated: // the key has ended meanwhile

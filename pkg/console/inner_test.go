@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"os"
 	"strings"
@@ -235,3 +236,24 @@ func TestHtmxIsTheOneThatWasRead(t *testing.T) {
 }
 
 const htmxSum = "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
+
+// TestWhatIsRememberedOfSessionsIsBounded, in number and in time.
+func TestWhatIsRememberedOfSessionsIsBounded(t *testing.T) {
+	t.Parallel()
+	r := recent{lasts: time.Minute}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	hash := func(i int) sessionHash { return sha256.Sum256([]byte(fmt.Sprint(i))) }
+	for i := range 3 * mostRecent {
+		r.add(hash(i), now)
+		if !r.has(hash(i), now.Add(time.Minute-1)) || r.has(hash(i), now.Add(time.Minute)) {
+			t.Fatalf("%d is not remembered for a minute", i)
+		}
+	}
+	if n := len(r.since); n > mostRecent || n < mostRecent/2 {
+		t.Errorf("%d are remembered", n)
+	}
+	last := hash(3*mostRecent - 1)
+	if r.forget(last); r.has(last, now) {
+		t.Error("what was to be forgotten is remembered")
+	}
+}

@@ -10,25 +10,29 @@ import (
 )
 
 type merchantsView struct {
-	Account       string // only the merchant with this account
+	Account       string                 // only the merchant with this account
+	Status        billing.MerchantStatus // only those in it
+	Statuses      []billing.MerchantStatus
 	Page          client.MerchantPage
 	Older, Newest string
 	Troubles      []string
 }
 
-// listMerchants shows the connected merchants, the newest first. Of their tokens it is known whether there are any.
+// listMerchants shows merchants, the newest first. Of their tokens it is known whether there are any.
 func (c *Console) listMerchants(v *visit) error {
 	v.section = "merchants"
 	query := v.r.URL.Query()
-	view := merchantsView{Account: strings.TrimSpace(query.Get("stripe_connect_id"))}
-	wanted := client.ListMerchantsQuery{Limit: rowsPerPage, Cursor: query.Get("cursor"), StripeConnectID: view.Account}
+	view := merchantsView{
+		Account: strings.TrimSpace(query.Get("stripe_connect_id")), Status: billing.MerchantStatus(query.Get("status")), Statuses: billing.MerchantStatuses(),
+	}
+	wanted := client.ListMerchantsQuery{Limit: rowsPerPage, Cursor: query.Get("cursor"), StripeConnectID: view.Account, Status: view.Status}
 	page, err := c.api.ListMerchants(v.ctx, wanted)
 	status, troubles, err := inPlace(err)
 	if err != nil {
 		return err
 	}
 	view.Page, view.Troubles = page, troubles
-	view.Older, view.Newest = pagesOf("/merchants", url.Values{"stripe_connect_id": {view.Account}}, wanted.Cursor, page.NextCursor)
+	view.Older, view.Newest = pagesOf("/merchants", url.Values{"stripe_connect_id": {view.Account}, "status": {string(view.Status)}}, wanted.Cursor, page.NextCursor)
 	c.show(v, status, "merchants", "Merchants", view)
 	return nil
 }

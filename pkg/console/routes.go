@@ -34,7 +34,7 @@ func table() []page {
 		{pattern: "GET /api-keys", scopes: admin, all: true, handle: (*Console).listKeys},
 		{pattern: "GET /encryption", scopes: admin, all: true, handle: (*Console).showEncryption},
 		{pattern: "GET /audit", scopes: admin, all: true, handle: (*Console).listAudit},
-		{pattern: "GET /console/events", scopes: read, handle: (*Console).events},
+		{pattern: "GET " + eventsPath, scopes: read, handle: (*Console).events},
 	}
 	for _, one := range actions() {
 		path := "/" + one.object + "s/{id}/" + one.verb
@@ -73,7 +73,7 @@ func (c *Console) addRoutes() {
 
 // inTime bounds what a page may take. Events go on for as long as somebody listens.
 func (*Console) inTime(of page, next http.Handler) http.Handler {
-	if strings.HasSuffix(of.pattern, "/events") {
+	if strings.HasSuffix(of.pattern, eventsPath) {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

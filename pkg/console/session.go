@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"billonce/pkg/billing"
 	"billonce/pkg/client"
@@ -52,6 +53,12 @@ func (v *visit) signedIn() bool { return v.ctx != nil }
 
 // live reports whether a script asks for the part of the page that changes, and not for all of it.
 func (v *visit) live() bool { return v.r.Header.Get("HX-Request") == "true" }
+
+// streams reports whether events are asked for.
+func (v *visit) streams() bool { return v.r.URL.Path == eventsPath }
+
+// byItself reports whether a page asks of itself: that one is open is no sign that anybody is there, and uses no session.
+func (v *visit) byItself() bool { return v.live() || v.streams() }
 
 // signedIn lets those to a page who have a session with a key that allows it.
 func (c *Console) signedIn(to page) http.Handler {
@@ -100,10 +107,11 @@ func (c *Console) enter(v *visit) error {
 	}
 	within, cancel := context.WithTimeout(v.r.Context(), pageTimeout) // events are not bounded otherwise
 	defer cancel()
-	session, err := c.deps.Sessions.FindSession(within, sha256.Sum256(token))
-	if billing.CodeOf(err) == billing.CodeNotFound {
-		return errNoSession
+	find := c.deps.Sessions.UseSession
+	if v.byItself() {
+		find = c.deps.Sessions.FindSession
 	}
+	session, err := c.findSession(within, v.r, token, find)
 	if err != nil {
 		return err
 	}
@@ -154,7 +162,7 @@ func (c *Console) sendToSignIn(v *visit) {
 	case v.live():
 		v.w.Header().Set("HX-Redirect", "/sign-in")
 		v.w.WriteHeader(http.StatusUnauthorized)
-	case strings.HasSuffix(v.r.URL.Path, "/events"):
+	case v.streams():
 		v.w.WriteHeader(http.StatusUnauthorized)
 	default:
 		redirect(v, target)
@@ -241,10 +249,11 @@ func (c *Console) open(v *visit, session billing.Session) error {
 	if session.KeyID == "" {
 		session.Check = c.checkOf(token)
 	}
-	ctx := asActor(v.r.Context(), session)
-	if err := c.deps.Sessions.OpenSession(ctx, sha256.Sum256(token), session); err != nil {
+	ctx, hash := asActor(v.r.Context(), session), sha256.Sum256(token)
+	if err := c.deps.Sessions.OpenSession(ctx, hash, session); err != nil {
 		return err
 	}
+	c.known.add(hash, time.Now())
 	c.log.InfoContext(ctx, "signed in to the console", slog.String("actor", session.Actor()))
 	if old, ok := tokenOf(v.r); ok {
 		if err := c.end(v, old); err != nil {
@@ -257,15 +266,14 @@ func (c *Console) open(v *visit, session billing.Session) error {
 
 // end closes a session as its own actor.
 func (c *Console) end(v *visit, token []byte) error {
-	hash := sha256.Sum256(token)
-	session, err := c.deps.Sessions.FindSession(v.r.Context(), hash)
-	if billing.CodeOf(err) == billing.CodeNotFound {
+	session, err := c.findSession(v.r.Context(), v.r, token, c.deps.Sessions.FindSession)
+	if errors.Is(err, errNoSession) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return c.deps.Sessions.CloseSession(asActor(v.r.Context(), session), hash)
+	return c.deps.Sessions.CloseSession(asActor(v.r.Context(), session), sha256.Sum256(token))
 }
 
 // signOut ends the session here and in the browser.

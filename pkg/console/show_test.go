@@ -108,6 +108,9 @@ func TestTheOtherPages(t *testing.T) {
 	v.get("/merchants/"+merchantID).says(t, "acct_1Alma", "test", "its own access token", "pending 12")
 	w.api.set("GET /v1/merchants", page(sampleMerchant(object{"status": "paused", "pause_reason": "needs_reauth", "pause_detail": "connect it anew"})))
 	v.get("/attention").says(t, "In doubt", "Overdue", "Alma's Bakery", "its credentials do not work", "connect it anew")
+	if asked := w.api.asked("GET /v1/merchants"); len(asked) != 1 || asked[0].URL.Query().Get("status") != "paused" {
+		t.Errorf("for paused merchants it asked %v", asked)
+	}
 	if status := w.api.asked("GET /v1/tasks"); len(status) != 2 {
 		t.Errorf("%d lists were asked for", len(status))
 	}

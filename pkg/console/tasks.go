@@ -137,8 +137,7 @@ type attentionView struct {
 	MoreDoubts      string
 	MoreOverdue     string
 	Paused          []client.Merchant
-	Looked          int // at so many merchants
-	Unseen          bool
+	MorePaused      string
 	SeesMerchants   bool
 	Names           map[string]string
 }
@@ -174,27 +173,14 @@ func (c *Console) attention(v *visit) error {
 	return nil
 }
 
-// mostLooked bounds how many pages of merchants are read to find those that are paused.
-const mostLooked = 5
-
 func (c *Console) findPaused(v *visit, view *attentionView) error {
-	query := client.ListMerchantsQuery{Limit: 200}
-	for range mostLooked {
-		page, err := c.api.ListMerchants(v.ctx, query)
-		if err != nil {
-			return err
-		}
-		view.Looked += len(page.Data)
-		for _, merchant := range page.Data {
-			if merchant.Status == billing.MerchantPaused {
-				view.Paused = append(view.Paused, merchant)
-			}
-		}
-		if page.NextCursor == nil {
-			return nil
-		}
-		query.Cursor = *page.NextCursor
+	page, err := c.api.ListMerchants(v.ctx, client.ListMerchantsQuery{Status: billing.MerchantPaused, Limit: rowsPerPage})
+	if err != nil {
+		return err
 	}
-	view.Unseen = true
+	view.Paused = page.Data
+	if page.NextCursor != nil {
+		view.MorePaused = "/merchants?status=paused"
+	}
 	return nil
 }

@@ -20,12 +20,10 @@ import (
 // only [Config.BatchSlots] batches are handled at once.
 func (s *Server) createBatch(c echo.Context) error {
 	ctx := c.Request().Context()
-	select {
-	case s.batchSlots <- struct{}{}:
-		defer func() { <-s.batchSlots }()
-	case <-ctx.Done():
-		return fmt.Errorf("wait for a batch slot: %w", ctx.Err())
+	if err := s.takeSlot(ctx); err != nil {
+		return err
 	}
+	defer s.giveSlotBack()
 	var found faults
 	raw, err := readDocument(c, maxBatchBody, &found)
 	if err != nil {
@@ -60,6 +58,18 @@ func (s *Server) createBatch(c echo.Context) error {
 	}
 	return s.answerBatch(c, created)
 }
+
+// takeSlot waits until one of the few slots for batches is free. Who has waited longest gets it.
+func (s *Server) takeSlot(ctx context.Context) error {
+	select {
+	case s.batchSlots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a batch slot: %w", ctx.Err())
+	}
+}
+
+func (s *Server) giveSlotBack() { <-s.batchSlots }
 
 // readBatch reads the tasks, and stops early when there is enough to complain about.
 func (s *Server) readBatch(ctx context.Context, raw []byte, who caller, found *faults) ([]billing.NewTask, error) {

@@ -16,6 +16,7 @@ import (
 const (
 	maxBulk     = 1_000  // tasks that one call changes
 	maxMatching = 10_000 // tasks that are counted
+	bulkTurn    = 100    // tasks that are changed before others may have the slot
 )
 
 // What is done to many tasks.
@@ -32,19 +33,27 @@ type bulkRequest struct {
 	reason string
 	dryRun bool
 	limit  int
+	list   listID         // which a cursor belongs to
+	after  billing.TaskID // those before were looked at by an earlier call
 }
 
 type bulkAnswer struct {
-	Matched int       `json:"matched"`
-	Capped  bool      `json:"capped"`
-	Changed int       `json:"changed"`
-	Refused int       `json:"refused"`
-	AsOf    time.Time `json:"as_of"`
-	More    bool      `json:"more"`
+	Matched    int        `json:"matched"`
+	Capped     bool       `json:"capped"`
+	Changed    int        `json:"changed"`
+	Refused    int        `json:"refused"`
+	AsOf       time.Time  `json:"as_of"`
+	More       bool       `json:"more"`
+	NextCursor *string    `json:"next_cursor"`
+	SearchedTo *time.Time `json:"searched_to"`
 }
 
 // changeTasks does to many tasks what the routes of one do to it: by the same statements, which state the same conditions, each task with
-// its entry in the audit log. Like a batch it holds one of the few slots while it changes them.
+// its entry in the audit log.
+//
+// Neither the search nor the changes may take longer than a request has, so a call may come to an end before the tasks do. It then tells
+// where: each call goes on behind what the one before has looked at, so that whoever repeats it comes to the end of all tasks, whatever
+// became of each.
 func (s *Server) changeTasks(c echo.Context) error {
 	var found faults
 	raw, err := readDocument(c, maxBody, &found)
@@ -67,56 +76,76 @@ func (s *Server) changeTasks(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	answer := bulkAnswer{AsOf: matching.AsOf.UTC(), Capped: len(matching.IDs) > maxMatching}
-	ids := matching.IDs[:min(len(matching.IDs), maxMatching)]
-	answer.Matched, answer.More = len(ids), len(ids) > 0
+	answer := bulkAnswer{AsOf: matching.AsOf.UTC(), Matched: len(matching.IDs), Capped: matching.Next != ""}
 	if request.dryRun {
+		answer.More = answer.Matched > 0 || answer.Capped
+		answer.goesOn(request.list, matching)
 		return s.answer(c, http.StatusOK, answer)
 	}
-	select {
-	case s.batchSlots <- struct{}{}:
-		defer func() { <-s.batchSlots }()
-	case <-ctx.Done():
-		return fmt.Errorf("wait for a batch slot: %w", ctx.Err())
-	}
-	if ids, err = s.changeMatching(ctx, c, request, ids, &answer); err != nil {
+	if err := s.changeMatching(ctx, c, request, &matching, &answer); err != nil {
 		return relocate(err, single)
 	}
-	// A caller that repeats the call while there is more must come to an end.
-	answer.More = answer.Changed > 0 && (len(ids) > 0 || answer.Capped)
+	answer.More = matching.Next != ""
+	answer.goesOn(request.list, matching)
 	s.log.InfoContext(ctx, "tasks changed", slog.String("request_id", requestID(c)), slog.String("action", request.action),
 		slog.Int("tasks", answer.Changed), slog.Int("refused", answer.Refused))
 	return s.answer(c, http.StatusOK, answer)
 }
 
-func (s *Server) match(ctx context.Context, request bulkRequest) (billing.Matching, error) {
-	if request.action == bulkRetry {
-		return s.deps.Tasks.FindRetryable(ctx, request.filter, maxMatching+1)
+// goesOn says where the next call begins, if there is to be one.
+func (a *bulkAnswer) goesOn(list listID, after billing.Matching) {
+	if after.Next != "" {
+		a.NextCursor = list.cursor(string(after.Next))
 	}
-	return s.deps.Tasks.FindUnsent(ctx, request.filter, request.runAt, maxMatching+1)
+	if !after.SearchedTo.IsZero() {
+		a.SearchedTo = utc(&after.SearchedTo)
+	}
 }
 
-// changeMatching changes tasks until as many are as were asked for, and returns those that are left.
-func (s *Server) changeMatching(ctx context.Context, c echo.Context, request bulkRequest, ids []billing.TaskID, answer *bulkAnswer) ([]billing.TaskID, error) {
-	for len(ids) > 0 && answer.Changed < request.limit {
-		next := ids[:min(len(ids), request.limit-answer.Changed)]
-		changed, err := 0, error(nil)
-		switch request.action {
-		case bulkCancel:
-			changed, err = s.deps.Tasks.CancelTasks(ctx, next)
-		case bulkReschedule:
-			changed, err = s.deps.Tasks.RescheduleTasks(ctx, next, request.runAt)
-		case bulkRetry:
-			changed, err = s.retryTasks(ctx, c, next)
-		}
+func (s *Server) match(ctx context.Context, request bulkRequest) (billing.Matching, error) {
+	if request.action == bulkRetry {
+		return s.deps.Tasks.FindRetryable(ctx, request.filter, maxMatching, request.after)
+	}
+	return s.deps.Tasks.FindUnsent(ctx, request.filter, request.runAt, maxMatching, request.after)
+}
+
+// changeMatching changes tasks until as many are as were asked for, or half of the request's time is over. If some are left, the next
+// call is to begin with these.
+func (s *Server) changeMatching(ctx context.Context, c echo.Context, request bulkRequest, matching *billing.Matching, answer *bulkAnswer) error {
+	deadline, _ := ctx.Deadline() // the caller's, who may have less time than the route gives
+	enough := time.Now().Add(time.Until(deadline) / 2)
+	for ids := matching.IDs; len(ids) > 0; {
+		turn := ids[:min(len(ids), request.limit-answer.Changed, bulkTurn)]
+		changed, err := s.takeTurn(ctx, c, request, turn)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		answer.Changed += changed
-		answer.Refused += len(next) - changed
-		ids = ids[len(next):]
+		answer.Refused += len(turn) - changed
+		ids = ids[len(turn):]
+		if len(ids) > 0 && (answer.Changed >= request.limit || time.Now().After(enough)) {
+			matching.Next, matching.SearchedTo = turn[len(turn)-1], time.Time{}
+			return nil
+		}
 	}
-	return ids, nil
+	return nil
+}
+
+// takeTurn changes some tasks, and returns how many it could. Like a batch it holds one of the few slots meanwhile; between two turns
+// batches that wait have theirs.
+func (s *Server) takeTurn(ctx context.Context, c echo.Context, request bulkRequest, ids []billing.TaskID) (changed int, err error) {
+	if err := s.takeSlot(ctx); err != nil {
+		return 0, err
+	}
+	defer s.giveSlotBack()
+	switch request.action {
+	case bulkCancel:
+		return s.deps.Tasks.CancelTasks(ctx, ids)
+	case bulkReschedule:
+		return s.deps.Tasks.RescheduleTasks(ctx, ids, request.runAt)
+	default:
+		return s.retryTasks(ctx, c, ids)
+	}
 }
 
 // retryTasks repeats those of the tasks that can be, one by one, and returns how many. One that somebody else has repeated meanwhile
@@ -165,8 +194,22 @@ func readBulk(raw []byte, found *faults) bulkRequest {
 	if filter := o.required("filter"); filter != nil {
 		request.filter = readBulkFilter(filter, found)
 	}
+	request.list = request.listID()
+	if cursor, ok := o.text("cursor", o.optional("cursor"), 1, maxTargetBytes); ok {
+		last, ok := request.list.after(cursor)
+		if request.after = billing.TaskID(last); !ok || !isTaskID(last) {
+			o.fault("cursor", faultFormat, "must be the next_cursor of an earlier call with the same action and filter")
+		}
+	}
 	o.done()
 	return request
+}
+
+// listID is what a cursor belongs to: the action and the filter, but not until when tasks were scheduled, which the first call is told.
+func (r bulkRequest) listID() listID {
+	f := r.filter
+	return makeListID("bulk", fmt.Sprintf("%s %q %q %q %q %s %s", r.action, f.Statuses, f.MerchantID, f.Kind, f.Target,
+		f.From.Format(time.RFC3339Nano), f.To.Format(time.RFC3339Nano)))
 }
 
 func readBulkFilter(raw []byte, found *faults) (filter billing.TaskFilter) {

@@ -17,14 +17,16 @@ import (
 type bulkAnswer struct {
 	Matched, Changed, Refused int
 	Capped, More              bool
-	AsOf                      time.Time `json:"as_of"`
+	AsOf                      time.Time  `json:"as_of"`
+	NextCursor                *string    `json:"next_cursor"`
+	SearchedTo                *time.Time `json:"searched_to"`
 }
 
 // TestABulkRequestIsReadWhole: every fault at its place, and nothing is looked for.
 func TestABulkRequestIsReadWhole(t *testing.T) {
 	t.Parallel()
 	a := newAPI()
-	a.tasks.MatchFunc = func(billing.TaskFilter, time.Time, int) (billing.Matching, error) {
+	a.tasks.MatchFunc = func(billing.TaskFilter, int, billing.TaskID) (billing.Matching, error) {
 		t.Error("looked for tasks")
 		return billing.Matching{}, nil
 	}
@@ -39,6 +41,8 @@ func TestABulkRequestIsReadWhole(t *testing.T) {
 		`{"action":"cancel","reason":"r","filter":{"status":"pending"},"run_at":"2030-01-01T00:00:00Z"}`: "/run_at unknown_field",
 		`{"action":"retry","reason":"r","filter":{"status":"pending,odd"},"limit":0}`:                    "/limit out_of_range, /filter/status unknown_value",
 		`{"action":"retry","reason":"r","filter":{"status":"failed"},"limit":1001,"dry_run":"yes"}`:      "/dry_run wrong_type, /limit out_of_range",
+		`{"action":"retry","reason":"r","filter":{"status":"failed"},"cursor":"x"}`:                      "/cursor bad_format",
+		`{"action":"retry","reason":"r","filter":{"status":"failed"},"cursor":7}`:                        "/cursor wrong_type",
 		`{"action":"retry","reason":"r","filter":{"merchant_id":"x","target":"a b","from":"soon","odd":1}}`: "/filter/merchant_id bad_format, " +
 			"/filter/target bad_format, /filter/from bad_format, /filter/odd unknown_field",
 		`{"action":"cancel","reason":"` + strings.Repeat("r", 501) + `","filter":{"status":"pending"},"also":1}`: "/reason bad_length, /also unknown_field",
@@ -74,16 +78,20 @@ func TestABulkChangeIsCounted(t *testing.T) {
 		"Limit":          {7, `,"limit":3`, nil, bulkAnswer{Matched: 7, Changed: 3, More: true}},
 		"DefaultLimit":   {10_001, ``, nil, bulkAnswer{Matched: 10_000, Capped: true, Changed: 1000, More: true}},
 		"RefusedAreLeft": {7, `,"limit":3`, func(id billing.TaskID) bool { return id[35] > '2' }, bulkAnswer{Matched: 7, Changed: 3, Refused: 3, More: true}},
-		"AllRefused":     {10_001, `,"limit":3`, func(billing.TaskID) bool { return false }, bulkAnswer{Matched: 10_000, Capped: true, Refused: 10_000}},
+		"AllRefused":     {10_001, `,"limit":3`, func(billing.TaskID) bool { return false }, bulkAnswer{Matched: 10_000, Capped: true, Refused: 10_000, More: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAPI()
-			a.tasks.MatchFunc = func(filter billing.TaskFilter, _ time.Time, limit int) (billing.Matching, error) {
-				if limit != 10_001 || !slices.Equal(filter.Statuses, []billing.Status{billing.Pending}) {
+			a.tasks.MatchFunc = func(filter billing.TaskFilter, limit int, _ billing.TaskID) (billing.Matching, error) {
+				if limit != 10_000 || !slices.Equal(filter.Statuses, []billing.Status{billing.Pending}) {
 					t.Errorf("%d of %+v", limit, filter)
 				}
-				return billing.Matching{IDs: ids(tc.matching), AsOf: noon}, nil
+				matching := billing.Matching{IDs: ids(tc.matching), AsOf: noon}
+				if tc.matching > limit {
+					matching.IDs, matching.Next = matching.IDs[:limit], matching.IDs[limit-1]
+				}
+				return matching, nil
 			}
 			a.tasks.ChangeFunc = func(ctx context.Context, ids []billing.TaskID) (changed int, err error) {
 				if actor, ok := billing.ActorOf(ctx); !ok || actor.Reason != "because" {
@@ -99,7 +107,12 @@ func TestABulkChangeIsCounted(t *testing.T) {
 			tc.want.AsOf = noon
 			got := a.call(t, "POST", "/v1/tasks/bulk", `{"action":"cancel","filter":{"status":"pending"},"reason":" because "`+tc.options+`}`)
 			wantStatus(t, got, 200)
-			if diff := cmp.Diff(tc.want, decode[bulkAnswer](t, got)); diff != "" {
+			answer := decode[bulkAnswer](t, got)
+			if goesOn := answer.NextCursor != nil; goesOn != answer.More && name != "DryRun" {
+				t.Errorf("more is %t, the next call goes on at %v", answer.More, answer.NextCursor)
+			}
+			answer.NextCursor = nil
+			if diff := cmp.Diff(tc.want, answer); diff != "" {
 				t.Error(diff)
 			}
 			if strings.HasPrefix(name, "DryRun") && a.writes() != 0 {
@@ -113,7 +126,7 @@ func TestABulkChangeIsCounted(t *testing.T) {
 func TestABulkRetryGoesOn(t *testing.T) {
 	t.Parallel()
 	a := newAPI()
-	a.tasks.MatchFunc = func(billing.TaskFilter, time.Time, int) (billing.Matching, error) {
+	a.tasks.MatchFunc = func(billing.TaskFilter, int, billing.TaskID) (billing.Matching, error) {
 		return billing.Matching{IDs: []billing.TaskID{strangerID, taskID, strangerID, taskID}, AsOf: noon}, nil
 	}
 	a.tasks.GetFunc = func(_ context.Context, id billing.TaskID) (billing.Task, error) {
@@ -144,7 +157,7 @@ func TestABulkChangeOfAKeyForOneMerchantIsItsOwn(t *testing.T) {
 	t.Parallel()
 	a := newAPI()
 	var asked []billing.MerchantID
-	a.tasks.MatchFunc = func(filter billing.TaskFilter, _ time.Time, _ int) (billing.Matching, error) {
+	a.tasks.MatchFunc = func(filter billing.TaskFilter, _ int, _ billing.TaskID) (billing.Matching, error) {
 		asked = append(asked, filter.MerchantID)
 		return billing.Matching{AsOf: noon}, nil
 	}

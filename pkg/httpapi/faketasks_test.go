@@ -24,7 +24,7 @@ type fakeTasks struct {
 	ResolveFunc    func(billing.TaskID, billing.Resolution) (billing.Task, error)
 	CancelFunc     func(billing.TaskID) (billing.Task, error)
 	PageFunc       func(billing.TaskFilter, billing.TaskID) (billing.TaskPage, error)
-	MatchFunc      func(billing.TaskFilter, time.Time, int) (billing.Matching, error)
+	MatchFunc      func(billing.TaskFilter, int, billing.TaskID) (billing.Matching, error)
 	ChangeFunc     func(context.Context, []billing.TaskID) (int, error)
 }
 
@@ -98,17 +98,17 @@ func (f *fakeTasks) CountTasks(_ context.Context, filter billing.TaskFilter) ([]
 	return counts, nil
 }
 
-func (f *fakeTasks) FindUnsent(_ context.Context, filter billing.TaskFilter, but time.Time, limit int) (billing.Matching, error) {
-	return f.match(filter, but, limit)
+func (f *fakeTasks) FindUnsent(_ context.Context, filter billing.TaskFilter, _ time.Time, limit int, after billing.TaskID) (billing.Matching, error) {
+	return f.match(filter, limit, after)
 }
 
-func (f *fakeTasks) FindRetryable(_ context.Context, filter billing.TaskFilter, limit int) (billing.Matching, error) {
-	return f.match(filter, time.Time{}, limit)
+func (f *fakeTasks) FindRetryable(_ context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) (billing.Matching, error) {
+	return f.match(filter, limit, after)
 }
 
-func (f *fakeTasks) match(filter billing.TaskFilter, but time.Time, limit int) (billing.Matching, error) {
+func (f *fakeTasks) match(filter billing.TaskFilter, limit int, after billing.TaskID) (billing.Matching, error) {
 	if f.MatchFunc != nil {
-		return f.MatchFunc(filter, but, limit)
+		return f.MatchFunc(filter, limit, after)
 	}
 	return billing.Matching{IDs: []billing.TaskID{taskID}, AsOf: noon}, nil
 }

@@ -121,6 +121,8 @@ func TestBadInputIsRefusedWithPointersAndNothingIsWritten(t *testing.T) {
 		"an unknown parameter":       {method: "GET", path: tasks + "?state=" + canary, status: 422, pointers: " unknown_field"},
 		"a parameter twice in query": {method: "GET", path: tasks + "?limit=1&limit=2", status: 422, pointers: "?limit duplicate_field"},
 		"a broken query":             {method: "GET", path: tasks + "?limit=%zz", status: 400},
+		"a bad status of merchants":  {method: "GET", path: merchants + "?status=" + canary, status: 422, pointers: "?status unknown_value"},
+		"two statuses of merchants":  {method: "GET", path: merchants + "?status=active,paused", status: 422, pointers: "?status unknown_value"},
 		"a bad account filter":       {method: "GET", path: merchants + "?stripe_connect_id=" + canary, status: 422, pointers: "?stripe_connect_id bad_format"},
 		"a wrong key":                {path: tasks, body: payTask(""), headers: []string{"Authorization: Bearer " + canary}, status: 401},
 	} {

@@ -33,7 +33,7 @@ const (
 type query struct {
 	values url.Values
 	faults faults
-	list   [listIDBytes]byte // which list a cursor belongs to: its name and filters
+	list   listID // which a cursor belongs to
 }
 
 func readQuery(c echo.Context, list string) *query {
@@ -44,8 +44,7 @@ func readQuery(c echo.Context, list string) *query {
 			filters[name] = given
 		}
 	}
-	sum := sha256.Sum256([]byte(list + "?" + filters.Encode())) // Encode sorts
-	copy(q.list[:], sum[:])
+	q.list = makeListID(list, filters.Encode()) // Encode sorts
 	return q
 }
 
@@ -70,19 +69,39 @@ func (q *query) after(valid func(last string) bool) string {
 	if text == "" {
 		return ""
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(raw) < 1+listIDBytes || raw[0] != cursorVersion || !bytes.Equal(raw[1:1+listIDBytes], q.list[:]) ||
-		!valid(string(raw[1+listIDBytes:])) {
+	last, ok := q.list.after(text)
+	if !ok || !valid(last) {
 		q.fault("cursor", faultFormat, "must be the next_cursor of an earlier page of this list with the same filters")
 		return ""
 	}
-	return string(raw[1+listIDBytes:])
+	return last
 }
 
-func (q *query) cursor(last string) *string {
-	raw := append([]byte{cursorVersion}, q.list[:]...)
+func (q *query) cursor(last string) *string { return q.list.cursor(last) }
+
+// listID tells a list from others: by its name and filters.
+type listID [listIDBytes]byte
+
+func makeListID(name, filters string) (id listID) {
+	sum := sha256.Sum256([]byte(name + "?" + filters))
+	copy(id[:], sum[:])
+	return id
+}
+
+// cursor makes a cursor that leads to what comes after an entry.
+func (id listID) cursor(last string) *string {
+	raw := append([]byte{cursorVersion}, id[:]...)
 	text := base64.RawURLEncoding.EncodeToString(append(raw, last...))
 	return &text
+}
+
+// after returns the entry that a cursor of this list begins after; ok is false if it is none.
+func (id listID) after(cursor string) (last string, ok bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil || len(raw) < 1+listIDBytes || raw[0] != cursorVersion || !bytes.Equal(raw[1:1+listIDBytes], id[:]) {
+		return "", false
+	}
+	return string(raw[1+listIDBytes:]), true
 }
 
 // text reads a filter of visible characters.

@@ -159,7 +159,12 @@ func (s *Server) listMerchants(c echo.Context) error {
 	q := readQuery(c, "merchants")
 	limit := q.limit()
 	after := billing.MerchantID(q.after(isMerchantID))
-	filter := billing.MerchantFilter{ID: callerOf(c).merchant, StripeConnectID: q.values.Get("stripe_connect_id")}
+	filter := billing.MerchantFilter{
+		ID: callerOf(c).merchant, StripeConnectID: q.values.Get("stripe_connect_id"), Status: billing.MerchantStatus(q.values.Get("status")),
+	}
+	if filter.Status != "" && !filter.Status.Known() {
+		q.fault("status", faultUnknownValue, "is not a status of merchants")
+	}
 	if filter.StripeConnectID != "" && !connectID.MatchString(filter.StripeConnectID) {
 		q.fault("stripe_connect_id", faultFormat, "must be the id of a Stripe account, beginning with acct_")
 	}

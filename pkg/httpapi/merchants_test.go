@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,5 +102,43 @@ func TestAnAccountThatIsConnectedAlreadyIsAConflict(t *testing.T) {
 	got := a.call(t, "POST", "/v1/merchants", `{"name":"A","stripe_connect_id":"acct_1"}`)
 	if p := wantProblem(t, got, 409); p.Detail != "the Stripe account is connected already" {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestMerchantsAreListedByTheirStatus, and a cursor belongs to the list of one.
+func TestMerchantsAreListedByTheirStatus(t *testing.T) {
+	t.Parallel()
+	a := newAPI()
+	var asked []billing.MerchantFilter
+	a.merchants.ListFunc = func(filter billing.MerchantFilter, limit int, after billing.MerchantID) ([]billing.Merchant, error) {
+		asked = append(asked, filter)
+		return slices.Repeat([]billing.Merchant{a.merchants.merchant(merchantID)}, limit), nil
+	}
+	type list struct {
+		NextCursor *string `json:"next_cursor"`
+	}
+	for _, status := range billing.MerchantStatuses() {
+		first := decode[list](t, a.call(t, "GET", "/v1/merchants?limit=1&status="+string(status), ""))
+		if first.NextCursor == nil {
+			t.Fatal("there is no second page")
+		}
+		wantStatus(t, a.call(t, "GET", "/v1/merchants?limit=1&status="+string(status)+"&cursor="+*first.NextCursor, ""), 200)
+		if p := wantProblem(t, a.call(t, "GET", "/v1/merchants?limit=1&cursor="+*first.NextCursor, ""), 422); p.pointers() != "?cursor bad_format" {
+			t.Errorf("%+v", p)
+		}
+	}
+	key := a.keyFor(func(key *billing.APIKey) { key.MerchantID = strangerID }, billing.ScopeMerchantsRead)
+	wantStatus(t, a.with(t, key, "GET", "/v1/merchants?status=paused", ""), 200)
+	want := []billing.MerchantFilter{
+		{Status: billing.MerchantActive},
+		{Status: billing.MerchantActive},
+		{Status: billing.MerchantPaused},
+		{Status: billing.MerchantPaused},
+		{Status: billing.MerchantDisconnected},
+		{Status: billing.MerchantDisconnected},
+		{ID: strangerID, Status: billing.MerchantPaused},
+	}
+	if !slices.Equal(asked, want) {
+		t.Errorf("asked for %+v", asked)
 	}
 }

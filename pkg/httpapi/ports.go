@@ -27,10 +27,11 @@ type Finder interface {
 	FindTasks(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) (billing.TaskPage, error)
 	// CountTasks returns a count for each status.
 	CountTasks(ctx context.Context, filter billing.TaskFilter) ([]billing.StatusCount, error)
-	// FindUnsent returns tasks that can be canceled or moved, but those that are scheduled for the given time already.
-	FindUnsent(ctx context.Context, filter billing.TaskFilter, but time.Time, limit int) (billing.Matching, error)
-	// FindRetryable returns tasks that can be retried.
-	FindRetryable(ctx context.Context, filter billing.TaskFilter, limit int) (billing.Matching, error)
+	// FindUnsent returns tasks that can be canceled or moved, but those that are scheduled for the given time already: the newest first,
+	// beginning after the given one.
+	FindUnsent(ctx context.Context, filter billing.TaskFilter, but time.Time, limit int, after billing.TaskID) (billing.Matching, error)
+	// FindRetryable returns tasks that can be retried, in the same order.
+	FindRetryable(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) (billing.Matching, error)
 }
 
 // Tasks keeps the scheduled tasks and judges times by its own clock.

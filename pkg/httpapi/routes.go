@@ -49,7 +49,7 @@ func (s *Server) addRoutes() {
 		{method: "GET", path: "/v1/encryption", scope: billing.ScopeAdmin, handle: s.getEncryption},
 
 		{method: "POST", path: "/v1/merchants", scope: billing.ScopeMerchantsWrite, handle: s.createMerchant},
-		{method: "GET", path: "/v1/merchants", scope: billing.ScopeMerchantsRead, handle: s.listMerchants, query: []string{"limit", "cursor", "stripe_connect_id"}},
+		{method: "GET", path: "/v1/merchants", scope: billing.ScopeMerchantsRead, handle: s.listMerchants, query: []string{"limit", "cursor", "stripe_connect_id", "status"}},
 		{method: "GET", path: "/v1/merchants/:id", scope: billing.ScopeMerchantsRead, handle: s.viewMerchant},
 		{method: "PATCH", path: "/v1/merchants/:id", scope: billing.ScopeMerchantsWrite, handle: s.updateMerchant},
 		{method: "DELETE", path: "/v1/merchants/:id", scope: billing.ScopeMerchantsWrite, handle: s.disconnectMerchant},

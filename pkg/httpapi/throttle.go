@@ -14,7 +14,7 @@ const (
 	ipv6Network = 64   // bits: one client has at least that many addresses
 )
 
-// throttle slows down who tries keys: each address may present a few wrong ones, and then one in a while. It remembers only
+// throttle slows down who guesses: each address may present a few wrong keys, and then one in a while. It remembers only
 // addresses that have done so lately, and not more than [mostPeers].
 type throttle struct {
 	burst int           // wrong keys at once
@@ -24,6 +24,21 @@ type throttle struct {
 	mu    sync.Mutex
 	peers map[netip.Prefix]misses
 }
+
+// Guesses slows down who makes up something else than keys, in the same way. Each counts by itself: wrong keys keep nobody from the rest.
+type Guesses struct{ throttle }
+
+// NewGuesses returns one with the limits that wrong keys have.
+func NewGuesses(config Config) *Guesses {
+	config = config.withDefaults()
+	return &Guesses{throttle{burst: config.WrongKeys, every: config.WrongEvery}}
+}
+
+// Wait returns how long an address has to wait until it may guess again, 0 if it may now.
+func (g *Guesses) Wait(address string) time.Duration { return g.wait(address, time.Now()) }
+
+// Missed records that an address has guessed wrong.
+func (g *Guesses) Missed(address string) { g.missed(address, time.Now()) }
 
 type misses struct {
 	owed float64 // wrong keys that have not been forgiven, at the given time

@@ -16,6 +16,8 @@ const (
 	bulkBatch = 100
 	// bulkTries is how often that is tried when it meets somebody who locks the same tasks in another order, as whoever ends a pause does.
 	bulkTries = 3
+	// bulkBudget is about how long one search for what is to be changed takes. A caller that wants more goes on from where it ended.
+	bulkBudget = 2 * time.Second
 )
 
 // What a task must fulfil to be changed at all. Looks at other tasks are subqueries with a LIMIT: an EXISTS may be planned as a walk over
@@ -29,22 +31,29 @@ const (
 		AND h.intent = scheduled_tasks.intent AND h.intent <> '' AND h.status NOT IN ('failed', 'canceled') LIMIT 1) IS NULL)`
 )
 
-// FindUnsent returns the tasks that fit and can still be canceled or moved, newest first, up to limit, leaving out those that are
-// scheduled for the given time already, if it is not zero.
-func (s *Store) FindUnsent(ctx context.Context, filter billing.TaskFilter, but time.Time, limit int) (billing.Matching, error) {
-	q := quest{filter: filter, terms: []string{unsent}, but: but}
-	return s.matching(ctx, q, limit, billing.Pending)
+// FindUnsent returns the tasks that fit and can still be canceled or moved, newest first, beginning after the given one, up to limit,
+// leaving out those that are scheduled for the given time already, if it is not zero. It may end early: see [billing.Matching].
+func (s *Store) FindUnsent(ctx context.Context, filter billing.TaskFilter, but time.Time, limit int, after billing.TaskID) (billing.Matching, error) {
+	return s.matching(ctx, questUnsent(filter, but), limit, after, bulkBudget)
 }
 
 // FindRetryable returns the tasks that fit, failed or were canceled, and can be retried: no task repeats them, or has their intent, and
-// their merchant is connected. Newest first, up to limit.
-func (s *Store) FindRetryable(ctx context.Context, filter billing.TaskFilter, limit int) (billing.Matching, error) {
-	q := quest{filter: filter, terms: []string{unretried, ofConnected, freeIntent}}
-	return s.matching(ctx, q, limit, billing.Failed, billing.Canceled)
+// their merchant is connected. Newest first, beginning after the given one, up to limit. It may end early: see [billing.Matching].
+func (s *Store) FindRetryable(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) (billing.Matching, error) {
+	return s.matching(ctx, questRetryable(filter), limit, after, bulkBudget)
+}
+
+func questUnsent(filter billing.TaskFilter, but time.Time) quest {
+	return quest{filter: filter, terms: []string{unsent}, but: but, possible: []billing.Status{billing.Pending}}
+}
+
+func questRetryable(filter billing.TaskFilter) quest {
+	return quest{filter: filter, terms: []string{unretried, ofConnected, freeIntent}, possible: []billing.Status{billing.Failed, billing.Canceled}}
 }
 
 // matching looks for tasks in those of the possible statuses that the filter names; in all of them, if it names none.
-func (s *Store) matching(ctx context.Context, q quest, limit int, possible ...billing.Status) (billing.Matching, error) {
+func (s *Store) matching(ctx context.Context, q quest, limit int, after billing.TaskID, budget time.Duration) (billing.Matching, error) {
+	possible := q.possible
 	if len(q.filter.Statuses) > 0 {
 		possible = slices.DeleteFunc(possible, func(status billing.Status) bool { return !slices.Contains(q.filter.Statuses, status) })
 	}
@@ -59,9 +68,22 @@ func (s *Store) matching(ctx context.Context, q quest, limit int, possible ...bi
 		return matching, nil
 	}
 	q.filter.Statuses, q.filter.CreatedBefore = possible, matching.AsOf
-	found, err := s.search(ctx, q, limit, newest, 0)
+	if after == "" {
+		after = newest
+	}
+	found, err := s.search(ctx, q, limit+1, after, budget)
+	if err != nil {
+		return billing.Matching{}, err
+	}
 	matching.IDs = found.ids
-	return matching, err
+	switch {
+	case len(found.ids) > limit:
+		matching.IDs = found.ids[:limit]
+		matching.Next = found.ids[limit-1]
+	case !found.ended:
+		matching.Next, matching.SearchedTo = found.last, timeOf(found.last)
+	}
+	return matching, nil
 }
 
 // CancelTasks calls off those of the tasks that can be, as [Store.CancelTask] does, and returns how many. When it fails, some may have

@@ -48,7 +48,7 @@ func TestManyAreCanceledAsOneIs(t *testing.T) {
 	sent := ids[0]
 	db.SQL.MustExec(`UPDATE scheduled_tasks SET first_sent_at = now(), sent_auth = 'token', sent_account = 'acct_1' WHERE id = $1`, sent)
 	hidden := schedule(t, db, newTask(t, other.ID))[0].Task.ID
-	matching, err := db.Store.FindUnsent(context.Background(), billing.TaskFilter{MerchantID: merchant.ID}, time.Time{}, 10_001)
+	matching, err := db.Store.FindUnsent(context.Background(), billing.TaskFilter{MerchantID: merchant.ID}, time.Time{}, 10_000, "")
 	if err != nil || len(matching.IDs) != 249 || slices.Contains(matching.IDs, sent) || slices.Contains(matching.IDs, doubted) {
 		t.Fatalf("%d match, %v", len(matching.IDs), err)
 	}
@@ -83,7 +83,7 @@ func TestManyAreMovedOnce(t *testing.T) {
 	at := time.Now().Add(48 * time.Hour).UTC().Truncate(time.Microsecond)
 	find := func() []billing.TaskID {
 		t.Helper()
-		matching, err := db.Store.FindUnsent(context.Background(), billing.TaskFilter{MerchantID: merchant.ID}, at, 10_001)
+		matching, err := db.Store.FindUnsent(context.Background(), billing.TaskFilter{MerchantID: merchant.ID}, at, 10_000, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +144,7 @@ func TestWhatCanBeRetried(t *testing.T) {
 	}
 	find := func(filter billing.TaskFilter) []billing.TaskID {
 		t.Helper()
-		matching, err := db.Store.FindRetryable(ctx, filter, 100)
+		matching, err := db.Store.FindRetryable(ctx, filter, 100, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,5 +241,66 @@ func TestABulkChangeInAnotherOrder(t *testing.T) {
 	crew.Wait()
 	if n := len(reasons(t, db)); n != 2 {
 		t.Errorf("%d entries", n)
+	}
+}
+
+// TestABulkSearchKeepsToItsBudget and says how far it came. Whoever goes on from there, until nothing says that there is more, comes to
+// an end, and has found each task once.
+func TestABulkSearchKeepsToItsBudget(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := storetest.Open(t)
+	many, few := db.Merchant(t), db.Merchant(t)
+	const total, every = 30_000, 6_000
+	fillTasks(t, db, many.ID, total)
+	db.SQL.MustExec(`UPDATE scheduled_tasks SET merchant_id = $2 WHERE id IN (
+		SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM scheduled_tasks) AS numbered WHERE n % $1 = 0)`, every, few.ID)
+	var want []billing.TaskID
+	if err := db.SQL.Select(&want, `SELECT id FROM scheduled_tasks WHERE merchant_id = $1 ORDER BY id DESC`, few.ID); err != nil || len(want) != total/every {
+		t.Fatalf("%d tasks, %v", len(want), err)
+	}
+	find := map[string]func(billing.TaskFilter, int, billing.TaskID, time.Duration) (billing.Matching, error){
+		"unsent": func(filter billing.TaskFilter, limit int, after billing.TaskID, budget time.Duration) (billing.Matching, error) {
+			return db.Store.FindUnsentWithin(ctx, filter, limit, after, budget)
+		},
+		"retryable": func(filter billing.TaskFilter, limit int, after billing.TaskID, budget time.Duration) (billing.Matching, error) {
+			return db.Store.FindRetryableWithin(ctx, filter, limit, after, budget)
+		},
+	}
+	for _, what := range []string{"unsent", "retryable"} {
+		if what == "retryable" {
+			db.SQL.MustExec(`UPDATE scheduled_tasks SET status = 'failed', finished_at = now(), first_sent_at = now(), sent_auth = 'token', sent_account = 'acct_1'
+				WHERE finished_at IS NULL`)
+		}
+		// One window and the time is over; a limit that is met on the way; all that there is.
+		for _, tc := range []struct {
+			limit  int
+			budget time.Duration
+			least  int // calls
+		}{{10_000, time.Nanosecond, 10}, {2, time.Hour, 3}, {10_000, time.Hour, 1}} {
+			var found []billing.TaskID
+			filter, after, calls, late := billing.TaskFilter{MerchantID: few.ID}, billing.TaskID(""), 0, newTask(t, few.ID)
+			for more := true; more; calls++ {
+				got, err := find[what](filter, tc.limit, after, tc.budget)
+				if err != nil || len(got.IDs) > tc.limit {
+					t.Fatalf("%d found, %v", len(got.IDs), err)
+				}
+				if calls == 0 { // what comes now is not meant
+					schedule(t, db, late)
+					filter.CreatedBefore = got.AsOf
+				}
+				if more = got.Next != ""; more && after != "" && got.Next >= after {
+					t.Fatalf("%s goes from %s to %s", what, after, got.Next)
+				}
+				if early := !got.SearchedTo.IsZero(); early && !more || early != (more && len(got.IDs) < tc.limit) {
+					t.Errorf("%d found, next %q, searched to %s", len(got.IDs), got.Next, got.SearchedTo)
+				}
+				found, after = append(found, got.IDs...), got.Next
+			}
+			if !slices.Equal(found, want) || calls < tc.least {
+				t.Errorf("%s, %+v: found %v in %d calls, want %v", what, tc, found, calls, want)
+			}
+			db.SQL.MustExec(`UPDATE scheduled_tasks SET merchant_id = $2 WHERE id = $1`, late.ID, many.ID)
+		}
 	}
 }

@@ -59,9 +59,9 @@ func SearchQueries(filter billing.TaskFilter, how string) map[string][]any {
 	q.filter.Query = ""
 	switch how {
 	case "unsent":
-		q.terms, q.but = []string{unsent}, time.Now()
+		q.terms, q.but = questUnsent(filter, time.Now()).terms, time.Now()
 	case "retryable":
-		q.terms = []string{unretried, ofConnected, freeIntent}
+		q.terms = questRetryable(filter).terms
 	}
 	queries := map[string][]any{}
 	keep := func(query string, args []any) { queries[query] = args }
@@ -86,6 +86,19 @@ func (s *Store) Search(ctx context.Context, filter billing.TaskFilter, want int,
 	found, err := s.search(ctx, q, want, after, budget)
 	return found.ids, found.last, found.ended, err
 }
+
+// FindUnsentWithin is FindUnsent with a budget of the test's own.
+func (s *Store) FindUnsentWithin(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID, budget time.Duration) (billing.Matching, error) {
+	return s.matching(ctx, questUnsent(filter, time.Time{}), limit, after, budget)
+}
+
+// FindRetryableWithin is FindRetryable with a budget of the test's own.
+func (s *Store) FindRetryableWithin(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID, budget time.Duration) (billing.Matching, error) {
+	return s.matching(ctx, questRetryable(filter), limit, after, budget)
+}
+
+// ListMerchantsQuery exposes the statement of [Store.ListMerchants].
+var ListMerchantsQuery = listMerchantsQuery //nolint:gochecknoglobals // a test's window
 
 // CreationsQuery exposes the statement of [Store.ListAudit] for who scheduled what.
 var CreationsQuery = creationsQuery //nolint:gochecknoglobals // a test's window

@@ -71,7 +71,7 @@ func (c *conditions) narrowBeside(filter billing.TaskFilter) {
 }
 
 // FindTasks returns up to limit tasks, newest first, beginning after the given one; with a Query, the ones that an index finds come
-// first. A page may end early: see [billing.TaskPage].
+// first, and may come once more in their place on a later page. A page may end early: see [billing.TaskPage].
 func (s *Store) FindTasks(ctx context.Context, filter billing.TaskFilter, limit int, after billing.TaskID) (billing.TaskPage, error) {
 	quest, err := s.quest(ctx, filter, after == "")
 	if err != nil {
@@ -158,7 +158,8 @@ type finds struct {
 	ended bool             // all there are were looked at
 }
 
-// search looks for up to want tasks before the given one, newest first, for about as long as the budget allows; 0 is without end.
+// search looks for up to want tasks before the given one, newest first, for about as long as the budget allows, and at a window of them
+// at least.
 func (s *Store) search(ctx context.Context, quest quest, want int, after billing.TaskID, budget time.Duration) (finds, error) {
 	began := time.Now() //nolint:forbidigo // how long the search takes; no task is judged by it
 	all := finds{last: after}
@@ -189,7 +190,7 @@ func (s *Store) search(ctx context.Context, quest quest, want int, after billing
 			return all, nil
 		}
 		took := time.Since(step)
-		if budget > 0 && time.Since(began)+took > budget {
+		if time.Since(began)+took > budget {
 			return all, nil
 		}
 		if window < mostWindow && took < searchBudget/8 {

@@ -165,6 +165,34 @@ func TestWhatAnIndexFindsComesFirst(t *testing.T) {
 	}
 }
 
+// TestATaskThatIsClaimedMeanwhileIsFound: what an index would find of it now was not there when the search began.
+func TestATaskThatIsClaimedMeanwhileIsFound(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := storetest.Open(t)
+	merchant, worker := db.Merchant(t), register(t, db, time.Hour)
+	var ids []billing.TaskID
+	for range 3 { // the oldest is the one that is due
+		task := newTask(t, merchant.ID)
+		if task.Target = "in_same"; len(ids) > 0 {
+			task.RunAt = time.Now().Add(time.Hour)
+		}
+		ids = append(ids, schedule(t, db, task)[0].Task.ID)
+	}
+	filter := billing.TaskFilter{Query: "in_same", MerchantID: merchant.ID}
+	first, err := db.Store.FindTasks(ctx, filter, 1, "")
+	if err != nil || len(first.Tasks) != 1 || first.Tasks[0].ID != ids[2] {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	if claimed := claim(t, db, worker, 10); len(claimed) != 1 || claimed[0].ID != ids[0] {
+		t.Fatalf("claimed %+v", claimed)
+	}
+	rest, err := db.Store.FindTasks(ctx, filter, 10, first.Next)
+	if err != nil || len(rest.Tasks) != 2 || rest.Tasks[1].ID != ids[0] {
+		t.Errorf("%+v, %v", rest, err)
+	}
+}
+
 // inDoubtAt puts a task in doubt.
 func inDoubtAt(t *testing.T, db *storetest.DB, worker billing.WorkerID, task billing.NewTask) billing.TaskID {
 	t.Helper()

@@ -116,19 +116,9 @@ func (s *Store) ViewMerchant(ctx context.Context, id billing.MerchantID) (billin
 
 // ListMerchants returns up to limit merchants, newest first, beginning after the given one; none have tokens.
 func (s *Store) ListMerchants(ctx context.Context, filter billing.MerchantFilter, limit int, after billing.MerchantID) ([]billing.Merchant, error) {
-	where := conditions{}
-	if filter.StripeConnectID != "" {
-		where.add("stripe_connect_id = $%d", filter.StripeConnectID)
-	}
-	if filter.ID != "" {
-		where.add("id = $%d", filter.ID)
-	}
-	if after != "" {
-		where.add("id < $%d", after)
-	}
 	rows := []merchantRow{}
-	query := `SELECT ` + merchantProfile + ` FROM merchants` + where.sql() + ` ORDER BY id DESC LIMIT ` + where.arg(limit)
-	if err := s.db.sqlx.SelectContext(ctx, &rows, query, where.args...); err != nil {
+	query, args := listMerchantsQuery(filter, limit, after)
+	if err := s.db.sqlx.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, translate("list merchants", err)
 	}
 	merchants := make([]billing.Merchant, len(rows))
@@ -136,6 +126,32 @@ func (s *Store) ListMerchants(ctx context.Context, filter billing.MerchantFilter
 		merchants[i] = row.merchant()
 	}
 	return merchants, nil
+}
+
+func listMerchantsQuery(filter billing.MerchantFilter, limit int, after billing.MerchantID) (query string, args []any) {
+	where := conditions{}
+	if filter.StripeConnectID != "" {
+		where.add("stripe_connect_id = $%d", filter.StripeConnectID)
+	}
+	if filter.ID != "" {
+		where.add("id = $%d", filter.ID)
+	}
+	switch filter.Status { // as merchantRow tells it, and as the partial indexes do
+	case "":
+	case billing.MerchantActive:
+		where.terms = append(where.terms, `paused_at IS NULL AND disconnected_at IS NULL`)
+	case billing.MerchantPaused:
+		where.terms = append(where.terms, `paused_at IS NOT NULL AND disconnected_at IS NULL`)
+	case billing.MerchantDisconnected:
+		where.terms = append(where.terms, `disconnected_at IS NOT NULL`)
+	default:
+		where.terms = append(where.terms, `false`)
+	}
+	if after != "" {
+		where.add("id < $%d", after)
+	}
+	query = `SELECT ` + merchantProfile + ` FROM merchants` + where.sql() + ` ORDER BY id DESC LIMIT ` + where.arg(limit)
+	return query, where.args
 }
 
 // GetMerchant returns a merchant with its tokens opened. The error has code [billing.CodeNotFound], or

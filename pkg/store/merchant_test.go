@@ -3,11 +3,13 @@ package store_test
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"billonce/pkg/billing"
 	"billonce/pkg/secret"
+	"billonce/pkg/store"
 	"billonce/pkg/store/storetest"
 )
 
@@ -164,4 +166,94 @@ func texts[T ~string](ids []T) []string {
 		out[i] = string(id)
 	}
 	return out
+}
+
+// TestMerchantsAreListedByTheirStatus, each list by an index in its order: however many merchants there are of the others.
+func TestMerchantsAreListedByTheirStatus(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db := storetest.Open(t)
+	merchants := map[billing.MerchantStatus][]billing.MerchantID{}
+	for range 3 {
+		for _, status := range billing.MerchantStatuses() {
+			merchant := db.Merchant(t)
+			var err error
+			switch status {
+			case billing.MerchantActive:
+			case billing.MerchantPaused:
+				_, err = db.Store.PauseMerchant(ctx, merchant.ID, billing.PauseRequested, "")
+			case billing.MerchantDisconnected: // paused before: what has left is not told as paused
+				if _, err = db.Store.PauseMerchant(ctx, merchant.ID, billing.PauseRequested, ""); err == nil {
+					_, err = db.Store.DisconnectMerchant(ctx, merchant.ID)
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			merchants[status] = append([]billing.MerchantID{merchant.ID}, merchants[status]...)
+		}
+	}
+	list := func(filter billing.MerchantFilter, limit int, after billing.MerchantID) (ids []billing.MerchantID) {
+		t.Helper()
+		found, err := db.Store.ListMerchants(ctx, filter, limit, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, merchant := range found {
+			if merchant.Status != filter.Status {
+				t.Errorf("%s is %s, asked for were those %s", merchant.ID, merchant.Status, filter.Status)
+			}
+			ids = append(ids, merchant.ID)
+		}
+		return ids
+	}
+	for status, want := range merchants {
+		if got := list(billing.MerchantFilter{Status: status}, 10, ""); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", status, got, want)
+		}
+		if got := list(billing.MerchantFilter{Status: status}, 1, want[0]); !slices.Equal(got, want[1:2]) {
+			t.Errorf("%s, after the first: %v, want %v", status, got, want[1:2])
+		}
+		if got := list(billing.MerchantFilter{Status: status, ID: want[1]}, 10, ""); !slices.Equal(got, want[1:2]) {
+			t.Errorf("%s, one: %v", status, got)
+		}
+		other := merchants[billing.MerchantActive]
+		if status == billing.MerchantActive {
+			other = merchants[billing.MerchantPaused]
+		}
+		if got := list(billing.MerchantFilter{Status: status, ID: other[0]}, 10, ""); len(got) != 0 {
+			t.Errorf("%s, one that is not: %v", status, got)
+		}
+	}
+	if got := list(billing.MerchantFilter{Status: "odd"}, 10, ""); len(got) != 0 {
+		t.Errorf("an odd status: %v", got)
+	}
+
+	db.SQL.MustExec(`INSERT INTO merchants (id, name, stripe_connect_id, livemode, paused_at, pause_reason, disconnected_at)
+		SELECT gen_random_uuid(), 'M', 'acct_many' || n, false, CASE WHEN n % 100 = 0 THEN now() END, CASE WHEN n % 100 = 0 THEN 'requested' END,
+			CASE WHEN n % 10 = 5 THEN now() END
+		FROM generate_series(1, 20000) AS n`)
+	for _, statistics := range []string{"stale", "fresh"} {
+		if statistics == "fresh" {
+			db.SQL.MustExec(`ANALYZE merchants`)
+		}
+		for index, filter := range map[string]billing.MerchantFilter{
+			"merchants_pkey": {}, "merchants_active": {Status: billing.MerchantActive}, "merchants_paused": {Status: billing.MerchantPaused},
+			"merchants_disconnected": {Status: billing.MerchantDisconnected},
+		} {
+			for _, after := range []billing.MerchantID{"", merchants[billing.MerchantActive][0]} {
+				query, args := store.ListMerchantsQuery(filter, 51, after)
+				read := false
+				explain(t, db, query, args...).walk(func(p plan) {
+					read = read || p.Relation == "merchants"
+					if p.Type == "Sort" || p.Relation == "merchants" && (!strings.HasPrefix(p.Type, "Index") || p.Index != index) {
+						t.Errorf("with %s statistics, merchants by %+v after %q are read by %s %s", statistics, filter, after, p.Type, p.Index)
+					}
+				})
+				if !read {
+					t.Error("nothing is read")
+				}
+			}
+		}
+	}
 }

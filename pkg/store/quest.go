@@ -19,6 +19,7 @@ type quest struct {
 	terms     []string           // more conditions, constant ones
 	but       time.Time          // not those that are scheduled for this time, unless it is zero
 	merchants []string           // those of an account; none: it is about none
+	possible  []billing.Status   // in which what is to be done can be done; none: nothing is
 	told      string             // what is to be compared with the tasks' fields; "" when the rest says everything
 
 	tasks []billing.Task // what an index has found, newest first
@@ -56,18 +57,15 @@ func (q quest) plain() bool {
 	return len(c.terms) == 0 || q.filter.RetryOf != ""
 }
 
-// telling is the condition that a field of a task is what was told. What byIndex finds is left out of it.
+// telling is the condition that a field of a task is what was told. What byIndex finds is not left out of it: a task that is claimed while
+// the search goes on is found by this alone.
 func (q quest) telling(told string) string {
 	values := `jsonb_build_object('told', ` + told + `)`
 	terms := []string{
-		`target = ` + told + ` AND NOT (` + atWork + `)`,
+		`target = ` + told,
+		`intent = ` + told,
 		`result->>'id' = ` + told,
 		`metadata <> '{}' AND jsonb_path_exists(metadata, '$.* ? (@ == $told)', ` + values + `)`,
-	}
-	if q.filter.MerchantID != "" {
-		terms = append(terms, `intent = `+told+` AND NOT (`+holdsIntent+`)`)
-	} else {
-		terms = append(terms, `intent = `+told)
 	}
 	switch {
 	case strings.HasPrefix(q.told, "req_"):

@@ -36,27 +36,47 @@ func (s *Store) OpenSession(ctx context.Context, hash [billing.SessionHashBytes]
 	})
 }
 
-// FindSession returns a session that has not ended, and notes once a minute that it is used. The error has code
-// [billing.CodeNotFound] when there is none, or its key has ended.
+// openSession is a session that has not ended, nor its key.
+const openSession = `
+	SELECT s.token_hash, s.api_key_id, s.admin_check, k.hash
+	FROM console_sessions AS s LEFT JOIN api_keys AS k ON k.id = s.api_key_id
+	WHERE s.token_hash = $1 AND s.expires_at > now() AND s.last_seen_at > now() - $2 * interval '1 second'
+		AND (s.api_key_id IS NULL OR k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()))`
+
+type sessionRow struct {
+	KeyID   sql.NullString `db:"api_key_id"`
+	KeyHash []byte         `db:"hash"`
+	Check   []byte         `db:"admin_check"`
+}
+
+// FindSession returns a session that has not ended; it is not used by that. The error has code [billing.CodeNotFound] when there is none,
+// or its key has ended.
 func (s *Store) FindSession(ctx context.Context, hash [billing.SessionHashBytes]byte) (billing.Session, error) {
-	row := struct {
-		KeyID   sql.NullString `db:"api_key_id"`
-		KeyHash []byte         `db:"hash"`
-		Check   []byte         `db:"admin_check"`
-	}{}
-	err := s.db.onConn(ctx, "find a session", func(conn *sqlx.Conn) error {
+	row := sessionRow{}
+	err := s.db.sqlx.GetContext(ctx, &row, `SELECT api_key_id, admin_check, hash FROM (`+openSession+`) AS found`,
+		hash[:], wholeSeconds(billing.SessionIdle))
+	if err != nil {
+		err = translate("find a session", err)
+	}
+	return row.session(err)
+}
+
+// UseSession returns a session as [Store.FindSession] does, and notes once a minute that it is used.
+func (s *Store) UseSession(ctx context.Context, hash [billing.SessionHashBytes]byte) (billing.Session, error) {
+	row := sessionRow{}
+	err := s.db.onConn(ctx, "use a session", func(conn *sqlx.Conn) error {
 		return conn.GetContext(ctx, &row, `
-			WITH found AS MATERIALIZED (
-				SELECT s.token_hash, s.api_key_id, s.admin_check, s.last_seen_at, k.hash
-				FROM console_sessions AS s LEFT JOIN api_keys AS k ON k.id = s.api_key_id
-				WHERE s.token_hash = $1 AND s.expires_at > now() AND s.last_seen_at > now() - $2 * interval '1 second'
-					AND (s.api_key_id IS NULL OR k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()))
-			), seen AS (
+			WITH found AS MATERIALIZED (`+openSession+`), seen AS (
 				UPDATE console_sessions SET last_seen_at = now() FROM found
 				WHERE console_sessions.token_hash = found.token_hash AND console_sessions.last_seen_at < now() - interval '1 minute'
 			)
 			SELECT api_key_id, admin_check, hash FROM found`, hash[:], wholeSeconds(billing.SessionIdle))
 	})
+	return row.session(err)
+}
+
+// session is what was read, unless it could not be.
+func (row sessionRow) session(err error) (billing.Session, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return billing.Session{}, &billing.Error{Code: billing.CodeNotFound, Message: "no such session"}
 	}

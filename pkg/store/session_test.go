@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"testing"
 	"time"
@@ -9,7 +10,7 @@ import (
 	"billonce/pkg/store/storetest"
 )
 
-// TestSessions are found while they and their keys last, and are written to once a minute at most.
+// TestSessions are found while they and their keys last, and are written to once a minute at most, by use alone.
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t)
@@ -44,12 +45,16 @@ func TestSessions(t *testing.T) {
 		return at
 	}
 	first := seen()
-	if _, err := db.Store.FindSession(ctx, ofKey); err != nil || !seen().Equal(first) {
+	if _, err := db.Store.UseSession(ctx, ofKey); err != nil || !seen().Equal(first) {
 		t.Errorf("written again at once: %v", err)
 	}
 	db.SQL.MustExec(`UPDATE console_sessions SET last_seen_at = now() - interval '59 minutes'`)
-	if _, err := db.Store.FindSession(ctx, ofKey); err != nil || seen().Before(first) {
-		t.Errorf("not written after a minute: %v", err)
+	idle := seen()
+	if _, err := db.Store.FindSession(ctx, ofKey); err != nil || !seen().Equal(idle) {
+		t.Errorf("to look at it is to use it: %v", err)
+	}
+	if used, err := db.Store.UseSession(ctx, ofKey); err != nil || seen().Before(first) || used.KeyID != key.ID || used.KeyHash != key.Hash {
+		t.Errorf("not written after a minute: %+v, %v", used, err)
 	}
 
 	for _, end := range []string{
@@ -59,8 +64,10 @@ func TestSessions(t *testing.T) {
 		`UPDATE api_keys SET expires_at = NULL, revoked_at = now()`,
 	} {
 		db.SQL.MustExec(end)
-		_, err = db.Store.FindSession(ctx, ofKey)
-		wantCode(t, err, billing.CodeNotFound)
+		for _, find := range []func(context.Context, [billing.SessionHashBytes]byte) (billing.Session, error){db.Store.FindSession, db.Store.UseSession} {
+			_, err = find(ctx, ofKey)
+			wantCode(t, err, billing.CodeNotFound)
+		}
 	}
 	for range 2 { // twice is no error
 		if err := db.Store.CloseSession(ctx, ofAdmin); err != nil {

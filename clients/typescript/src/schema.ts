@@ -228,8 +228,13 @@ export interface paths {
         /**
          * Cancel, reschedule or retry all tasks that fit a filter
          * @description Each task is changed as by itself, under the same conditions and with its own entry in the audit log; those scheduled after
-         *     `as_of` are not. One call changes up to `limit` tasks: repeat it with the same filter and `created_before` while there is
-         *     `more`. When a call is cut off, what it has changed stays, and repeating it is safe.
+         *     `as_of` are not. One call changes up to `limit` tasks. While there is `more`, repeat it with the same action and filter,
+         *     `as_of` as the filter's `created_before` and `next_cursor` as `cursor`: it goes on behind what was looked at, and so comes to
+         *     an end.
+         *
+         *     What a filter does not narrow to 10,000 tasks by status and time is looked for from the newest task back, for two seconds a
+         *     call: a call may have found nothing and still say that there is `more`, further back than `searched_to`. When a call is cut
+         *     off, what it has changed stays, and repeating it is safe.
          */
         post: operations["changeTasks"];
         delete?: never;
@@ -895,6 +900,8 @@ export interface components {
              * @default 1000
              */
             limit?: number | null;
+            /** @description The `next_cursor` of the call before, with the same action and filter. */
+            cursor?: string | null;
         };
         /** @description Which tasks; a field besides created_before must be given. */
         BulkFilter: {
@@ -911,9 +918,9 @@ export interface components {
             created_before?: components["schemas"]["Time"] | null;
         };
         BulkResult: {
-            /** @description Tasks that the action was possible for when the call began. */
+            /** @description Tasks that the action was possible for when the call began, behind the cursor. */
             matched: number;
-            /** @description Whether there may be more than matched, which is counted up to 10,000. */
+            /** @description Whether there may be more than matched, which is counted up to 10,000 and for two seconds. */
             capped: boolean;
             /** @description Tasks that this call has changed. */
             changed: number;
@@ -921,8 +928,12 @@ export interface components {
             refused: number;
             /** @description The created_before that held; give it with the next call, so that it is about the same tasks. */
             as_of: components["schemas"]["Time"];
-            /** @description Whether tasks are left, and the call should be made again with the same filter. */
+            /** @description Whether tasks are left, or not all were looked at, and the call should be made again. */
             more: boolean;
+            /** @description Where the next call goes on, behind all that this one has counted or tried to change; `null` when there is nothing. */
+            next_cursor: string | null;
+            /** @description Set when the time for one search was over. Tasks scheduled since have been looked at. */
+            searched_to: components["schemas"]["Time"] | null;
         };
         Resolve: {
             /** @enum {string} */
@@ -1654,6 +1665,11 @@ export interface operations {
                  * @example acct_acme
                  */
                 stripe_connect_id?: components["schemas"]["StripeAccount"];
+                /**
+                 * @description Only merchants in this status.
+                 * @example active
+                 */
+                status?: components["schemas"]["MerchantStatus"];
             };
             header?: never;
             path?: never;

@@ -80,6 +80,7 @@ func TestTheShellIsOfferedWhatThereIs(t *testing.T) {
 		"tasks bulk cancel --status ":             "pending",
 		"tasks resolve --as ":                     "succeeded",
 		"tasks list --context ":                   "prod",
+		"merchants list --status ":                "paused",
 		"doctor --context ":                       "local",
 		"doctor --skip ":                          "stripe",
 		"context use ":                            "local",

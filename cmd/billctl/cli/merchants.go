@@ -20,7 +20,9 @@ func (p *program) merchantsList() *cobra.Command {
 	command := &cobra.Command{Use: "list", Short: "List merchants, newest first", Args: exactly(0, "no arguments")}
 	filters := map[string]*string{
 		"stripe_connect_id": command.Flags().String("account", "", "only the one with this Stripe account, as acct_…"),
+		"status":            command.Flags().String("status", "", "only those in this status: "+join(billing.MerchantStatuses())),
 	}
+	fixedCompletion(command, "status", billing.MerchantStatuses())
 	return p.list(command, merchantsPath, given(filters), p.merchantColumns())
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -67,6 +68,7 @@ type bulkCall struct {
 	action string
 	filter map[string]any
 	rest   map[string]any
+	cursor string // where to go on
 }
 
 func (f bulkFlags) call(p *program, action string) (bulkCall, error) {
@@ -90,6 +92,9 @@ func (f bulkFlags) call(p *program, action string) (bulkCall, error) {
 
 func (c bulkCall) send(ctx context.Context, api *client.Client, limit int, dryRun bool) (result client.BulkResult, raw []byte, err error) {
 	body := map[string]any{"action": c.action, "filter": c.filter, "limit": limit, "dry_run": dryRun}
+	if c.cursor != "" {
+		body["cursor"] = c.cursor
+	}
 	for name, value := range c.rest {
 		body[name] = value
 	}
@@ -101,12 +106,41 @@ func (c bulkCall) send(ctx context.Context, api *client.Client, limit int, dryRu
 	return result, raw, err
 }
 
+// mostCounted is where the API stops counting.
+const mostCounted = 10_000
+
+// count asks how many tasks fit, and goes on counting where the time for one search was over before that was known.
+func (c bulkCall) count(ctx context.Context, api *client.Client) (sum client.BulkResult, raw []byte, err error) {
+	if sum, raw, err = c.send(ctx, api, bulkStep, true); err != nil {
+		return sum, nil, err
+	}
+	c.filter["created_before"] = sum.AsOf.Format(time.RFC3339Nano) // it is about these tasks, not about later ones
+	for sum.SearchedTo != nil && sum.Matched < mostCounted {
+		if on := dereference(sum.NextCursor); on == "" || on == c.cursor {
+			return sum, nil, errStuck
+		}
+		c.cursor = *sum.NextCursor
+		next, _, err := c.send(ctx, api, bulkStep, true)
+		if err != nil {
+			return sum, nil, err
+		}
+		next.Matched, next.More = sum.Matched+next.Matched, sum.Matched > 0 || next.More
+		sum = next
+		if raw, err = json.Marshal(sum); err != nil {
+			return sum, nil, fmt.Errorf("sum the counts up: %w", err)
+		}
+	}
+	return sum, raw, nil
+}
+
+var errStuck = errors.New("the server says that there are more, and does not get on")
+
 func (p *program) bulkChange(ctx context.Context, flags bulkFlags, call bulkCall) error {
 	api, err := p.connect(ctx, flags.apiFlags)
 	if err != nil {
 		return err
 	}
-	preview, raw, err := call.send(ctx, api, bulkStep, true)
+	preview, raw, err := call.count(ctx, api)
 	if err != nil {
 		return err
 	}
@@ -125,7 +159,6 @@ func (p *program) bulkChange(ctx context.Context, flags bulkFlags, call bulkCall
 	if err := p.confirm(ctx, flags.confirmFlags, fmt.Sprintf("%s %s tasks", call.action, number), fmt.Sprint(wanted)); err != nil {
 		return err
 	}
-	call.filter["created_before"] = preview.AsOf.Format(time.RFC3339Nano) // it is about these tasks, not about later ones
 	done, err := p.bulkRun(ctx, api, flags.limit, call, wanted)
 	if err != nil {
 		return fmt.Errorf("%w\n%d tasks were changed: the same command does the rest", interrupted(ctx, err), done.Changed)
@@ -159,14 +192,17 @@ func (p *program) bulkRun(ctx context.Context, api *client.Client, limit int, ca
 			sum.Matched, sum.Capped, sum.AsOf = result.Matched, result.Capped, result.AsOf
 		}
 		sum.Changed, sum.Refused, sum.More = sum.Changed+result.Changed, sum.Refused+result.Refused, result.More
+		sum.NextCursor, sum.SearchedTo = result.NextCursor, result.SearchedTo
 		meter.Reached(progress.Step{Seen: sum.Changed + sum.Refused, Done: sum.Changed, At: "the next"})
+		on := dereference(result.NextCursor)
 		switch {
 		case !result.More, limit > 0 && sum.Changed >= limit:
 			return sum, nil
-		case result.Changed+result.Refused == 0:
-			return sum, errors.New("the server says that there are more, and does not get on")
+		case result.Changed+result.Refused == 0 && on == call.cursor:
+			return sum, errStuck
 		case ctx.Err() != nil:
 			return sum, ctx.Err()
 		}
+		call.cursor = on
 	}
 }
