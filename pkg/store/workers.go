@@ -21,8 +21,8 @@ func (s *Store) RegisterWorker(ctx context.Context, worker billing.Worker) error
 }
 
 // Heartbeat renews a worker's lease and notes the time; a clock that was stepped back is recorded, so that claims count the age
-// of a key right. What is marked as sent in the future then was sent before the step, though after the heartbeat before it: the step
-// counts for that as well. The error has code [billing.CodeLeaseLost] when the worker was declared dead: its tasks belong to others and
+// of a key right. The step counts for what was sent between the last heartbeat and the step as well: nobody sends for longer than a lease after
+// his last heartbeat. The error has code [billing.CodeLeaseLost] when the worker was declared dead: its tasks belong to others and
 // it must register anew under another id.
 func (s *Store) Heartbeat(ctx context.Context, id billing.WorkerID) error {
 	var renewed int64
@@ -32,9 +32,7 @@ func (s *Store) Heartbeat(ctx context.Context, id billing.WorkerID) error {
 				SELECT high_water, high_water > now() + interval '5 seconds' AS ahead FROM clock FOR UPDATE
 			), stepped AS (
 				INSERT INTO clock_steps (high_water, back)
-				SELECT greatest(high_water, (
-					SELECT max(first_sent_at) FROM scheduled_tasks WHERE status IN ('pending', 'running', 'in_doubt') AND first_sent_at > now()
-				)), high_water - now() FROM latest WHERE ahead
+				SELECT high_water + coalesce((SELECT max(lease) FROM workers), '0'), high_water - now() FROM latest WHERE ahead
 				ON CONFLICT (seen_at) DO NOTHING
 			), noted AS (
 				UPDATE clock SET high_water = CASE WHEN latest.ahead THEN now() ELSE greatest(latest.high_water, now()) END
