@@ -122,7 +122,7 @@ func sampleAnswers() map[string]any {
 		"POST " + task + "/reschedule": sampleTask(),
 		"POST " + task + "/retry":      sampleTask(object{"id": nextTaskID}),
 		"POST " + task + "/resolve":    sampleTask(object{"status": "failed"}),
-		"POST /v1/tasks/bulk":          object{"matched": 4, "capped": false, "changed": 0, "refused": 0, "as_of": updatedAt, "more": true},
+		"POST /v1/tasks/bulk":          object{"matched": 4, "capped": false, "changed": 0, "refused": 0, "as_of": updatedAt, "more": true, "next_cursor": nil, "searched_to": nil},
 		"GET /v1/merchants":            list(sampleMerchant()),
 		"GET " + merchant:              sampleMerchant(),
 		"POST " + merchant + "/pause":  sampleMerchant(object{"status": "paused"}),
