@@ -145,10 +145,10 @@ func TestTheFirstLookOfTheRunbook(t *testing.T) {
 	s := newStack(t)
 	_, c := s.api()
 	worker := s.worker()
-	c.merchant()
+	c.Must(200, "POST", "/v1/merchants/"+c.merchant()+"/pause", map[string]any{"reason": "it is looked at"})
 	env := s.paper(t, c)
 	env["OPS"] = "http://" + worker.Attr("ops listening", "addr")
-	perform(t, "docs/runbook.md", env).shows(t, `"encryption_key":"ok"`, account, "merchant.create")
+	perform(t, "docs/runbook.md", env).shows(t, `"encryption_key":"ok"`, account, "paused", "merchant.pause")
 }
 
 // TestTheOperations follows an installation from an empty server over an upgrade, a backup, a restore and a rotation. Its server is its
