@@ -77,6 +77,8 @@ func newCanaries(t *testing.T) *canaries {
 
 // add notes a canary. Each part is looked for by itself, so that what was cut off is found as well.
 func (c *canaries) add(name, group, text string, needles ...string) {
+	c.mu.Lock() // the mirror asks for some while more are added
+	defer c.mu.Unlock()
 	if _, known := c.all[name]; known {
 		c.t.Fatalf("two canaries are called %q", name)
 	}
@@ -130,12 +132,12 @@ func (c *canaries) customer(group string) {
 // text returns a canary as it is given.
 func (c *canaries) text(name string) string {
 	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	found, ok := c.all[name]
 	if !ok {
 		c.t.Fatalf("no canary is called %q", name)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.taken[name] = true
 	return found.text
 }
