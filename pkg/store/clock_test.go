@@ -56,26 +56,44 @@ func TestAClockThatIsSteppedBackMakesNoKeyYounger(t *testing.T) {
 	}
 }
 
-// TestAStepCountsForWhatWasSentSinceTheLastHeartbeat: that has noted an earlier time than the send's.
+// TestAStepCountsForWhatWasSentSinceTheLastHeartbeat: that has noted an earlier time than the send's. Whoever is the first to see the step
+// notes it: by a heartbeat, by declaring everybody dead, or by coming when nobody is left.
 func TestAStepCountsForWhatWasSentSinceTheLastHeartbeat(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	db := storetest.Open(t)
-	merchant, worker := db.Merchant(t), register(t, db, time.Minute)
-	schedule(t, db, newTask(t, merchant.ID))
-	if err := db.Store.Heartbeat(ctx, worker); err != nil {
-		t.Fatal(err)
-	}
-	settle(t, db, settlement(claim(t, db, worker, 1)[0], billing.Pending, billing.OutcomeUnknown, billing.ReasonNoAnswer))
-	// The clock goes back by two hours: all that was written is from the future.
-	db.SQL.MustExec(`UPDATE scheduled_tasks SET first_sent_at = first_sent_at + interval '2 hours', run_at = now() - interval '1 second'`)
-	db.SQL.MustExec(`UPDATE clock SET high_water = high_water + interval '2 hours'`)
-	if err := db.Store.Heartbeat(ctx, worker); err != nil {
-		t.Fatal(err)
-	}
-	claims := claim(t, db, worker, 1)
-	if len(claims) != 1 || !claims[0].Resend || claims[0].SinceSent < -time.Minute || claims[0].SinceSent > time.Minute {
-		t.Errorf("what was sent a moment ago, before the step: %+v", claims)
+	for name, notes := range map[string]func(*storetest.DB, billing.WorkerID) error{
+		"Heartbeat": func(db *storetest.DB, worker billing.WorkerID) error { return db.Store.Heartbeat(ctx, worker) },
+		"TakeOver": func(db *storetest.DB, worker billing.WorkerID) error {
+			_, err := db.Store.TakeOver(ctx, 10, time.Minute)
+			wantCode(t, db.Store.Heartbeat(ctx, worker), billing.CodeLeaseLost)
+			return err
+		},
+		"RegisterWorker": func(db *storetest.DB, worker billing.WorkerID) error {
+			if err := db.Store.DeregisterWorker(ctx, worker); err != nil {
+				return err
+			}
+			register(t, db, time.Minute)
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := storetest.Open(t)
+			merchant, worker := db.Merchant(t), register(t, db, time.Minute) // which notes the time
+			schedule(t, db, newTask(t, merchant.ID))
+			settle(t, db, settlement(claim(t, db, worker, 1)[0], billing.Pending, billing.OutcomeUnknown, billing.ReasonNoAnswer))
+			// The clock goes back by two hours: all that was written is from the future.
+			db.SQL.MustExec(`UPDATE scheduled_tasks SET first_sent_at = first_sent_at + interval '2 hours', run_at = now() - interval '1 second'`)
+			db.SQL.MustExec(`UPDATE clock SET high_water = high_water + interval '2 hours'`)
+			db.SQL.MustExec(`UPDATE workers SET heartbeat_at = heartbeat_at + interval '2 hours'`)
+			if err := notes(db, worker); err != nil {
+				t.Fatal(err)
+			}
+			claims := claim(t, db, register(t, db, time.Minute), 1)
+			if len(claims) != 1 || !claims[0].Resend || claims[0].SinceSent < -time.Minute || claims[0].SinceSent > time.Minute {
+				t.Errorf("what was sent a moment ago, before the step: %+v", claims)
+			}
+		})
 	}
 }
 

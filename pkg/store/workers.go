@@ -9,10 +9,33 @@ import (
 	"billonce/pkg/billing"
 )
 
-// RegisterWorker announces a worker, whose lease begins now.
+// noteClock are the parts of a statement that note the time and, where the clock was stepped back, the step. lease is the longest of a
+// worker that may have sent before it. of is what is noted: where it is a step alone, nobody waits for the statement to be committed while
+// there is none.
+func noteClock(lease, of string) string {
+	return `latest AS MATERIALIZED (
+		SELECT high_water, ` + stepped + ` AS ahead FROM clock WHERE ` + of + ` FOR UPDATE
+	), stepped AS (
+		INSERT INTO clock_steps (high_water, back)
+		SELECT high_water + coalesce(` + lease + `, '0'), high_water - now() FROM latest WHERE ahead
+		ON CONFLICT (seen_at) DO NOTHING
+	), noted AS (
+		UPDATE clock SET high_water = CASE WHEN latest.ahead THEN now() ELSE greatest(latest.high_water, now()) END
+		FROM latest
+	)`
+}
+
+const (
+	anyTime      = `true`
+	stepped      = `high_water > now() + interval '5 seconds'`
+	longestLease = `(SELECT max(lease) FROM workers)`
+)
+
+// RegisterWorker announces a worker, whose lease begins now, and notes the time as [Store.Heartbeat] does.
 func (s *Store) RegisterWorker(ctx context.Context, worker billing.Worker) error {
 	return s.db.onConn(ctx, "register worker", func(conn *sqlx.Conn) error {
 		_, err := conn.ExecContext(ctx, `
+			WITH `+noteClock(`greatest(`+longestLease+`, make_interval(secs => $6))`, anyTime)+`
 			INSERT INTO workers (id, hostname, pid, version, concurrency, lease)
 			VALUES ($1, $2, $3, $4, $5, make_interval(secs => $6))`,
 			worker.ID, worker.Hostname, worker.PID, worker.Version, worker.Concurrency, worker.Lease.Seconds())
@@ -28,16 +51,7 @@ func (s *Store) Heartbeat(ctx context.Context, id billing.WorkerID) error {
 	var renewed int64
 	err := s.db.onConn(ctx, "renew the worker's lease", func(conn *sqlx.Conn) error {
 		result, err := conn.ExecContext(ctx, `
-			WITH latest AS MATERIALIZED (
-				SELECT high_water, high_water > now() + interval '5 seconds' AS ahead FROM clock FOR UPDATE
-			), stepped AS (
-				INSERT INTO clock_steps (high_water, back)
-				SELECT high_water + coalesce((SELECT max(lease) FROM workers), '0'), high_water - now() FROM latest WHERE ahead
-				ON CONFLICT (seen_at) DO NOTHING
-			), noted AS (
-				UPDATE clock SET high_water = CASE WHEN latest.ahead THEN now() ELSE greatest(latest.high_water, now()) END
-				FROM latest
-			)
+			WITH `+noteClock(longestLease, anyTime)+`
 			UPDATE workers SET heartbeat_at = now() WHERE id = $1`, id)
 		if err != nil {
 			return err
@@ -161,7 +175,11 @@ func (s *Store) TakeOver(ctx context.Context, limit int, firstLook time.Duration
 		InDoubt bool `db:"in_doubt"`
 	}{}
 	err := s.db.inTx(ctx, "take over tasks", func(tx *transaction) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE heartbeat_at NOT BETWEEN now() - lease AND now() + lease`); err != nil {
+		// A step back ends the leases of all: it is noted while it can be seen how long they were.
+		_, err := tx.ExecContext(ctx, `
+			WITH `+noteClock(longestLease, stepped)+`
+			DELETE FROM workers WHERE heartbeat_at NOT BETWEEN now() - lease AND now() + lease`)
+		if err != nil {
 			return err
 		}
 		return tx.SelectContext(ctx, &rows, takeOverQuery, limit, workerLost, firstLook.Seconds())
