@@ -75,8 +75,10 @@ func Trust(t *testing.T, gate *Gateway, certificate *x509.Certificate) {
 	}
 }
 
-// Patience is how long calls are to wait for others that look for a connection.
-func Patience(gate *Gateway, patience time.Duration) { gate.keyed.patience = patience }
+// Patience is how long calls are to wait for others that look for a connection: the eldest for one of them, and each in all.
+func Patience(gate *Gateway, patience, limit time.Duration) {
+	gate.keyed.patience, gate.keyed.limit = patience, limit
+}
 
 // Dialing makes a gateway that has not called yet dial by other means.
 func Dialing(t *testing.T, gate *Gateway, dial func(ctx context.Context, network, address string) (net.Conn, error)) {

@@ -88,7 +88,8 @@ func New(config Config) (*Gateway, error) {
 		return nil, err
 	}
 	host := hostOf(base)
-	keyed, unkeyed := &wire{builder: builder, host: host, calls: config.MaxConns, patience: doorPatience}, &wire{builder: builder, host: host}
+	keyed, unkeyed := &wire{builder: builder, host: host, calls: config.MaxConns}, &wire{builder: builder, host: host}
+	keyed.patience, keyed.limit = doorPatience, doorLimit
 	switch {
 	case config.Transport != nil:
 		keyed.add(config.Transport, 0)

@@ -22,6 +22,9 @@ const (
 	// doorPatience bounds what a dial that hangs can cost the others. After it one of them looks in place of the one that dials, and after
 	// as long the next: on a slow machine, where dialing takes that long, all at once would make it slower still.
 	doorPatience = time.Second
+	// doorLimit is how long any call waits for others. Where a server speaks no HTTP/2 each dials, and all would do so one after the other; and
+	// a call is not to leave long after its worker has looked at its lease.
+	doorLimit = dialTimeout + tlsTimeout
 )
 
 // wire takes requests to Stripe.
@@ -30,7 +33,8 @@ type wire struct {
 	host    string // where they go
 	calls   int    // in a lane, as long as another one is free
 
-	patience time.Duration // with others that look for a connection
+	patience time.Duration // of the eldest that waits, with the one that looks for a connection
+	limit    time.Duration // to how long each waits
 
 	mu    sync.Mutex
 	lanes []*lane // never empty
@@ -85,19 +89,23 @@ func (w *wire) enter(ctx context.Context, call *probe) *lane {
 	case chosen.doors <- struct{}{}:
 		chosen.letIn(call)
 	default:
-		chosen.queue(ctx, call, w.patience)
+		chosen.queue(ctx, call, w.patience, w.limit)
 	}
 	return chosen
 }
 
 // queue waits until the call may look for a connection.
-func (l *lane) queue(ctx context.Context, call *probe, patience time.Duration) {
+func (l *lane) queue(ctx context.Context, call *probe, patience, limit time.Duration) {
+	waited := time.NewTimer(limit)
+	defer waited.Stop()
 	select {
 	case l.doors <- struct{}{}:
 		l.letIn(call)
 		return
 	case l.eldest <- struct{}{}:
 		defer func() { <-l.eldest }()
+	case <-waited.C:
+		return
 	case <-ctx.Done():
 		return
 	}
@@ -110,6 +118,7 @@ func (l *lane) queue(ctx context.Context, call *probe, patience time.Duration) {
 		if slow := l.looking.Load(); slow != nil && slow.door.CompareAndSwap(l, nil) { // which goes on looking, and nobody waits for it
 			l.letIn(call)
 		}
+	case <-waited.C:
 	case <-ctx.Done():
 	}
 }

@@ -144,7 +144,7 @@ func TestStreamsThatRunOut(t *testing.T) {
 	t.Cleanup(server.Close)
 	gate := open(t, gateway.Config{BaseURL: server.URL, MaxConns: calls})
 	gateway.Trust(t, gate, server.Certificate())
-	gateway.Patience(gate, time.Hour) // however slow the machine is
+	gateway.Patience(gate, time.Hour, time.Hour) // however slow the machine is
 	claim := pay(t)
 	answers := make(chan billing.Answer, calls)
 	for range calls {
@@ -175,7 +175,7 @@ func TestADialThatHangsIsNotWaitedFor(t *testing.T) {
 	t.Cleanup(server.Close)
 	gate := open(t, gateway.Config{BaseURL: server.URL, MaxConns: calls})
 	gateway.Trust(t, gate, server.Certificate())
-	gateway.Patience(gate, 100*time.Millisecond)
+	gateway.Patience(gate, 100*time.Millisecond, time.Hour)
 	var dials atomic.Int32
 	over := make(chan struct{})
 	gateway.Dialing(t, gate, func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -196,5 +196,40 @@ func TestADialThatHangsIsNotWaitedFor(t *testing.T) {
 	close(over)
 	if n := dials.Load(); n < 2 || n > calls/2 {
 		t.Errorf("%d calls dialed %d times", calls, n)
+	}
+}
+
+// TestNobodyWaitsForOthersWithoutEnd: where a server speaks no HTTP/2, calls need a connection each, and do not dial one after the other.
+func TestNobodyWaitsForOthersWithoutEnd(t *testing.T) {
+	t.Parallel()
+	const calls = 40
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, paid)
+	}))
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	gate := open(t, gateway.Config{BaseURL: server.URL, MaxConns: calls})
+	gateway.Trust(t, gate, server.Certificate())
+	gateway.Patience(gate, time.Hour, 20*time.Millisecond)
+	var dials atomic.Int32
+	all := make(chan struct{})
+	gateway.Dialing(t, gate, func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dials.Add(1) == calls {
+			close(all)
+		}
+		select { // none is done before all are there
+		case <-all:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	})
+	claim := pay(t)
+	answers := make(chan billing.Answer, calls)
+	for range calls {
+		go func() { answers <- gate.Execute(t.Context(), claim, tokenCredential()) }()
+	}
+	for range calls {
+		check(t, <-answers, billing.OutcomeSucceeded, billing.ReasonDone)
 	}
 }
