@@ -147,7 +147,7 @@ type ListTasksQuery struct {
 	To         time.Time    // Only tasks whose run_at is before this time.
 	Attention  bool         // With true, only tasks in doubt, and pending ones, neither held nor waiting for another, that have been due for over five minutes.
 	RetryOf    string       // Only the task that repeats this one.
-	Q          string       // What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, the request's `Idempotency-Key`, Stripe's request id, a customer, a value in metadata.
+	Q          string       // What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, its own `Idempotency-Key` (not that of a whole batch), Stripe's request id, a customer, a value in metadata.
 }
 
 func (q ListTasksQuery) values() url.Values {
@@ -207,7 +207,7 @@ type CountTasksQuery struct {
 	To         time.Time    // Only tasks whose run_at is before this time.
 	Attention  bool         // With true, only tasks in doubt, and pending ones, neither held nor waiting for another, that have been due for over five minutes.
 	RetryOf    string       // Only the task that repeats this one.
-	Q          string       // What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, the request's `Idempotency-Key`, Stripe's request id, a customer, a value in metadata.
+	Q          string       // What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, its own `Idempotency-Key` (not that of a whole batch), Stripe's request id, a customer, a value in metadata.
 }
 
 func (q CountTasksQuery) values() url.Values {

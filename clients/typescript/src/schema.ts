@@ -1500,7 +1500,7 @@ export interface components {
         /** @description Only the task that repeats this one. */
         TaskRetryOf: components["schemas"]["Id"];
         /**
-         * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, the request's `Idempotency-Key`, Stripe's request id, a customer, a value in metadata.
+         * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, its own `Idempotency-Key` (not that of a whole batch), Stripe's request id, a customer, a value in metadata.
          * @example in_2035_01
          */
         TaskQ: string;
@@ -1967,7 +1967,7 @@ export interface operations {
                 /** @description Only the task that repeats this one. */
                 retry_of?: components["parameters"]["TaskRetryOf"];
                 /**
-                 * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, the request's `Idempotency-Key`, Stripe's request id, a customer, a value in metadata.
+                 * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, its own `Idempotency-Key` (not that of a whole batch), Stripe's request id, a customer, a value in metadata.
                  * @example in_2035_01
                  */
                 q?: components["parameters"]["TaskQ"];
@@ -2073,7 +2073,7 @@ export interface operations {
                 /** @description Only the task that repeats this one. */
                 retry_of?: components["parameters"]["TaskRetryOf"];
                 /**
-                 * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, the request's `Idempotency-Key`, Stripe's request id, a customer, a value in metadata.
+                 * @description What you were told of the task, in full; an id (its own, a merchant's, an account's, of the object acted on or made), an intent, its own `Idempotency-Key` (not that of a whole batch), Stripe's request id, a customer, a value in metadata.
                  * @example in_2035_01
                  */
                 q?: components["parameters"]["TaskQ"];
