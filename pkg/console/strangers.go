@@ -130,7 +130,7 @@ func (c *Console) haveWait(v *visit, wait time.Duration) {
 		return
 	}
 	c.show(v, http.StatusTooManyRequests, "sign-in", "Sign in", signInView{
-		Next: nextOf(v.r), Trouble: "Too many sessions that there are not came from your address. Wait a minute, or sign in.",
+		Next: nextOf(v.r), Trouble: "Too many unknown sessions were shown from your address. Wait a minute, or sign in.",
 	})
 }
 

@@ -3,7 +3,8 @@
 // It promises:
 //   - Nothing is sent but what a claim made durable first, under the task's own key, with the bytes frozen when the task
 //     was scheduled, as the account and with the way of authentication of the first send.
-//   - Nothing is sent once the worker's lease may have run out, nor after the idempotency window of the first send.
+//   - No call is begun once the worker's lease may have run out, nor after the idempotency window of the first send. One that was begun may
+//     wait for a connection for some seconds; it leaves under the same key.
 //   - What a worker learns about a task that it has lost changes nothing.
 //   - An answer that leaves doubt never becomes failed.
 //   - Run returns only when every goroutine that it started has ended.
