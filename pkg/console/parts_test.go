@@ -85,8 +85,10 @@ func TestAPartThatFails(t *testing.T) {
 		began := time.Now()
 		leaving, leave := context.WithCancel(t.Context())
 		var group sync.WaitGroup
-		group.Go(func() { crowd[0].sendWhile(leaving, http.MethodGet, "/tasks", nil, "HX-Request", "true") })
+		var gone answer
+		group.Go(func() { gone = crowd[0].sendWhile(leaving, http.MethodGet, "/tasks", nil, "HX-Request", "true") })
 		synctest.Wait() // it waits to make the part
+		w.log.Reset()
 		for _, one := range crowd[1:] {
 			group.Go(func() {
 				if got := one.get("/tasks", "HX-Request", "true"); got.StatusCode != http.StatusOK {
@@ -99,6 +101,9 @@ func TestAPartThatFails(t *testing.T) {
 		group.Wait()
 		if waited := time.Since(began); waited > 2*time.Second {
 			t.Errorf("they wait for %v", waited)
+		}
+		if gone.StatusCode != 499 || w.log.Len() > 0 {
+			t.Errorf("that somebody has gone is taken for a fault: %d, %s", gone.StatusCode, w.log)
 		}
 	})
 }
