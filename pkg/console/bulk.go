@@ -46,7 +46,7 @@ type bulkView struct {
 var bulkEffects = map[string]string{
 	"cancel":     "Every pending task that fits, and of which nothing has been sent, is called off. This cannot be undone.",
 	"reschedule": "Every pending task that fits, and of which nothing has been sent, runs at another time.",
-	"retry":      "Every failed or canceled task that fits, and has not been retried, is done once more now, as a new task under a key of its own.",
+	"retry":      "Every failed or canceled task that fits, and has not been retried, is done once more, now, or at its time if that lies ahead, as a new task under a key of its own.",
 }
 
 // readBulk reads what is to be done to which tasks, from an address or a form.

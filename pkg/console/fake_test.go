@@ -286,6 +286,22 @@ func (v *visitor) send(method, path string, form url.Values, headers ...string) 
 // sendWhile sends a request for whose answer the visitor waits until the context ends.
 func (v *visitor) sendWhile(ctx context.Context, method, path string, form url.Values, headers ...string) answer {
 	v.w.t.Helper()
+	recorder := httptest.NewRecorder()
+	v.w.ServeHTTP(recorder, v.request(ctx, method, path, form, headers...))
+	response := recorder.Result()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		v.w.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	root, err := html.Parse(bytes.NewReader(content))
+	if err != nil {
+		v.w.t.Fatal(err)
+	}
+	return answer{response, string(content), root}
+}
+
+func (v *visitor) request(ctx context.Context, method, path string, form url.Values, headers ...string) *http.Request {
 	request := httptest.NewRequestWithContext(
 		billing.WithActor(ctx, billing.Actor{Address: "192.0.2.7", RequestID: "req-1"}), method, path, strings.NewReader(form.Encode()))
 	if form != nil {
@@ -298,19 +314,7 @@ func (v *visitor) sendWhile(ctx context.Context, method, path string, form url.V
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
-	recorder := httptest.NewRecorder()
-	v.w.ServeHTTP(recorder, request)
-	response := recorder.Result()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		v.w.t.Fatal(err)
-	}
-	_ = response.Body.Close()
-	root, err := html.Parse(bytes.NewReader(content))
-	if err != nil {
-		v.w.t.Fatal(err)
-	}
-	return answer{response, string(content), root}
+	return request
 }
 
 // all returns the elements for which is reports true, in the order of the page.

@@ -53,8 +53,16 @@ type faultView struct {
 	Retry     bool // it may go better in a while
 }
 
+// statusGone is for whoever does not wait for an answer, as nginx has it: it is no fault, and is not to be counted as one.
+const statusGone = 499
+
 // showFault answers with the page for an error.
 func (c *Console) showFault(v *visit, err error) {
+	if errors.Is(v.r.Context().Err(), context.Canceled) { // as by who goes on while a part of the page before is still asked for
+		c.log.DebugContext(v.r.Context(), "a visitor has gone", slog.String("page", v.section), slog.Any("error", err))
+		v.w.WriteHeader(statusGone)
+		return
+	}
 	var own *fault
 	if errors.As(err, &own) {
 		c.show(v, own.status, "fault", own.title, faultView{Text: own.text})

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
@@ -255,5 +257,38 @@ func TestWhatIsRememberedOfSessionsIsBounded(t *testing.T) {
 	last := hash(3*mostRecent - 1)
 	if r.forget(last); r.has(last, now) {
 		t.Error("what was to be forgotten is remembered")
+	}
+}
+
+// TestWhoIsShownTheSame part of a page: those alone whose keys allow the same of the same address, whatever either is told once.
+func TestWhoIsShownTheSame(t *testing.T) {
+	t.Parallel()
+	of := func(address, merchant string, scopes ...billing.Scope) string {
+		v := &visit{r: httptest.NewRequestWithContext(t.Context(), http.MethodGet, address, nil), me: client.Me{Scopes: scopes}}
+		if merchant != "" {
+			v.me.MerchantID = &merchant
+		}
+		return sameFor(v)
+	}
+	const list = "/tasks?kind=invoice.pay&status=failed"
+	read, merchants := billing.ScopeTasksRead, billing.ScopeMerchantsRead
+	same := of(list, "m", read, merchants)
+	for name, other := range map[string]string{
+		"AnyMerchant": of(list, "", read, merchants), "AnotherMerchant": of(list, "n", read, merchants), "FewerScopes": of(list, "m", read),
+		"MoreScopes": of(list, "m", read, merchants, billing.ScopeTasksWrite), "AnotherQuery": of("/tasks?kind=invoice.pay&status=pending", "m", read, merchants),
+		"MoreOfTheQuery": of(list+"&q=x", "m", read, merchants), "AnotherPath": of("/attention?kind=invoice.pay&status=failed", "m", read, merchants),
+		"AnotherTask": of("/tasks/m?kind=invoice.pay&status=failed", "m", read, merchants),
+	} {
+		if other == same {
+			t.Errorf("%s is shown the same: %q", name, other)
+		}
+	}
+	for name, other := range map[string]string{
+		"ScopesInAnotherOrder": of(list, "m", merchants, read), "AQueryInAnotherOrder": of("/tasks?status=failed&kind=invoice.pay", "m", read, merchants),
+		"ANotice": of(list+"&done=bulk&changed=4711&refused=1&more=1", "m", read, merchants),
+	} {
+		if other != same {
+			t.Errorf("%s is shown something else: %q, and %q", name, other, same)
+		}
 	}
 }

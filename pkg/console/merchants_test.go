@@ -42,6 +42,10 @@ func TestMerchantsByStatus(t *testing.T) {
 	if !slices.Equal(chosen, []string{"paused"}) || len(got.tags("option")) != 4 {
 		t.Errorf("chosen are %v of %d", chosen, len(got.tags("option")))
 	}
+	w.api.set("GET /v1/merchants", page())
+	for path, want := range map[string]string{"/merchants?status=paused": "No merchant fits.", "/merchants?stripe_connect_id=acct_1": "No merchant fits.", "/merchants": "No merchant is connected so far."} {
+		v.get(path).says(t, want)
+	}
 	w.api.set("GET /v1/merchants", problem{Status: 422, Code: billing.CodeInvalid, Errors: []object{{"query": "status", "code": "unknown_value", "detail": "is not a status of merchants"}}})
 	if got := v.get("/merchants?status=odd"); got.StatusCode != http.StatusUnprocessableEntity {
 		t.Errorf("an odd status: %d", got.StatusCode)

@@ -14,8 +14,8 @@ import (
 const partEvery = 2 * time.Second
 
 // parts makes the part of a page that changes once for all who wait for it. A hundred people who look at one page while tasks change
-// all the time then cost what one does. Nobody is shown what was read before asking: whoever comes while a part is being made waits for
-// the next one.
+// all the time then cost what one does. Whoever comes while a part is being made waits for the next one: nobody is shown what was read
+// before asking, but for counts ([counts]) and merchants' names ([names]).
 type parts struct {
 	mu    sync.Mutex
 	known map[string]*partTurns
@@ -32,7 +32,7 @@ type partTurn struct {
 	due  time.Time
 	done chan struct{} // closed when the rest is there
 	made []byte        // nil: it could not be made for whoever made it
-	left bool          // whoever was to make it has gone before
+	left bool          // whoever was to make it has gone
 }
 
 // sameFor tells apart what a page may show: the visitor's key allows the same on the same address.
@@ -73,17 +73,32 @@ func (c *Console) showPart(v *visit, to page) error {
 	}
 }
 
-// makePart waits until it is time, and makes the part for all who have come by then.
+// makePart waits until it is time, and makes the part for all who have come by then. They have it before it is sent to whoever made it,
+// who may read slowly.
 func (c *Console) makePart(v *visit, to page, key string, turn *partTurn) error {
-	defer close(turn.done)
+	end := sync.OnceFunc(func() { close(turn.done) })
+	defer end()
 	turn.left = !sleepUntil(v.ctx, turn.due)
 	c.parts.begin(key, turn, time.Now())
 	if turn.left {
 		return v.ctx.Err()
 	}
+	v.share = func(part []byte) {
+		if v.ctx.Err() == nil { // otherwise it may lack what its maker did not wait for
+			turn.made = part
+			end()
+		}
+	}
 	err := to.handle(c, v)
-	turn.made = v.part
+	turn.leave(v.ctx)
 	return err
+}
+
+// leave notes that the maker has gone on the way, if it has: one of the others makes the part then, and not each.
+func (t *partTurn) leave(ctx context.Context) {
+	if t.made == nil && ctx.Err() != nil {
+		t.left = true
+	}
 }
 
 func sleepUntil(ctx context.Context, due time.Time) bool {

@@ -3,6 +3,7 @@ package console_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -84,8 +85,10 @@ func TestAPartThatFails(t *testing.T) {
 		began := time.Now()
 		leaving, leave := context.WithCancel(t.Context())
 		var group sync.WaitGroup
-		group.Go(func() { crowd[0].sendWhile(leaving, http.MethodGet, "/tasks", nil, "HX-Request", "true") })
+		var gone answer
+		group.Go(func() { gone = crowd[0].sendWhile(leaving, http.MethodGet, "/tasks", nil, "HX-Request", "true") })
 		synctest.Wait() // it waits to make the part
+		w.log.Reset()
 		for _, one := range crowd[1:] {
 			group.Go(func() {
 				if got := one.get("/tasks", "HX-Request", "true"); got.StatusCode != http.StatusOK {
@@ -98,6 +101,79 @@ func TestAPartThatFails(t *testing.T) {
 		group.Wait()
 		if waited := time.Since(began); waited > 2*time.Second {
 			t.Errorf("they wait for %v", waited)
+		}
+		if gone.StatusCode != 499 || w.log.Len() > 0 {
+			t.Errorf("that somebody has gone is taken for a fault: %d, %s", gone.StatusCode, w.log)
+		}
+	})
+}
+
+// TestWhoReadsSlowlyHoldsNobodyUp: the others have the part that such a one makes before it is read.
+func TestWhoReadsSlowlyHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		slow, quick := w.signIn(adminKey), w.signIn(adminKey)
+		slow.get("/tasks", "HX-Request", "true")
+		began := time.Now()
+		reader := &slowReader{httptest.NewRecorder(), make(chan struct{})}
+		var group sync.WaitGroup
+		group.Go(func() {
+			w.ServeHTTP(reader, slow.request(t.Context(), http.MethodGet, "/tasks", nil, "HX-Request", "true"))
+		})
+		synctest.Wait() // it waits to make the part
+		got := quick.get("/tasks", "HX-Request", "true")
+		if waited := time.Since(began); got.StatusCode != http.StatusOK || waited != 2*time.Second {
+			t.Errorf("beside somebody who does not read, a part is answered %d after %v", got.StatusCode, waited)
+		}
+		close(reader.reads)
+		group.Wait()
+		if !strings.Contains(got.body, "invoice.pay") || reader.Body.String() != got.body {
+			t.Errorf("they are shown %q and %q", reader.Body, got.body)
+		}
+	})
+}
+
+// slowReader takes nothing until it reads.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	reads chan struct{}
+}
+
+func (s *slowReader) Write(part []byte) (int, error) {
+	<-s.reads
+	return s.ResponseRecorder.Write(part)
+}
+
+// TestWhoGoesOnTheWay while making a part leaves it to one of the others, and not to each.
+func TestWhoGoesOnTheWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const asks = "GET /v1/workers"
+		w := newWorld(t)
+		crowd := make([]*visitor, 20)
+		for i := range crowd {
+			crowd[i] = w.signIn(adminKey)
+		}
+		crowd[0].get("/workers", "HX-Request", "true")
+		before := len(w.api.asked(asks))
+		leaving, leave := context.WithCancel(t.Context())
+		defer leave()
+		w.api.set(asks, func(call) any {
+			leave()
+			return page()
+		})
+		var group sync.WaitGroup
+		group.Go(func() { crowd[0].sendWhile(leaving, http.MethodGet, "/workers", nil, "HX-Request", "true") })
+		synctest.Wait() // it waits to make the part
+		together(crowd[1:], func(one *visitor) {
+			if got := one.get("/workers", "HX-Request", "true"); got.StatusCode != http.StatusOK {
+				t.Errorf("after the one who made it has gone, it is answered %d", got.StatusCode)
+			}
+		})
+		group.Wait()
+		if asked := len(w.api.asked(asks)) - before; asked != 2 {
+			t.Errorf("20 people, of whom one goes, cost %d calls", asked)
 		}
 	})
 }

@@ -61,7 +61,7 @@ func (c *Console) parsePages() map[string]*template.Template {
 
 // show answers with a page.
 func (c *Console) show(v *visit, status int, name, title string, body any) {
-	c.write(v, status, name, "layout", c.layoutOf(v, title, body))
+	c.write(v, status, name, c.layoutOf(v, title, body))
 }
 
 // showLive answers with a page that has a part that changes, or with that part alone if a script asked for it. The part says whether it
@@ -70,14 +70,18 @@ func (c *Console) showLive(v *visit, status int, name, title string, body any, l
 	whole := c.layoutOf(v, title, body)
 	whole.Live, whole.Events = live, live && c.deps.Events
 	if !v.live() {
-		c.write(v, status, name, "layout", whole)
+		c.write(v, status, name, whole)
 		return
 	}
 	whole.Me, whole.Notice = client.Me{}, "" // it may be shown to others whose keys allow the same
-	made := c.write(v, status, name, "region", whole)
-	if status == http.StatusOK {
-		v.part = made
+	made, ok := c.render(v, name, "region", whole)
+	if !ok {
+		return
 	}
+	if v.share != nil && status == http.StatusOK {
+		v.share(made)
+	}
+	answer(v, status, made)
 }
 
 func (c *Console) layoutOf(v *visit, title string, body any) layout {
@@ -87,16 +91,22 @@ func (c *Console) layoutOf(v *visit, title string, body any) layout {
 	}
 }
 
-// write answers with a page, or a part of one, and returns what it has sent; nil if that could not be made.
-func (c *Console) write(v *visit, status int, name, part string, whole layout) []byte {
+// write answers with a page.
+func (c *Console) write(v *visit, status int, name string, whole layout) {
+	if made, ok := c.render(v, name, "layout", whole); ok {
+		answer(v, status, made)
+	}
+}
+
+// render makes a page, or a part of one. When that goes wrong it answers so.
+func (c *Console) render(v *visit, name, part string, whole layout) (made []byte, ok bool) {
 	var out bytes.Buffer
 	if err := c.pages[name].ExecuteTemplate(&out, part, whole); err != nil {
 		c.log.ErrorContext(v.r.Context(), "a page could not be made", slog.String("page", name), slog.Any("error", err))
 		http.Error(v.w, "This page could not be made. The log says why.", http.StatusInternalServerError)
-		return nil
+		return nil, false
 	}
-	answer(v, status, out.Bytes())
-	return out.Bytes()
+	return out.Bytes(), true
 }
 
 func answer(v *visit, status int, body []byte) {

@@ -32,8 +32,8 @@ type visit struct {
 	r       *http.Request
 	ctx     context.Context // calls under it are the visitor's
 	me      client.Me
-	section string // of the navigation
-	part    []byte // what showLive has sent, if it was a part of a page and went well
+	section string            // of the navigation
+	share   func(part []byte) // where others wait for the part of a page that this visit makes
 }
 
 // may reports whether the visitor's key allows all of something.

@@ -134,6 +134,8 @@ func (t taskView) waits() string {
 		return "waits to be tried again"
 	case task.RunAt.After(t.Now):
 		return "waits for its time"
+	case t.Merchant == nil: // it is not known whether that one is paused
+		return "due: waits for a free worker, or for its merchant"
 	}
 	return "due: waits for a free worker, or for its merchant's limits"
 }

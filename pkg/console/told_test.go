@@ -47,14 +47,15 @@ func TestATaskIsExplained(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	before, after := now.Add(-time.Hour), now.Add(time.Hour)
-	paused := &client.Merchant{Status: billing.MerchantPaused}
+	active, paused := &client.Merchant{Status: billing.MerchantActive}, &client.Merchant{Status: billing.MerchantPaused}
 	for name, tc := range map[string]struct {
 		view         taskView
 		label, means string
 	}{
 		"Ahead":     {taskView{Task: client.Task{Status: billing.Pending, RunAt: after}}, "Runs", "waits for its time"},
 		"Again":     {taskView{Task: client.Task{Status: billing.Pending, RunAt: after, Attempt: 1}}, "Runs again", "waits to be tried again"},
-		"Due":       {taskView{Task: client.Task{Status: billing.Pending, RunAt: before}}, "Due since", "due: waits for a free worker, or for its merchant's limits"},
+		"Due":       {taskView{Task: client.Task{Status: billing.Pending, RunAt: before}, Merchant: active}, "Due since", "due: waits for a free worker, or for its merchant's limits"},
+		"Unseen":    {taskView{Task: client.Task{Status: billing.Pending, RunAt: before}}, "Due since", "due: waits for a free worker, or for its merchant"},
 		"Held":      {taskView{Task: client.Task{Status: billing.Pending, RunAt: before}, Merchant: paused}, "Due since", "held: its merchant is paused"},
 		"Waits":     {taskView{Task: client.Task{Status: billing.Pending, RunAt: before, WaitingSince: &before}}, "Due since", "waits for another task on the same object"},
 		"Running":   {taskView{Task: client.Task{Status: billing.Running, RunAt: before}}, "Was due", "a worker is at it: it may be being sent now"},

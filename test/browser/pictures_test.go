@@ -32,7 +32,7 @@ func TestPicturesForTheDocs(t *testing.T) {
 	b.scheme("light")
 	b.document("console-overview", false)
 
-	b.size(1040, 790)
+	b.size(1040, 772)
 	b.scheme("dark")
 	b.open("/tasks/" + told)
 	b.sees(told)
