@@ -51,7 +51,6 @@ type Console struct {
 	pages  map[string]*template.Template
 	assets assets
 	paths  []string
-	counts counts
 	parts  parts
 	names  names
 	known  recent // sessions that were there
@@ -65,7 +64,7 @@ func New(deps Deps) *Console {
 		panic("console: New without API, As or Sessions")
 	}
 	c := &Console{
-		deps: deps, log: deps.Log, assets: loadAssets(), counts: counts{now: time.Now, known: map[string]*count{}},
+		deps: deps, log: deps.Log, assets: loadAssets(),
 		parts: parts{known: map[string]*partTurns{}}, names: names{now: time.Now, known: map[string]name{}},
 	}
 	c.known.lasts, c.gone.lasts = knownLasts, goneLasts

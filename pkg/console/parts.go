@@ -15,7 +15,7 @@ const partEvery = 2 * time.Second
 
 // parts makes the part of a page that changes once for all who wait for it. A hundred people who look at one page while tasks change
 // all the time then cost what one does. Whoever comes while a part is being made waits for the next one: nobody is shown what was read
-// before asking, but for counts ([counts]) and merchants' names ([names]).
+// before asking, but for merchants' names ([names]).
 type parts struct {
 	mu    sync.Mutex
 	known map[string]*partTurns

@@ -96,6 +96,13 @@ func (c *Console) readTasks(v *visit, view *tasksView, cursor string) ([]client.
 	return counts, err
 }
 
+// countTasks returns how many tasks of each status fit a query. The visitor's key must allow to read tasks.
+func (c *Console) countTasks(v *visit, query url.Values) ([]client.StatusCount, error) {
+	var read client.TaskCounts
+	err := c.api.Get(v.ctx, "/v1/tasks/counts", query, &read)
+	return read.Data, err
+}
+
 // together makes several calls at once and returns the error of the first that has one.
 func together(calls ...func() error) error {
 	faults := make([]error, len(calls))
